@@ -1,0 +1,185 @@
+// The one registry of error codes. Each code has a class (what the core does about it), an HTTP status, an exit code
+// of `otactl` and a sentence for the reader. The core looks at the class only; people read code, sentence and details.
+// docs/reference/errors.md is checked against this table by a test.
+
+/**
+ * transient: try again later. source: the server's answer is wrong; try again later, or another mirror.
+ * release: this release is wrong; after a bounded number of attempts it is denied. device: this gateway needs attention.
+ * config: settings are wrong. policy: allowed later or with another command. request: the caller asked wrongly. bug: ours.
+ */
+export type ErrorClass = 'transient' | 'source' | 'release' | 'device' | 'config' | 'policy' | 'request' | 'bug';
+
+/** Exit codes of `otactl`: 0 done, 1 error, 2 nothing to do, 3 refused by policy, 4 reboot required, 5 verification failed, 6 busy, 64 usage. */
+export type ExitCode = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 64;
+
+interface ErrorEntry {
+  readonly class: ErrorClass;
+  readonly httpStatus: number;
+  readonly exitCode: ExitCode;
+  readonly sentence: string;
+}
+
+const entry = (cls: ErrorClass, httpStatus: number, exitCode: ExitCode, sentence: string): ErrorEntry => ({
+  class: cls,
+  httpStatus,
+  exitCode,
+  sentence,
+});
+
+export const errorCodes = {
+  // Network: nothing was said, or nothing that counts.
+  HTTP_UNREACHABLE: entry('transient', 502, 1, 'The server could not be reached. Check the network and the base URL.'),
+  HTTP_TIMEOUT: entry('transient', 504, 1, 'The server did not answer in time.'),
+  HTTP_TOO_SLOW: entry('transient', 504, 1, 'The server sent fewer bytes a second than the configured minimum.'),
+  HTTP_TRUNCATED: entry(
+    'transient',
+    502,
+    1,
+    'The connection ended before the whole file arrived. What arrived is kept.',
+  ),
+  HTTP_STATUS: entry('transient', 502, 1, 'The server answered with an error status.'),
+  // Source: the server answered, but not what it may answer.
+  HTTP_RANGE_MISMATCH: entry('source', 502, 1, 'The server answered a Range request with another range.'),
+  HTTP_ENCODING_REFUSED: entry('source', 502, 1, 'The server compressed the answer. Serve the files as they are.'),
+  HTTP_REDIRECT_REFUSED: entry(
+    'source',
+    502,
+    1,
+    'The server redirected too often, to plain HTTP, or to a local address.',
+  ),
+  HTTP_PORTAL: entry(
+    'source',
+    502,
+    1,
+    'A login page answered instead of the server: a captive portal stands in between.',
+  ),
+  FILE_TOO_LARGE: entry('source', 502, 5, 'The server sent more bytes than the signed length allows.'),
+  METADATA_MISSING: entry('source', 502, 5, 'The server has no such metadata file.'),
+  METADATA_MALFORMED: entry('source', 502, 5, 'A metadata file is not canonical, or not of the expected form.'),
+  METADATA_SIGNATURE_INVALID: entry('source', 502, 5, 'A metadata file is not signed by enough of the trusted keys.'),
+  METADATA_EXPIRED: entry('source', 502, 5, 'A metadata file has expired. The publisher must sign a new one.'),
+  METADATA_ROLLBACK: entry('source', 502, 5, 'The server offers older metadata than this gateway has seen.'),
+  METADATA_MISMATCH: entry('source', 502, 5, 'A metadata file is not the one that the signed parent names.'),
+  TARGET_UNKNOWN: entry('source', 404, 5, 'The signed metadata lists no such file.'),
+  TARGET_DIGEST_MISMATCH: entry('source', 502, 5, 'A file does not have the signed digest.'),
+  // Release: signed, but not for here or not whole.
+  RELEASE_MALFORMED: entry('release', 422, 5, 'The signed release document is not of the expected form.'),
+  RELEASE_INCOMPATIBLE: entry('release', 422, 3, 'The release is for other hardware or another product.'),
+  RELEASE_TOO_LARGE: entry('release', 422, 3, 'The release does not fit into the slot.'),
+  IMAGE_DIGEST_MISMATCH: entry('release', 422, 5, 'The image does not have the signed digest.'),
+  VERITY_ROOT_MISMATCH: entry('release', 422, 5, 'The dm-verity root of the image is not the signed one.'),
+  HEALTH_FAILED: entry('release', 422, 5, 'The new system did not pass its health checks.'),
+  TRIES_EXHAUSTED: entry('release', 422, 5, 'The new system did not come up within its boot attempts.'),
+  // Device: this gateway, here.
+  SLOT_RUNNING: entry('device', 409, 3, 'The running slot is never written.'),
+  SLOT_BUSY: entry('device', 409, 6, 'The slot is mounted or held by another program.'),
+  SLOT_MISSING: entry('device', 500, 1, 'The slot device does not exist.'),
+  SLOT_IO: entry('device', 500, 1, 'Reading or writing the slot failed.'),
+  SLOT_READBACK_MISMATCH: entry(
+    'device',
+    500,
+    5,
+    'The slot returned other bytes than were written: the storage is failing.',
+  ),
+  DISK_FULL: entry('device', 507, 1, 'The disk is full.'),
+  STORE_CORRUPT: entry(
+    'device',
+    500,
+    1,
+    'The state database was damaged. It was set aside and rebuilt from the device.',
+  ),
+  STORE_IO: entry('device', 500, 1, 'The state database could not be read or written.'),
+  BOOT_ENV_UNREADABLE: entry('device', 500, 1, 'No valid copy of the bootloader environment could be read.'),
+  BOOT_ENV_UNSUPPORTED: entry(
+    'config',
+    500,
+    1,
+    'The bootloader environment is configured in a way that otad does not support.',
+  ),
+  BOOT_WRITE_LOST: entry('device', 500, 1, 'The bootloader state was written but reads back differently.'),
+  BOOT_EVIDENCE_MISSING: entry(
+    'device',
+    500,
+    1,
+    'Nothing shows which slot is running. Put otad.slot= on the kernel command line.',
+  ),
+  REBOOT_INEFFECTIVE: entry('device', 500, 4, 'The reboot was requested but the system is still running.'),
+  // Config.
+  CONFIG_INVALID: entry('config', 500, 64, 'A setting is not valid.'),
+  CONFIG_UNREADABLE: entry('config', 500, 64, 'A settings file could not be read.'),
+  TRUST_ROOT_MISSING: entry('config', 500, 1, 'No trusted root metadata is installed. otad does not run without it.'),
+  // Policy: a person may decide otherwise.
+  HELD: entry('policy', 409, 3, 'An operator holds updates.'),
+  DENIED: entry('policy', 409, 3, 'The release failed here before and is on the denylist.'),
+  UNCONFIRMED: entry('policy', 409, 3, 'The running system is not confirmed yet; the other slot is the only way back.'),
+  NO_ROLLBACK_TARGET: entry('policy', 409, 3, 'The other slot holds no verified system to return to.'),
+  // Request.
+  NOTHING_TO_DO: entry('request', 409, 2, 'There is nothing to do.'),
+  REBOOT_REQUIRED: entry('request', 409, 4, 'A reboot is required to go on.'),
+  BUSY: entry('request', 409, 6, 'otad is busy with another step. Try again when it has finished.'),
+  BAD_REQUEST: entry('request', 400, 64, 'The request is not of the expected form.'),
+  NOT_FOUND: entry('request', 404, 64, 'There is no such resource.'),
+  FORBIDDEN: entry('request', 403, 3, 'This socket is read-only, or the request came from a web page.'),
+  AGENT_UNREACHABLE: entry('request', 503, 1, 'otad does not answer on its socket. See: systemctl status otad'),
+  CANCELLED: entry('transient', 409, 1, 'The step was cancelled.'),
+  INTERNAL: entry('bug', 500, 1, 'otad reached a state that should not exist. Please report it with the history.'),
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** Facts that go with an error: numbers, names, paths. Never secrets. */
+export type ErrorDetails = Readonly<Record<string, string | number | boolean | null | undefined>>;
+
+/** An error as it is kept in state, history and answers. */
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly class: ErrorClass;
+  /** The sentence of the code and the details, for a person. */
+  readonly message: string;
+  /** Seconds the server asked us to wait (Retry-After), when it did. */
+  readonly retryAfterS?: number;
+}
+
+const describe = (details: ErrorDetails): string =>
+  Object.entries(details)
+    .filter(([, value]) => value !== undefined && value !== null)
+    .map(([key, value]) => `${key}: ${value}`)
+    .join(', ');
+
+/** The only error that otad's own code throws. `message` is the sentence of the code, then the details. */
+export class OtadError extends Error {
+  readonly code: ErrorCode;
+  readonly details: ErrorDetails;
+
+  constructor(code: ErrorCode, details: ErrorDetails = {}, options?: ErrorOptions) {
+    const facts = describe(details);
+    super(facts === '' ? errorCodes[code].sentence : `${errorCodes[code].sentence} (${facts})`, options);
+    this.name = 'OtadError';
+    this.code = code;
+    this.details = details;
+  }
+
+  get class(): ErrorClass {
+    return errorCodes[this.code].class;
+  }
+}
+
+/** Any thrown value as a {@link Failure}; what is not an OtadError is a bug of ours and says so. */
+export const toFailure = (error: unknown): Failure => {
+  if (error instanceof OtadError) {
+    const retryAfterS = error.details['retryAfterS'];
+    return {
+      code: error.code,
+      class: error.class,
+      message: error.message,
+      ...(typeof retryAfterS === 'number' ? { retryAfterS } : {}),
+    };
+  }
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return { code: 'INTERNAL', class: 'bug', message: `${errorCodes.INTERNAL.sentence} (${text})` };
+};
+
+/** Marks the end of an exhaustive switch. */
+export const assertNever = (value: never): never => {
+  throw new OtadError('INTERNAL', { unexpected: JSON.stringify(value) });
+};

@@ -1,0 +1,37 @@
+// What can happen. Time and chance come in beside the event, as a Moment.
+
+import type { EffectDone } from './effects.ts';
+import type { ErrorCode } from './errors.ts';
+import type { BootStatus, SlotName, SlotRecord } from './types.ts';
+
+/** What the device itself shows at start, whatever the database says. */
+export interface DeviceFacts {
+  /** Differs after every boot of the kernel, equal after a restart of the service. */
+  readonly bootId: string;
+  readonly boot: BootStatus;
+  readonly records: Readonly<Record<SlotName, SlotRecord | null>>;
+}
+
+export type Command =
+  | { readonly command: 'check' }
+  /** Check and install now, windows and hold notwithstanding; signatures, floor and denylist stand. */
+  | { readonly command: 'install' }
+  /** Activate what is staged (if it is not yet) and reboot now. */
+  | { readonly command: 'reboot' }
+  | { readonly command: 'confirm' }
+  | { readonly command: 'rollback'; readonly reason: string | null }
+  | { readonly command: 'hold'; readonly reason: string | null }
+  | { readonly command: 'release-hold' }
+  /** Takes a release off the denylist, so that it may be tried again. */
+  | { readonly command: 'undeny'; readonly releaseId: string };
+
+export type Event =
+  | { readonly kind: 'started'; readonly facts: DeviceFacts }
+  | { readonly kind: 'tick' }
+  | { readonly kind: 'command'; readonly command: Command }
+  | { readonly kind: 'effect-done'; readonly done: EffectDone };
+
+/** The answer to a command: what happens now, or the code that says why not. */
+export type Reply =
+  | { readonly isAccepted: true; readonly message: string }
+  | { readonly isAccepted: false; readonly code: ErrorCode; readonly message: string };

@@ -1,0 +1,154 @@
+// What the runtime needs from the world. Adapters implement these; the simulator implements them on a fake world.
+// Every call that waits takes a signal and throws OtadError. Byte arguments are only valid during the call.
+
+import type { Effect, EffectResult } from './effects.ts';
+import type { Command, Reply } from './events.ts';
+import type { State } from './state.ts';
+import type {
+  Artifact,
+  BootStatus,
+  CheckOutcome,
+  HealthReport,
+  HistoryEntry,
+  Moment,
+  Progress,
+  SlotName,
+  SlotRecord,
+  VerityParameters,
+} from './types.ts';
+
+/** One interface for every bootloader. Each change is one durable write, read back and compared (BOOT_WRITE_LOST). */
+export interface BootControl {
+  status(signal: AbortSignal): Promise<BootStatus>;
+  /** Makes `slot` unselectable. Refuses the booted slot (SLOT_RUNNING). Idempotent. */
+  invalidate(slot: SlotName, signal: AbortSignal): Promise<void>;
+  /** Makes `slot` primary and pending with `tries` attempts and hands the bootloader its verity root. Idempotent. */
+  activate(slot: SlotName, tries: number, verity: VerityParameters, signal: AbortSignal): Promise<void>;
+  /** Makes `slot` good and primary. Idempotent. */
+  markGood(slot: SlotName, signal: AbortSignal): Promise<void>;
+  /** Makes `slot` bad and the other one primary. Refuses when the other is not good (NO_ROLLBACK_TARGET). Idempotent. */
+  markBad(slot: SlotName, signal: AbortSignal): Promise<void>;
+}
+
+/** An exclusively opened slot. All reads come from the medium, not from the page cache. */
+export interface SlotHandle {
+  readonly sizeBytes: number;
+  /** Offset and length are multiples of 4096. */
+  write(offsetBytes: number, bytes: Uint8Array, signal: AbortSignal): Promise<void>;
+  /** Everything written before is durable when this returns. */
+  flush(signal: AbortSignal): Promise<void>;
+  /** Exactly `lengthBytes` bytes; throws SLOT_IO on a short read. */
+  read(offsetBytes: number, lengthBytes: number, signal: AbortSignal): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+export interface SlotDevices {
+  /** Opens the slot exclusively for writing; refuses the running slot (SLOT_RUNNING) and a mounted or held one (SLOT_BUSY). */
+  open(slot: SlotName, signal: AbortSignal): Promise<SlotHandle>;
+  /** The record that the slot carries, or null where there is none that is whole. Also for the running slot. */
+  readRecord(slot: SlotName, signal: AbortSignal): Promise<SlotRecord | null>;
+}
+
+/** Called for each piece of a stream, in order. A returned promise holds the stream back until it settles. */
+export type ByteSink = (bytes: Uint8Array) => void | Promise<void>;
+
+export interface ReleaseSource {
+  /** Refreshes the signed metadata and reads the release document of this device's channel. Never throws for what a server can do. */
+  check(signal: AbortSignal): Promise<CheckOutcome>;
+  /** Streams the artifact from `offsetBytes` to its signed end. Throws on anything else than exactly these bytes. */
+  stream(artifact: Artifact, offsetBytes: number, sink: ByteSink, signal: AbortSignal): Promise<void>;
+}
+
+/** Running SHA-256. `digestHex` may be asked for in the middle and does not end it. */
+export interface Hasher {
+  update(bytes: Uint8Array): void;
+  digestHex(): string;
+}
+
+/** Builds the dm-verity tree from the image's 4096-byte blocks in order. */
+export interface TreeBuilder {
+  /** Length is a multiple of 4096. */
+  update(bytes: Uint8Array): void;
+  /** Superblock and tree as they stand at `hashOffsetBytes`, and the root. */
+  finish(): { readonly rootHex: string; readonly bytes: Uint8Array };
+}
+
+/** The pure parts of `verity/` that the install pipeline is built from. */
+export interface Sealing {
+  createHasher(): Hasher;
+  /** `uuid` of the superblock is derived from the root by the implementation's caller: all zero here. */
+  createTreeBuilder(verity: VerityParameters, imageLengthBytes: number): TreeBuilder;
+  /** Bytes of superblock and tree for an image of this length. */
+  treeLengthBytes(imageLengthBytes: number): number;
+  /** The record as its two copies are written in turn to the slot's last two blocks. */
+  encodeRecord(record: SlotRecord, serial: number): Uint8Array;
+  /** The newest whole record of the last two blocks and its serial, or null. */
+  decodeRecord(lastTwoBlocks: Uint8Array): { readonly record: SlotRecord; readonly serial: number } | null;
+}
+
+export interface Health {
+  /** Runs all checks, again until the required ones pass or the deadline is over. */
+  assess(
+    request: { readonly deadlineMs: number; readonly extraChecks: readonly string[] },
+    signal: AbortSignal,
+  ): Promise<HealthReport>;
+}
+
+export interface Rebooter {
+  /** Asks the system to reboot; returns when the request is accepted. `slot` is the one meant to be tried. */
+  request(slot: SlotName, signal: AbortSignal): Promise<void>;
+}
+
+/** State and history. Losing it never changes what boots (I9). */
+export interface Store {
+  /** The stored state, or null when there is none that can be believed (new, lost, corrupt). */
+  load(): Promise<State | null>;
+  /** One durable transaction. */
+  commit(state: State, history: readonly HistoryEntry[]): Promise<void>;
+  /** The newest `limit` entries, newest first. */
+  readHistory(limit: number): Promise<readonly HistoryEntry[]>;
+}
+
+/** What the daemon shows of itself. */
+export interface Snapshot {
+  readonly state: State;
+  /** As read from the bootloader after the newest change of it. */
+  readonly boot: BootStatus;
+  readonly progress: Progress | null;
+}
+
+/** What the REST API is built on; the runtime implements it. */
+export interface AgentControl {
+  submit(command: Command): Promise<Reply>;
+  snapshot(): Snapshot;
+  /** Called after every change of state or progress. Returns the way to stop. */
+  subscribe(listener: (snapshot: Snapshot) => void): () => void;
+}
+
+export interface Clock {
+  now(): Moment;
+  /** Calls `fire` once, `delayMs` from now, unless cancelled. */
+  setTimer(delayMs: number, fire: () => void): { cancel(): void };
+}
+
+export interface RuntimeLog {
+  /** What was decided and done; one line each. */
+  info(message: string, fields: Readonly<Record<string, unknown>>): void;
+  warn(message: string, fields: Readonly<Record<string, unknown>>): void;
+}
+
+/** Runs one kind of effect to its result. Throws OtadError; the runtime turns that into a failed result. */
+export type Executors = {
+  readonly [K in Effect['kind']]: (
+    effect: Extract<Effect, { kind: K }>,
+    signal: AbortSignal,
+    onProgress: (progress: Progress) => void,
+  ) => Promise<Extract<EffectResult, { kind: K }>['value']>;
+};
+
+/** What the install pipeline needs. */
+export interface InstallPorts {
+  readonly slots: SlotDevices;
+  readonly source: ReleaseSource;
+  readonly sealing: Sealing;
+}

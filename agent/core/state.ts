@@ -1,0 +1,122 @@
+// Everything the core remembers. Plain JSON: it is stored as it stands, and every counter in it is bounded.
+
+import type { Failure } from './errors.ts';
+import type { Release, ReleaseRef, SlotName, SlotRecord, Verified, VerityParameters } from './types.ts';
+
+/** Why an update starts here: by itself, or because a technician said so. */
+export type Intent = 'update' | 'rollback';
+
+export type Phase =
+  | { readonly kind: 'idle' }
+  | { readonly kind: 'checking'; readonly isForced: boolean }
+  | {
+      readonly kind: 'fetching';
+      readonly step: 'invalidate' | 'write';
+      readonly slot: SlotName;
+      readonly release: Verified<Release>;
+      readonly isForced: boolean;
+    }
+  | {
+      readonly kind: 'verifying';
+      readonly slot: SlotName;
+      readonly release: Verified<Release>;
+      readonly isForced: boolean;
+    }
+  /** `state.staged` waits for its window. */
+  | { readonly kind: 'staged' }
+  | { readonly kind: 'activating'; readonly step: 'verify' | 'baseline' | 'flip' }
+  | { readonly kind: 'rebooting'; readonly slot: SlotName; readonly sinceMs: number }
+  | { readonly kind: 'assessing' }
+  | { readonly kind: 'confirming' }
+  | { readonly kind: 'reverting'; readonly step: 'flip' | 'reboot'; readonly sinceMs: number; readonly reason: string }
+  /** Needs attention; stays up, polls, and takes a newer release or a technician's command. */
+  | { readonly kind: 'halted'; readonly failure: Failure };
+
+export type PhaseKind = Phase['kind'];
+
+/** A verified system in the other slot, on its way to become the running one. */
+export interface Staged {
+  readonly slot: SlotName;
+  readonly release: ReleaseRef;
+  readonly verity: VerityParameters;
+  readonly intent: Intent;
+  readonly isActivated: boolean;
+  /** Set by a technician's `reboot` or `rollback`: windows and hold do not apply. */
+  readonly isForced: boolean;
+  /** The boot in which it was verified; verified again before the flip in any other. */
+  readonly verifiedInBoot: string;
+  /** Reboots asked for on behalf of this release. */
+  readonly reboots: number;
+  /** Boots of the trial seen so far. */
+  readonly trialBoots: number;
+  readonly healthDeadlineMs: number;
+  readonly healthChecks: readonly string[];
+  /** Required checks that failed on the old system as well, and so do not count against the new one. */
+  readonly baselineFailing: readonly string[];
+  readonly rollbackFloor: number;
+  readonly floorEpoch: number;
+  /** Set once it is known to have failed. */
+  readonly failureReason: string | null;
+}
+
+export interface DenyEntry {
+  readonly release: ReleaseRef;
+  readonly reason: string;
+  readonly timeMs: number;
+}
+
+/** One unmet condition, for `otactl why`. */
+export interface Reason {
+  readonly code:
+    | 'up-to-date'
+    | 'below-floor'
+    | 'denied'
+    | 'incompatible'
+    | 'hardware'
+    | 'agent-version'
+    | 'wave'
+    | 'stepping-stone'
+    | 'slot-size'
+    | 'data-schema'
+    | 'unconfirmed'
+    | 'hold'
+    | 'download-window'
+    | 'reboot-window'
+    | 'manual-install'
+    | 'manual-reboot'
+    | 'check-failed'
+    | 'install-failed';
+  readonly sentence: string;
+}
+
+export interface State {
+  readonly schema: 1;
+  /** Id of the newest plan; results of older ones are stale. */
+  readonly plan: number;
+  readonly bootId: string;
+  readonly booted: SlotName;
+  readonly isBootedConfirmed: boolean;
+  readonly phase: Phase;
+  readonly records: Readonly<Record<SlotName, SlotRecord | null>>;
+  /** What runs, or ran last, as confirmed. */
+  readonly confirmed: ReleaseRef | null;
+  readonly sequenceFloor: number;
+  readonly floorEpoch: number;
+  readonly staged: Staged | null;
+  readonly denylist: readonly DenyEntry[];
+  readonly hold: { readonly reason: string | null; readonly sinceMs: number } | null;
+  /** Failures in a row of check or install, for the backoff. */
+  readonly failures: number;
+  /** Failed installs of one release that were the release's own fault or the device's. */
+  readonly installFailures: { readonly releaseId: string; readonly count: number } | null;
+  /** When to ask the server next, on the monotonic clock of this boot. */
+  readonly nextPollMs: number;
+  readonly lastCheck: {
+    readonly timeMs: number;
+    readonly release: ReleaseRef | null;
+    readonly failure: Failure | null;
+    readonly reasons: readonly Reason[];
+  } | null;
+  /** What a person should look at. */
+  readonly attention: Failure | null;
+}

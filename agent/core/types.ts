@@ -1,0 +1,207 @@
+// The words of the domain: slots, releases, boot facts, history. Types only; everything else imports from here.
+
+import type { Failure } from './errors.ts';
+
+export type SlotName = 'a' | 'b';
+export const slotNames: readonly SlotName[] = ['a', 'b'];
+export const otherSlot = (slot: SlotName): SlotName => (slot === 'a' ? 'b' : 'a');
+
+/** good: confirmed. pending: activated but not confirmed. bad: must not be booted (failed, or being written). */
+export type SlotState = 'good' | 'pending' | 'bad';
+
+export interface SlotBoot {
+  readonly state: SlotState;
+  /** Boot attempts that the bootloader still grants; null where it does not count for this slot. */
+  readonly triesLeft: number | null;
+}
+
+/** What the bootloader and the running kernel testify. Never inferred from the database. */
+export interface BootStatus {
+  /** The slot that runs now, by lineage (kernel command line, root device), never by a flag of ours. */
+  readonly booted: SlotName;
+  /** The slot that the bootloader tries next. */
+  readonly primary: SlotName;
+  readonly slots: Readonly<Record<SlotName, SlotBoot>>;
+  /** dm-verity root that the running kernel was started with (lower-case hex), or null when it carries none. */
+  readonly bootedRoot: string | null;
+  /** Sentences for a technician: what was read, and from where. */
+  readonly evidence: readonly string[];
+}
+
+/** A release by name: enough to speak about it and to keep it on a list. */
+export interface ReleaseRef {
+  readonly id: string;
+  readonly version: string;
+  readonly sequence: number;
+}
+
+export type ArtifactRole = 'rootfs' | 'boot' | 'uki' | 'app';
+
+/** dm-verity parameters of an image. Digests and salt are lower-case hex; blocks are 4096 bytes, SHA-256, format 1. */
+export interface VerityParameters {
+  readonly algorithm: 'sha256';
+  readonly blockSizeBytes: 4096;
+  readonly saltHex: string;
+  readonly rootHex: string;
+  /** Where the superblock starts in the slot: the image length rounded up to a block. */
+  readonly hashOffsetBytes: number;
+}
+
+export interface Artifact {
+  readonly role: ArtifactRole;
+  /** TUF target path of the file. */
+  readonly path: string;
+  readonly lengthBytes: number;
+  readonly sha256Hex: string;
+  /** Set on role `rootfs`. */
+  readonly verity: VerityParameters | null;
+}
+
+/** From `startAt` (Unix seconds) on, the first `percent` of all devices may install. */
+export interface Wave {
+  readonly startAtS: number;
+  readonly percent: number;
+}
+
+/** A release as its signed document names it. Shape: docs/reference/release.md. */
+export interface Release extends ReleaseRef {
+  readonly channel: string;
+  readonly compatible: string;
+  /** Empty: every revision. */
+  readonly hardwareRevisions: readonly string[];
+  readonly agentVersionMin: string | null;
+  readonly notesUrl: string | null;
+  /** Raised under root signatures only: a newer epoch allows a lower sequence. */
+  readonly floorEpoch: number;
+  /** After this release is confirmed, sequences below are refused. */
+  readonly rollbackFloor: number;
+  readonly waves: readonly Wave[];
+  readonly artifacts: readonly Artifact[];
+  readonly health: { readonly deadlineS: number; readonly checks: readonly string[] };
+  /** Data schemas that this release can read: [oldest, its own]. */
+  readonly dataSchema: { readonly oldest: number; readonly own: number };
+  /** Stepping stones: versions this release installs from; empty: any. */
+  readonly from: readonly string[];
+  readonly publishedAtS: number;
+}
+
+declare const verified: unique symbol;
+/** A value that the verifier in `verity/` has checked against signed metadata. Only that folder makes one. */
+export type Verified<T> = T & { readonly [verified]: true };
+
+/** writing: bytes up to `writtenBytes` are durable. verified: read back whole. activated: handed to the bootloader. denied: failed here. */
+export type SlotRecordStatus = 'writing' | 'verified' | 'activated' | 'denied';
+
+/** What a slot says of itself: kept in the slot's own last blocks, so it outlives the database. */
+export interface SlotRecord {
+  readonly status: SlotRecordStatus;
+  readonly release: ReleaseRef;
+  readonly compatible: string;
+  readonly imageLengthBytes: number;
+  readonly imageSha256Hex: string;
+  readonly verity: VerityParameters;
+  readonly writtenBytes: number;
+  /** SHA-256 of the first `writtenBytes` of the slot, hex: proves a resumed prefix. */
+  readonly prefixSha256Hex: string;
+  /** Why it is denied, for status `denied`. */
+  readonly reason: string | null;
+}
+
+/** Time and chance, as they come in with every event. */
+export interface Moment {
+  /** Milliseconds since some point of this boot; never jumps. */
+  readonly monoMs: number;
+  /** Milliseconds since 1970, as the local clock says. */
+  readonly wallMs: number;
+  /** True when the clock is known to be synchronised. */
+  readonly isSynced: boolean;
+  /** Uniform in [0, 1), fresh for every event. */
+  readonly random: number;
+  /** Which maintenance windows are open now. */
+  readonly windows: { readonly download: boolean; readonly reboot: boolean };
+}
+
+/** Settings and identity that decisions depend on. */
+export interface Policy {
+  readonly compatible: string;
+  readonly hardwareRevision: string | null;
+  readonly agentVersion: string;
+  /** Uniform in [0, 100): the place of this device in a rollout, from its id and the release id. */
+  readonly wavePercent: (releaseId: string) => number;
+  readonly slotSizeBytes: Readonly<Record<SlotName, number>>;
+  readonly dataSchema: number;
+  readonly pollIntervalMs: number;
+  /** Share of the interval by which polls are spread, 0 to 1. */
+  readonly pollJitter: number;
+  readonly backoffMinMs: number;
+  readonly backoffMaxMs: number;
+  readonly triesMax: number;
+  readonly installAttemptsMax: number;
+  readonly rebootAttemptsMax: number;
+  readonly rebootTimeoutMs: number;
+  readonly healthDeadlineMs: number;
+  readonly isAutoInstall: boolean;
+  readonly isAutoReboot: boolean;
+  readonly denylistMax: number;
+}
+
+export type HistoryType =
+  | 'started'
+  | 'store-rebuilt'
+  | 'check-failed'
+  | 'install-started'
+  | 'install-failed'
+  | 'installed'
+  | 'activated'
+  | 'activate-failed'
+  | 'reboot-requested'
+  | 'trial-started'
+  | 'health-failed'
+  | 'confirmed'
+  | 'rolled-back'
+  | 'rollback-requested'
+  | 'denied'
+  | 'undenied'
+  | 'held'
+  | 'released'
+  | 'halted';
+
+export interface HistoryEntry {
+  readonly type: HistoryType;
+  /** Milliseconds since 1970 by the local clock; see `isTimeSynced`. */
+  readonly timeMs: number;
+  readonly isTimeSynced: boolean;
+  readonly version: string | null;
+  readonly slot: SlotName | null;
+  /** A sentence; null where the type says it all. */
+  readonly reason: string | null;
+  readonly code: string | null;
+}
+
+export interface CheckResult {
+  readonly name: string;
+  readonly isRequired: boolean;
+  readonly isPassed: boolean;
+  /** Why it failed: exit status, signal, time-out, last line of output. */
+  readonly reason: string | null;
+  readonly durationMs: number;
+}
+
+export interface HealthReport {
+  readonly results: readonly CheckResult[];
+}
+
+export interface Progress {
+  readonly slot: SlotName;
+  readonly version: string;
+  readonly step: 'reading' | 'fetching' | 'verifying';
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  /** Bytes that came over the network in this attempt. */
+  readonly fetchedBytes: number;
+}
+
+/** Outcome of asking the server: a release (which may be the one that runs), or why there is none. */
+export type CheckOutcome =
+  | { readonly kind: 'release'; readonly release: Verified<Release> }
+  | { readonly kind: 'failed'; readonly failure: Failure };
