@@ -167,7 +167,7 @@ export class OtadError extends Error {
 /** Any thrown value as a {@link Failure}; what is not an OtadError is a bug of ours and says so. */
 export const toFailure = (error: unknown): Failure => {
   if (error instanceof OtadError) {
-    const retryAfterS = error.details['retryAfterS'];
+    const retryAfterS = error.details.retryAfterS;
     return {
       code: error.code,
       class: error.class,
