@@ -5,26 +5,12 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OtadError } from '../agent/core/errors.ts';
-import {
-  dateTimeOf,
-  type MetadataOf,
-  type RootMetadata,
-  type TargetFile,
-  type TargetsMetadata,
-  timeOf,
-} from '../verity/tuf-metadata.ts';
+import { dateTimeOf, type MetadataOf, type TargetFile, timeOf } from '../verity/tuf-metadata.ts';
 import { makeFolder, temporarySuffix, writeDurably } from './durable-file.ts';
 import type { RoleName, SigningKey } from './key-files.ts';
 import { keysForRole, metaFileOf, signMetadata, specVersion } from './metadata-signing.ts';
+import type { PublishedState } from './published-state.ts';
 import type { Lifetimes, PublisherPaths } from './publisher-folder.ts';
-
-/** What is published now: the verified metadata and the highest version number that any file on disk carries. */
-export interface PublishedState {
-  readonly root: RootMetadata;
-  readonly timestamp: MetadataOf['timestamp'];
-  readonly snapshot: MetadataOf['snapshot'];
-  readonly targets: TargetsMetadata;
-}
 
 /** Called after each durable write with the file's path. What it throws stops the publication there. */
 export type AfterWrite = (path: string) => void | Promise<void>;
@@ -46,9 +32,9 @@ export interface PublishedVersions {
 const fileNamePattern = (role: RoleName): RegExp => new RegExp(`^(\\d{1,15})\\.${role}\\.json$`);
 
 /** Highest version of the role that lies in the folder, even if a crash left it unreferenced: its number is used up. */
-export const highestVersion = async (repository: string, role: RoleName): Promise<number> => {
+export const highestVersion = async (folder: string, role: RoleName): Promise<number> => {
   const pattern = fileNamePattern(role);
-  const versions = (await readdir(repository)).map((name) => Number(pattern.exec(name)?.[1] ?? 0));
+  const versions = (await readdir(folder)).map((name) => Number(pattern.exec(name)?.[1] ?? 0));
   return versions.reduce((highest, version) => Math.max(highest, version), 0);
 };
 
@@ -86,7 +72,7 @@ const checkExpiry = (role: RoleName, expires: string, nowS: number): void => {
 };
 
 const writeMetadata = async (options: PublicationOptions, name: string, bytes: Uint8Array): Promise<void> => {
-  const path = join(options.paths.repository, name);
+  const path = join(options.paths.metadata, name);
   await writeDurably(path, bytes);
   await options.afterWrite?.(path);
 };
@@ -101,7 +87,7 @@ const publishTargets = async (
   targets: Readonly<Record<string, TargetFile>> | null,
 ) => {
   if (targets === null) return { version: state.targets.version, meta: state.snapshot.meta };
-  const version = (await highestVersion(options.paths.repository, 'targets')) + 1;
+  const version = (await highestVersion(options.paths.metadata, 'targets')) + 1;
   const signed = { ...state.targets, version, expires: expiresOf(options, 'targets'), targets: { ...targets } };
   const bytes = signMetadata('targets', signed, keysForRole(state.root, 'targets', options.keys));
   await writeMetadata(options, `${version}.targets.json`, bytes);
@@ -129,7 +115,7 @@ export const publish = async (
   const targets = await publishTargets(options, state, publication.targets);
   let snapshotMeta = state.timestamp.meta['snapshot.json'];
   if (isSnapshotNew) {
-    const version = (await highestVersion(options.paths.repository, 'snapshot')) + 1;
+    const version = (await highestVersion(options.paths.metadata, 'snapshot')) + 1;
     const snapshot: MetadataOf['snapshot'] = {
       ...state.snapshot,
       version,

@@ -11,14 +11,16 @@ import * as z from 'zod';
 import { OtadError } from '../agent/core/errors.ts';
 import { errorCodeOf } from './durable-file.ts';
 
+/** Below the base URL, as devices ask for them. */
+export const metadataFolder = 'metadata';
 export const targetsFolder = 'targets';
 
 export interface PublisherPaths {
   readonly folder: string;
   readonly keys: string;
-  /** Base URL of the metadata. */
+  /** What the base URL serves. */
   readonly repository: string;
-  /** Base URL of the target files. */
+  readonly metadata: string;
   readonly targets: string;
   readonly root: string;
   readonly settings: string;
@@ -31,13 +33,18 @@ export const publisherPaths = (folder: string): PublisherPaths => {
     folder: top,
     keys: join(top, 'keys'),
     repository,
+    metadata: join(repository, metadataFolder),
     targets: join(repository, targetsFolder),
     root: join(top, 'root.json'),
     settings: join(top, 'otapub.json'),
   };
 };
 
-const lifetimeSchema = z.number().int().min(1).max(36_500 * 86_400);
+const lifetimeSchema = z
+  .number()
+  .int()
+  .min(1)
+  .max(36_500 * 86_400);
 
 /** How long a signature of each role stands, in seconds. */
 export const lifetimesSchema = z.strictObject({

@@ -144,10 +144,11 @@ const writeFirstMetadata = async (
   };
   const timestampBytes = signMetadata('timestamp', timestamp, keys.timestamp);
 
+  await mkdir(paths.metadata, { recursive: true });
   await mkdir(paths.targets, { recursive: true });
   await writeDurably(paths.root, root);
-  await writeDurably(join(paths.repository, '1.root.json'), root);
-  await writeDurably(join(paths.repository, '1.targets.json'), targetsBytes);
-  await writeDurably(join(paths.repository, '1.snapshot.json'), snapshotBytes);
-  await writeDurably(join(paths.repository, 'timestamp.json'), timestampBytes);
+  await writeDurably(join(paths.metadata, '1.root.json'), root);
+  await writeDurably(join(paths.metadata, '1.targets.json'), targetsBytes);
+  await writeDurably(join(paths.metadata, '1.snapshot.json'), snapshotBytes);
+  await writeDurably(join(paths.metadata, 'timestamp.json'), timestampBytes);
 };

@@ -85,7 +85,8 @@ const openBelow = async (root: string, path: string): Promise<{ handle: FileHand
     if (!real.startsWith(`${root}/`)) return null;
     handle = await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'ENAMETOOLONG', 'ENXIO'].includes(errorCodeOf(error) ?? '')) return null;
+    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'ENAMETOOLONG', 'ENXIO'].includes(errorCodeOf(error) ?? ''))
+      return null;
     throw error;
   }
   const facts = await handle.stat();
@@ -107,7 +108,8 @@ const baseHeaders = (path: string, facts: Stats, etag: string): Record<string, s
 });
 
 const matchesEtag = (header: string | undefined, etag: string): boolean =>
-  header !== undefined && (header.trim() === '*' || header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag));
+  header !== undefined &&
+  (header.trim() === '*' || header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag));
 
 const refuse = (response: ServerResponse, status: number, headers: Record<string, string> = {}): void => {
   response.writeHead(status, { 'content-length': '0', 'cache-control': 'no-store', ...headers }).end();
@@ -185,9 +187,12 @@ export const createStaticServer = async (folder: string, options: StaticServerOp
       range: request.headers.range ?? null,
     });
   };
-  const server = createServer({ headersTimeout: headersTimeoutMs, requestTimeout: requestTimeoutMs }, (request, response) => {
-    void serve(request, response);
-  });
+  const server = createServer(
+    { headersTimeout: headersTimeoutMs, requestTimeout: requestTimeoutMs },
+    (request, response) => {
+      void serve(request, response);
+    },
+  );
   server.maxConnections = connectionsMax;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
