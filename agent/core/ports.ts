@@ -171,9 +171,9 @@ export interface Installer {
     onProgress: (progress: Progress) => void,
   ): Promise<SlotRecord>;
   /** The slot is about to be handed to the bootloader. */
-  markActivated(slot: SlotName, signal: AbortSignal): Promise<void>;
+  markActivated(slot: SlotName, signal: AbortSignal): Promise<SlotRecord | null>;
   /** The slot's release failed here, and why. */
-  retire(slot: SlotName, reason: string, signal: AbortSignal): Promise<void>;
+  retire(slot: SlotName, reason: string, signal: AbortSignal): Promise<SlotRecord | null>;
 }
 
 /** What the install pipeline needs. */
