@@ -246,7 +246,7 @@ const run = async (parsed: Flags): Promise<number> => {
     stream: process.stdout,
     lineStyle: lineStyleOf(process.env, process.stdout.isTTY),
   });
-  for (const problem of problems) log.error(problem.message, { ...problem });
+  for (const { message, code } of problems) log.error(message, { code });
   const clock = createClock({
     syncMarkerPath: config.timeSync.markerPath,
     windows: config.windows,
@@ -260,9 +260,6 @@ const run = async (parsed: Flags): Promise<number> => {
     await end;
     await stop();
     return 0;
-  } catch (error) {
-    log.error(toFailure(error).message, { ...toFailure(error), error });
-    throw error;
   } finally {
     await log.flush();
   }
