@@ -24,7 +24,9 @@ const dist = join(root, 'dist');
 const modules = join(root, 'node_modules');
 const stampFile = join(dist, '.ready');
 const sourceFolders = ['agent', 'bootctl', 'verity', 'delta', 'publish', 'image', 'test'];
-const outputLinesShown = 40;
+// The cause often stands first and the place last.
+const firstLinesShown = 12;
+const lastLinesShown = 25;
 const outputBytesMax = 1024 * 1024;
 const stepTimeoutMs = 20 * 60 * 1000;
 
@@ -79,9 +81,11 @@ const run = (command, args, { cwd = root, env = environment, advice, mayFail = f
     child.on('error', (error) => fail(new SetupError(`${command}: ${error.message}\n${advice ?? ''}`)));
     child.on('close', (code, signal) => {
       if (code === 0 || mayFail) return done(code);
-      const tail = output.trimEnd().split('\n').slice(-outputLinesShown).join('\n');
+      const lines = output.trimEnd().split('\n');
+      const tail = lines.slice(Math.max(firstLinesShown, lines.length - lastLinesShown));
+      const shown = [...lines.slice(0, firstLinesShown), ...tail].join('\n');
       const how = signal === null ? `exit status ${code}` : `signal ${signal}`;
-      fail(new SetupError(`${tail}\n\nset-up: this failed (${how}): ${command} ${args.join(' ')}\n${advice ?? ''}`));
+      fail(new SetupError(`${shown}\n\nset-up: this failed (${how}): ${command} ${args.join(' ')}\n${advice ?? ''}`));
     });
   });
 
@@ -152,11 +156,19 @@ const installModules = async () => {
   say('installing npm packages');
   // npm itself as it was started, when it was: on an odd path, another npm may come first.
   const cli = process.env.npm_execpath;
-  const isKnown = cli !== undefined && cli.endsWith('.js') && existsSync(cli);
+  const isKnown = cli?.endsWith('.js') === true && existsSync(cli);
   const [command, ...args] = isKnown ? [process.execPath, cli] : ['npm'];
-  await run(command, [...args, 'ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
+  // Not `npm ci`: it refuses the whole tree when a registry lacks an optional package of another platform. What came
+  // is compared with the lock file instead.
+  rmSync(modules, { recursive: true, force: true });
+  await run(command, [...args, 'install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund'], {
     advice: 'Check that the npm registry can be reached and that the disk has room, then try again.',
   });
+  if (!areModulesCurrent()) {
+    throw new SetupError(
+      'npm installed other versions than package-lock.json names. Restore it: git checkout package-lock.json',
+    );
+  }
 };
 
 const addonProbe = `new (require('sqlite3').Database)(':memory:', (error) => process.exit(error ? 1 : 0))`;
