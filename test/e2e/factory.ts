@@ -1,0 +1,80 @@
+// Puts the first system on a virtual gateway the way a factory does: image, dm-verity tree and environment written with
+// the standard tools (veritysetup, fw_setenv), so that the daemon starts on what others wrote.
+
+import { copyFile, open, readFile, stat, writeFile } from 'node:fs/promises';
+import type { Artifact, Release, SlotName, SlotRecord } from '../../agent/core/types.ts';
+import { encodeRecord } from '../../verity/slot-record.ts';
+import { recordOffsetBytes } from '../../agent/core/slot-layout.ts';
+import { runTool } from './child-process.ts';
+import type { GatewayPaths } from './gateway-paths.ts';
+
+const envSizeBytes = 0x4000;
+const noUuid = '00000000-0000-0000-0000-000000000000';
+
+const rootfsOf = (release: Release): Artifact & { readonly verity: NonNullable<Artifact['verity']> } => {
+  const artifact = release.artifacts.find(({ role }) => role === 'rootfs');
+  if (artifact?.verity == null) throw new Error(`${release.id} has no root image`);
+  return { ...artifact, verity: artifact.verity };
+};
+
+/** Writes image, tree and record of a published release into the slot. */
+const writeSlot = async (slotPath: string, imageFile: string, release: Release): Promise<void> => {
+  const { verity, lengthBytes, sha256Hex } = rootfsOf(release);
+  const { size: slotSizeBytes } = await stat(slotPath);
+  await copyFile(imageFile, slotPath);
+  const file = await open(slotPath, 'r+');
+  await file.truncate(slotSizeBytes);
+  const record: SlotRecord = {
+    status: 'activated',
+    release: { id: release.id, version: release.version, sequence: release.sequence },
+    compatible: release.compatible,
+    imageLengthBytes: lengthBytes,
+    imageSha256Hex: sha256Hex,
+    verity,
+    writtenBytes: lengthBytes,
+    prefixSha256Hex: sha256Hex,
+    reason: null,
+  };
+  await file.write(encodeRecord(record, 0), 0, undefined, recordOffsetBytes(slotSizeBytes, 0));
+  await file.close();
+  const options = [
+    ...['--data-block-size=4096', '--hash-block-size=4096', '--hash=sha256', `--salt=${verity.saltHex}`],
+    ...[`--data-blocks=${lengthBytes / 4096}`, `--hash-offset=${verity.hashOffsetBytes}`, `--uuid=${noUuid}`],
+  ];
+  const output = await runTool('veritysetup', ['format', slotPath, slotPath, ...options]);
+  const root = /Root hash:\s+([0-9a-f]{64})/.exec(output)?.[1];
+  if (root !== verity.rootHex) throw new Error(`veritysetup finds root ${root}, the release says ${verity.rootHex}`);
+};
+
+/** The environment of a board that was confirmed on `slot`. */
+const writeEnvironment = async (paths: GatewayPaths, slot: SlotName, release: Release): Promise<void> => {
+  const { verity } = rootfsOf(release);
+  for (const copy of paths.envCopies) await writeFile(copy, Buffer.alloc(envSizeBytes));
+  await writeFile(paths.fwEnvConfig, paths.envCopies.map((copy) => `${copy} 0x0 0x${envSizeBytes.toString(16)}\n`).join(''));
+  const letter = slot.toUpperCase();
+  const other = slot === 'a' ? 'B' : 'A';
+  const variables = {
+    bootcmd: 'run otad_boot',
+    BOOT_ORDER: letter,
+    [`BOOT_${letter}_LEFT`]: '3',
+    [`BOOT_${other}_LEFT`]: '0',
+    [`otad_${slot}_root`]: verity.rootHex,
+    [`otad_${slot}_hashoffset`]: String(verity.hashOffsetBytes),
+    otad_seq: '1',
+  };
+  const script = `${paths.fwEnvConfig}.factory`;
+  await writeFile(script, Object.entries(variables).map(([name, value]) => `${name}=${value}\n`).join(''));
+  // Twice: the tool writes one copy at a time, and a board leaves the factory with two good ones.
+  for (let copy = 0; copy < paths.envCopies.length; copy++) {
+    await runTool('fw_setenv', ['-c', paths.fwEnvConfig, '-f', script, '-s', script]);
+  }
+};
+
+/** Installs `release` into slot a as the confirmed system. `imageFile` is its image in the repository. */
+export const installAtFactory = async (paths: GatewayPaths, imageFile: string, release: Release): Promise<void> => {
+  await writeSlot(paths.slots.a, imageFile, release);
+  await writeEnvironment(paths, 'a', release);
+};
+
+/** SHA-256-comparable content of a slot, for 'not one byte changed'. */
+export const readSlot = (paths: GatewayPaths, slot: SlotName): Promise<Buffer> => readFile(paths.slots[slot]);
