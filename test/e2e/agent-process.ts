@@ -2,7 +2,7 @@
 // itself, not after it was told to stop. Output goes to a log file, as it would to the journal.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { toolPath } from './child-process.ts';
 
 const restartDelayMs = 200;
@@ -13,6 +13,7 @@ const stopTimeoutMs = 3000;
 export interface AgentCommand {
   readonly args: readonly string[];
   readonly logPath: string;
+  readonly pidPath: string;
   /** The daemon ended too often and stays down. */
   readonly onGivenUp: (exit: string) => void;
 }
@@ -83,6 +84,7 @@ export class AgentProcess {
     closeSync(log);
     this.#child = child;
     this.#group = child.pid ?? null;
+    writeFileSync(this.#command.pidPath, `${child.pid ?? ''}\n`);
     this.#ended = new Promise((done) => {
       child.once('error', done);
       child.once('exit', (code, signal) => {

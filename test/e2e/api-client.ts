@@ -56,7 +56,8 @@ const ask = async (what: Ask): Promise<{ readonly httpStatus: number; readonly b
 export const createApiClient = (runDir: string): ApiClient => {
   const get = async <T>(path: string): Promise<T> => {
     const { httpStatus, body } = await ask({ socketPath: `${runDir}/status.sock`, path, method: 'GET' });
-    if (httpStatus !== 200) throw new Error(`${path}: ${httpStatus} ${(body as ErrorBody | null)?.error.message ?? ''}`);
+    if (httpStatus !== 200)
+      throw new Error(`${path}: ${httpStatus} ${(body as ErrorBody | null)?.error.message ?? ''}`);
     return body as T;
   };
   return {

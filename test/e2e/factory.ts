@@ -2,9 +2,9 @@
 // the standard tools (veritysetup, fw_setenv), so that the daemon starts on what others wrote.
 
 import { copyFile, open, readFile, stat, writeFile } from 'node:fs/promises';
+import { recordOffsetBytes } from '../../agent/core/slot-layout.ts';
 import type { Artifact, Release, SlotName, SlotRecord } from '../../agent/core/types.ts';
 import { encodeRecord } from '../../verity/slot-record.ts';
-import { recordOffsetBytes } from '../../agent/core/slot-layout.ts';
 import { runTool } from './child-process.ts';
 import type { GatewayPaths } from './gateway-paths.ts';
 
@@ -50,7 +50,10 @@ const writeSlot = async (slotPath: string, imageFile: string, release: Release):
 const writeEnvironment = async (paths: GatewayPaths, slot: SlotName, release: Release): Promise<void> => {
   const { verity } = rootfsOf(release);
   for (const copy of paths.envCopies) await writeFile(copy, Buffer.alloc(envSizeBytes));
-  await writeFile(paths.fwEnvConfig, paths.envCopies.map((copy) => `${copy} 0x0 0x${envSizeBytes.toString(16)}\n`).join(''));
+  await writeFile(
+    paths.fwEnvConfig,
+    paths.envCopies.map((copy) => `${copy} 0x0 0x${envSizeBytes.toString(16)}\n`).join(''),
+  );
   const letter = slot.toUpperCase();
   const other = slot === 'a' ? 'B' : 'A';
   const variables = {
@@ -63,7 +66,12 @@ const writeEnvironment = async (paths: GatewayPaths, slot: SlotName, release: Re
     otad_seq: '1',
   };
   const script = `${paths.fwEnvConfig}.factory`;
-  await writeFile(script, Object.entries(variables).map(([name, value]) => `${name}=${value}\n`).join(''));
+  await writeFile(
+    script,
+    Object.entries(variables)
+      .map(([name, value]) => `${name}=${value}\n`)
+      .join(''),
+  );
   // Twice: the tool writes one copy at a time, and a board leaves the factory with two good ones.
   for (let copy = 0; copy < paths.envCopies.length; copy++) {
     await runTool('fw_setenv', ['-c', paths.fwEnvConfig, '-f', script, '-s', script]);

@@ -44,10 +44,7 @@ const openSlot = async (
 };
 
 /** Counts down, chooses and opens a slot. null: none could be opened, the board resets. */
-export const bootSlot = async (
-  paths: GatewayPaths,
-  print: (line: string) => void,
-): Promise<OpenedSlot | null> => {
+export const bootSlot = async (paths: GatewayPaths, print: (line: string) => void): Promise<OpenedSlot | null> => {
   const config = parseFwEnvConfig(await readFile(paths.fwEnvConfig, 'utf8'), paths.fwEnvConfig);
   const { slot, cmdline, isEnvironmentValid } = await powerOn(config, (name, verity) =>
     openSlot(paths, name, verity, print),

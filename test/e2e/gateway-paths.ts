@@ -23,6 +23,8 @@ export interface GatewayPaths {
   readonly rootfs: string;
   readonly deviceId: string;
   readonly agentLog: string;
+  /** Process id of the running daemon, for a person's `kill`. */
+  readonly agentPid: string;
 }
 
 /** `folder` is absolute. A folder whose path is too long for sockets gets its run folder elsewhere. */
@@ -44,5 +46,6 @@ export const gatewayPaths = (folder: string): GatewayPaths => {
     rootfs: join(runDir, 'rootfs'),
     deviceId: join(folder, 'machine-id'),
     agentLog: join(folder, 'otad.log'),
+    agentPid: join(runDir, 'otad.pid'),
   };
 };

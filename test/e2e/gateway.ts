@@ -173,6 +173,7 @@ export class Gateway {
     this.#agent = new AgentProcess({
       args: this.#agentArgs(),
       logPath: paths.agentLog,
+      pidPath: paths.agentPid,
       onGivenUp: (exit) => {
         this.#dead = new Error(`the daemon ended too often, the last time with ${exit}; see ${paths.agentLog}`);
       },

@@ -1,8 +1,8 @@
 // Shows a person what the gateway does, from the daemon's answers alone: its sentence for each phase, a progress bar
 // while bytes move, each entry of its history once. On a terminal the bar is redrawn in place; elsewhere it is a line.
 
-import { bar, type Paint, paintAnsi, paintNothing, plain, sizeText } from '../../agent/cli/layout.ts';
 import type { HistoryBody, ProgressBody, StatusBody } from '../../agent/api/schema.ts';
+import { bar, type Paint, paintAnsi, paintNothing, plain, sizeText } from '../../agent/cli/layout.ts';
 import type { Gateway } from './gateway.ts';
 
 const barWidth = 30;

@@ -6,13 +6,7 @@ import { join } from 'node:path';
 import { type PublishedRelease, publishRelease } from '../../publish/release.ts';
 import { initRepository } from '../../publish/repository-init.ts';
 import { createStaticServer, type StaticServer } from '../../publish/static-server.ts';
-import {
-  type ApplicationRelease,
-  channel,
-  compatible,
-  writeApplicationLayer,
-  writeBaseLayer,
-} from './layers.ts';
+import { type ApplicationRelease, channel, compatible, writeApplicationLayer, writeBaseLayer } from './layers.ts';
 import { createLink, type Link } from './link.ts';
 
 /** Where releases wait before they are offered to gateways. */
