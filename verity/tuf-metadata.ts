@@ -90,10 +90,18 @@ const targetFileSchema = z.object({
   custom: z.looseObject({}).optional(),
 });
 
+/** A role's name as the name of a file in our own storage: no separator, no leading dot, whatever the role is called. */
+export const roleFileName = (role: string): string =>
+  `${encodeURIComponent(role).replace(/^\.|[!'()*~]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)}.json`;
+
 const isFreeRoleName = (name: string): boolean => !topLevelRoles.some((role) => role === name);
 const delegatedRoleSchema = roleSchema
   .extend({
-    name: z.string().min(1).max(128).refine(isFreeRoleName, 'the name of a top-level role'),
+    name: z
+      .string()
+      .min(1)
+      .refine(isFreeRoleName, 'the name of a top-level role')
+      .refine((name) => roleFileName(name).length <= 128, 'too long a name'),
     terminating: z.boolean().default(false),
     paths: z.array(z.string().min(1).max(512)).max(countMax.patterns).optional(),
     path_hash_prefixes: z
@@ -187,10 +195,6 @@ export const timeOf = (dateTime: string): number => Date.parse(dateTime) / 1000;
 
 /** A metadata date-time (whole seconds, UTC). */
 export const dateTimeOf = (timeS: number): string => `${new Date(timeS * 1000).toISOString().slice(0, 19)}Z`;
-
-/** A role's name as part of a file name: it can hold no separator and is never `.` or `..` once `.json` follows. */
-export const roleFileName = (role: string): string =>
-  `${encodeURIComponent(role).replace(/[!'()*~]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)}.json`;
 
 const firstIssue = (error: z.ZodError): { readonly member: string; readonly reason: string } => {
   const issue = error.issues[0];

@@ -75,7 +75,10 @@ const run: Command['run'] = async (args, io) => {
     signal: io.signal,
   });
   if (values.json === true) io.print(JSON.stringify(built));
-  else io.print(`${built.path}: ${formatBytes(built.lengthBytes)}, ${built.files} files, layers ${built.layers.join(', ')}`);
+  else
+    io.print(
+      `${built.path}: ${formatBytes(built.lengthBytes)}, ${built.files} files, layers ${built.layers.join(', ')}`,
+    );
   return 0;
 };
 

@@ -64,7 +64,12 @@ export const required = (name: string, text: string | undefined): string => {
 /** Rows with columns as wide as their widest cell. */
 export const formatTable = (rows: readonly (readonly string[])[]): readonly string[] => {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd());
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
 };
 
 const unitNames = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;

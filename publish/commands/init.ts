@@ -1,7 +1,7 @@
 // `otapub init`: keys, first metadata, and the words about what to keep where.
 
-import { lifetimesSchema } from '../publisher-folder.ts';
 import { type RoleName, roleNames } from '../key-files.ts';
+import { lifetimesSchema } from '../publisher-folder.ts';
 import { type InitializedRepository, initRepository, type KeyPlan } from '../repository-init.ts';
 import { type Command, parseWords, usageError, wholeNumber } from './command.ts';
 

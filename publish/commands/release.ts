@@ -99,7 +99,8 @@ const parseImage = (
   io: CommandIo,
 ): ImageSource | undefined => {
   const compression = parseCompression(values.compression);
-  if (values.image !== undefined && values.layer !== undefined) throw usageError('--image and --layer exclude each other');
+  if (values.image !== undefined && values.layer !== undefined)
+    throw usageError('--image and --layer exclude each other');
   if (values.image !== undefined) return { imagePath: values.image };
   if (values.layer === undefined) return undefined;
   return { layers: values.layer, compression, sourceDateEpochS: sourceDateEpochS(io) };
