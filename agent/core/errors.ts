@@ -90,6 +90,7 @@ export const errorCodes = {
     'The state database was damaged. It was set aside and rebuilt from the device.',
   ),
   STORE_IO: entry('device', 500, 1, 'The state database could not be read or written.'),
+  STORE_BUSY: entry('device', 409, 6, 'Another otad holds the state database. Stop it first.'),
   BOOT_ENV_UNREADABLE: entry('device', 500, 1, 'No valid copy of the bootloader environment could be read.'),
   BOOT_ENV_UNSUPPORTED: entry(
     'config',
@@ -106,6 +107,7 @@ export const errorCodes = {
     1,
     'Nothing shows which slot is running. Put otad.slot= on the kernel command line.',
   ),
+  REBOOT_REFUSED: entry('device', 500, 1, 'The command that reboots the system failed.'),
   REBOOT_INEFFECTIVE: entry('device', 500, 4, 'The reboot was requested but the system is still running.'),
   // Config.
   CONFIG_INVALID: entry('config', 500, 64, 'A setting is not valid.'),
