@@ -109,6 +109,8 @@ export const errorCodes = {
   ),
   REBOOT_REFUSED: entry('device', 500, 1, 'The command that reboots the system failed.'),
   REBOOT_INEFFECTIVE: entry('device', 500, 4, 'The reboot was requested but the system is still running.'),
+  SOCKET_IN_USE: entry('device', 409, 6, 'Another otad already answers on this socket.'),
+  SOCKET_UNUSABLE: entry('device', 500, 1, 'The API socket could not be made at this path.'),
   // Config.
   CONFIG_INVALID: entry('config', 500, 64, 'A setting is not valid.'),
   CONFIG_UNREADABLE: entry('config', 500, 64, 'A settings file could not be read.'),
