@@ -97,7 +97,10 @@ export class AgentProcess {
 
   #restartSoon(exit: string): void {
     this.#restarts += 1;
-    if (this.#restarts > restartsMax) return this.#command.onGivenUp(exit);
+    if (this.#restarts > restartsMax) {
+      this.#command.onGivenUp(exit);
+      return;
+    }
     this.#restart = setTimeout(() => {
       this.#restart = null;
       if (this.#isWanted) this.#start();

@@ -101,7 +101,7 @@ const judge = (status: StatusBody, report: Report): readonly (readonly [claim: s
       ['trial-started', 'health-failed', 'rolled-back'].every((type) => types('1.2').includes(type)),
     ],
     ['1.2 was never confirmed', !types('1.2').includes('confirmed')],
-    [`1.2 is denied: ${denied?.reason ?? 'no'}`, denied !== undefined && denied.reason.includes('field')],
+    [`1.2 is denied: ${denied?.reason ?? 'no'}`, denied?.reason.includes('field bus can1') === true],
     ['nothing else is denied', report.denylist.length === 1],
   ];
 };

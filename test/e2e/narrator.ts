@@ -89,7 +89,10 @@ export class Narrator {
     if (!this.#isInteractive && !isWhole) return;
     const sizes = `${sizeText(progress.doneBytes)} of ${sizeText(progress.totalBytes)}`;
     const text = `${progress.step.padEnd(10)}${bar(progress.percent, barWidth)} ${progress.percent.toFixed(0).padStart(3)} %  ${sizes}`;
-    if (!this.#isInteractive) return this.line('', text);
+    if (!this.#isInteractive) {
+      this.line('', text);
+      return;
+    }
     this.#out.write(`\r\u001b[K  ${' '.repeat(labelWidth)}${text}`);
     this.#isBarOpen = true;
   }
