@@ -5,6 +5,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OtadError } from '../agent/core/errors.ts';
+import { metadataLimits } from '../verity/metadata-fetcher.ts';
 import { dateTimeOf, type MetadataOf, type TargetFile, timeOf } from '../verity/tuf-metadata.ts';
 import { makeFolder, temporarySuffix, writeDurably } from './durable-file.ts';
 import type { RoleName, SigningKey } from './key-files.ts';
@@ -71,7 +72,16 @@ const checkExpiry = (role: RoleName, expires: string, nowS: number): void => {
   if (timeOf(expires) <= nowS) throw new OtadError('METADATA_EXPIRED', { role, expires });
 };
 
-const writeMetadata = async (options: PublicationOptions, name: string, bytes: Uint8Array): Promise<void> => {
+const writeMetadata = async (
+  options: PublicationOptions,
+  name: string,
+  bytes: Uint8Array,
+  bytesMax: number,
+): Promise<void> => {
+  if (bytes.length > bytesMax) {
+    const problem = 'devices would refuse a metadata file of this length';
+    throw new OtadError('RELEASE_REFUSED', { problem, name, bytes: bytes.length, bytesMax });
+  }
   const path = join(options.paths.metadata, name);
   await writeDurably(path, bytes);
   await options.afterWrite?.(path);
@@ -90,7 +100,7 @@ const publishTargets = async (
   const version = (await highestVersion(options.paths.metadata, 'targets')) + 1;
   const signed = { ...state.targets, version, expires: expiresOf(options, 'targets'), targets: { ...targets } };
   const bytes = signMetadata('targets', signed, keysForRole(state.root, 'targets', options.keys));
-  await writeMetadata(options, `${version}.targets.json`, bytes);
+  await writeMetadata(options, `${version}.targets.json`, bytes, metadataLimits.targetsBytesMax);
   return { version, meta: { ...state.snapshot.meta, 'targets.json': metaFileOf(signed, bytes) } };
 };
 
@@ -123,7 +133,7 @@ export const publish = async (
       meta: targets.meta,
     };
     const bytes = signMetadata('snapshot', snapshot, snapshotKeys);
-    await writeMetadata(options, `${version}.snapshot.json`, bytes);
+    await writeMetadata(options, `${version}.snapshot.json`, bytes, metadataLimits.snapshotBytesMax);
     snapshotMeta = metaFileOf(snapshot, bytes);
   }
   const timestamp: MetadataOf['timestamp'] = {
@@ -133,6 +143,7 @@ export const publish = async (
     expires: expiresOf(options, 'timestamp'),
     meta: { 'snapshot.json': snapshotMeta },
   };
-  await writeMetadata(options, 'timestamp.json', signMetadata('timestamp', timestamp, timestampKeys));
+  const bytes = signMetadata('timestamp', timestamp, timestampKeys);
+  await writeMetadata(options, 'timestamp.json', bytes, metadataLimits.timestampBytesMax);
   return { targets: targets.version, snapshot: snapshotMeta.version, timestamp: timestamp.version };
 };

@@ -6,7 +6,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { request } from 'undici';
 import { OtadError } from '../agent/core/errors.ts';
-import type { MetadataFetcher } from '../verity/tuf-client.ts';
+import type { MetadataFetcher } from '../verity/metadata-fetcher.ts';
 import { errorCodeOf } from './durable-file.ts';
 
 const headersTimeoutMs = 15_000;

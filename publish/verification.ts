@@ -4,11 +4,11 @@
 import { errorCodes, OtadError, toFailure } from '../agent/core/errors.ts';
 import type { Release } from '../agent/core/types.ts';
 import { createTreeBuilder } from '../verity/dm-verity.ts';
-import { parseRelease, releaseDocumentBytesMax } from '../verity/release-document.ts';
 import { createHasher } from '../verity/sealing.ts';
 import type { TrustedFiles } from '../verity/trusted-store.ts';
 import { createTufClient, type TrustedSet } from '../verity/tuf-client.ts';
-import type { TargetFile } from '../verity/tuf-metadata.ts';
+import type { TargetFile, TargetsMetadata } from '../verity/tuf-metadata.ts';
+import { type ReleaseReader, readRelease } from '../verity/verified-release.ts';
 import { documentPaths, publishedImages } from './catalogue.ts';
 import { targetFilePath } from './publication.ts';
 import { targetsFolder } from './publisher-folder.ts';
@@ -118,47 +118,28 @@ const report = async (
   }
 };
 
-const readRelease = async (options: VerificationOptions, path: string, target: TargetFile): Promise<Release> => {
-  await checkTarget(options, path, target, []);
-  const location = `${targetsFolder}/${targetFilePath(path, target.hashes.sha256 ?? '')}`;
-  return parseRelease(
-    (await options.reader.fetch(location, releaseDocumentBytesMax, options.signal)) ?? new Uint8Array(),
-  );
-};
-
-/** A release's artifacts must be targets with the very lengths and digests that its document names. */
-const checkArtifacts = (release: Release, path: string, set: TrustedSet): void => {
-  if (`channels/${release.channel}/${release.compatible}.json` !== path) {
-    throw new OtadError('RELEASE_MALFORMED', { path, channel: release.channel, compatible: release.compatible });
-  }
-  for (const artifact of release.artifacts) {
-    const target = Object.hasOwn(set.targets.targets, artifact.path) ? set.targets.targets[artifact.path] : undefined;
-    if (target === undefined) throw new OtadError('TARGET_UNKNOWN', { path: artifact.path });
-    if (target.length !== artifact.lengthBytes || target.hashes.sha256 !== artifact.sha256Hex) {
-      throw new OtadError('RELEASE_MALFORMED', { path: artifact.path, problem: 'document and targets disagree' });
-    }
-  }
-};
-
 interface Documents {
   readonly files: readonly VerifiedFile[];
   readonly releases: readonly Release[];
 }
 
-const verifyDocuments = async (options: VerificationOptions, set: TrustedSet): Promise<Documents> => {
+const verifyDocuments = async (
+  options: VerificationOptions,
+  session: ReleaseReader,
+  targets: TargetsMetadata,
+): Promise<Documents> => {
   const files: VerifiedFile[] = [];
   const releases: Release[] = [];
-  for (const path of documentPaths(set.targets)) {
-    const target = set.targets.targets[path];
-    if (target === undefined) continue;
+  for (const path of documentPaths(targets)) {
+    const [, channel = '', compatible = ''] = /^channels\/([^/]+)\/([^/]+)\.json$/.exec(path) ?? [];
     let note = '';
     const check = async (): Promise<void> => {
-      const release = await readRelease(options, path, target);
+      const release = await readRelease(session, { channel, compatible }, options.signal);
       note = `${release.version} (sequence ${release.sequence})`;
-      checkArtifacts(release, path, set);
       releases.push(release);
     };
-    const line = await report({ kind: 'release', path, note: '', lengthBytes: target.length }, check, options.signal);
+    const lengthBytes = targets.targets[path]?.length ?? null;
+    const line = await report({ kind: 'release', path, note: '', lengthBytes }, check, options.signal);
     files.push({ ...line, note });
   }
   return { files, releases };
@@ -166,13 +147,13 @@ const verifyDocuments = async (options: VerificationOptions, set: TrustedSet): P
 
 const verifyImages = async (
   options: VerificationOptions,
-  set: TrustedSet,
+  targets: TargetsMetadata,
   releases: readonly Release[],
 ): Promise<readonly VerifiedFile[]> => {
   const files: VerifiedFile[] = [];
-  const images = new Map(publishedImages(set.targets).map((image) => [image.path, image]));
-  const documents = new Set(documentPaths(set.targets));
-  for (const [path, target] of Object.entries(set.targets.targets)) {
+  const images = new Map(publishedImages(targets).map((image) => [image.path, image]));
+  const documents = new Set(documentPaths(targets));
+  for (const [path, target] of Object.entries(targets.targets)) {
     if (documents.has(path)) continue;
     const artifacts = releases.flatMap((release) => release.artifacts).filter((artifact) => artifact.path === path);
     const image = images.get(path);
@@ -188,21 +169,23 @@ const verifyImages = async (
 
 /** Reads everything. Problems stand in the report; it throws only when it is cancelled. */
 export const verifyRepository = async (options: VerificationOptions): Promise<VerificationReport> => {
-  const client = createTufClient({ fetcher: options.reader, files: createMemoryFiles(), initialRoot: options.root });
-  let set: TrustedSet | null = null;
+  const { reader: fetcher, root: initialRoot, signal } = options;
+  const files = createMemoryFiles();
+  const client = createTufClient({ fetcher, files, initialRoot });
+  const trusted: TrustedSet[] = [];
   const refresh = async (): Promise<void> => {
-    set = await client.refresh(Math.floor(options.nowMs / 1000), options.signal);
+    trusted.push(await client.refresh(Math.floor(options.nowMs / 1000), signal));
   };
   const line = { kind: 'metadata', path: 'metadata', note: '', lengthBytes: null } as const;
-  const metadata = await report(line, refresh, options.signal);
-  const trusted = set as TrustedSet | null;
-  if (trusted === null) return { isSound: false, files: [metadata] };
-  const { root, timestamp, snapshot, targets } = trusted;
+  const metadata = await report(line, refresh, signal);
+  const [set] = trusted;
+  if (set === undefined) return { isSound: false, files: [metadata] };
+  const { root, timestamp, snapshot, targets } = set;
   const note = `root ${root.version}, timestamp ${timestamp.version}, snapshot ${snapshot.version}, targets ${targets.version}`;
-  const documents = await verifyDocuments(options, trusted);
-  const images = await verifyImages(options, trusted, documents.releases);
-  const files = [{ ...metadata, note }, ...documents.files, ...images];
-  return { isSound: files.every((file) => file.problem === null), files };
+  const documents = await verifyDocuments(options, { client, fetcher, files, root }, targets);
+  const images = await verifyImages(options, targets, documents.releases);
+  const all = [{ ...metadata, note }, ...documents.files, ...images];
+  return { isSound: all.every((file) => file.problem === null), files: all };
 };
 
 /** Exit code of a report: 0, or that of a failed verification. */

@@ -44,7 +44,7 @@ const describe = (made: InitializedRepository): readonly string[] => [
   '',
   ...roleNames.map((role) => {
     const { threshold, count } = made.keyPlan[role];
-    return `  ${role.padEnd(10)} ${threshold} of ${count} ${count === 1 ? 'key ' : 'keys'}, valid until ${made.expires[role]}`;
+    return `  ${role.padEnd(10)} ${threshold} of ${count} ${count === 1 ? 'key' : 'keys'}, valid until ${made.expires[role]}`;
   }),
   '',
   `Bake into every image, as /usr/lib/otad/root.json:  ${made.paths.root}`,
