@@ -11,7 +11,8 @@ const restartsMax = 50;
 const stopTimeoutMs = 3000;
 
 export interface AgentCommand {
-  readonly args: readonly string[];
+  /** Program and arguments. */
+  readonly command: readonly string[];
   readonly logPath: string;
   readonly pidPath: string;
   /** The daemon ended too often and stays down. */
@@ -76,7 +77,8 @@ export class AgentProcess {
 
   #start(): void {
     const log = openSync(this.#command.logPath, 'a');
-    const child = spawn(process.execPath, this.#command.args, {
+    const [program = '', ...args] = this.#command.command;
+    const child = spawn(program, args, {
       detached: true,
       stdio: ['ignore', log, log],
       env: { PATH: toolPath, LANG: 'C.UTF-8' },

@@ -53,7 +53,7 @@ const showOtactl = async (gateway: Gateway, narrator: Narrator, ...args: readonl
   return exitCode;
 };
 
-const runStages = async ({ gateway, publisher }: World, narrator: Narrator): Promise<void> => {
+const runStages = async ({ gateway, vendor }: World, narrator: Narrator): Promise<void> => {
   const until = (isReached: (status: StatusBody) => boolean) => gateway.waitUntil(isReached, stageTimeoutMs);
 
   narrator.title('1  The gateway starts with 1.0');
@@ -61,7 +61,7 @@ const runStages = async ({ gateway, publisher }: World, narrator: Narrator): Pro
   await until((status) => rests(status, '1.0'));
 
   narrator.title('2  The vendor offers 1.1');
-  await publisher.offer('1.1');
+  await vendor.offer('1.1');
   await until((status) => rests(status, '1.1'));
 
   narrator.title('3  A technician goes back to 1.0, and forward again');
@@ -71,7 +71,7 @@ const runStages = async ({ gateway, publisher }: World, narrator: Narrator): Pro
   await until((status) => rests(status, '1.1'));
 
   narrator.title('4  The vendor offers 1.2, which is sick');
-  await publisher.offer('1.2');
+  await vendor.offer('1.2');
   await until((status) => rests(status, '1.1') && status.denylist.includes('1.2'));
 };
 
@@ -141,13 +141,13 @@ const runDemo = async (options: Options, narrator: Narrator, signal: AbortSignal
       );
     },
   });
-  const { gateway, publisher } = world;
+  const { gateway, served } = world;
   const telling = new AbortController();
   const told = narrateGateway(gateway, narrator, telling.signal);
   const stop = () => telling.abort();
   signal.addEventListener('abort', stop);
   try {
-    publisher.link.setRate(linkBytesPerS);
+    served.link.setRate(linkBytesPerS);
     await Promise.race([runStages(world, narrator), told.then(() => signal.throwIfAborted())]);
     stop();
     await told;

@@ -1,36 +1,31 @@
 // Puts the first system on a virtual gateway the way a factory does: image, dm-verity tree and environment written with
 // the standard tools (veritysetup, fw_setenv), so that the daemon starts on what others wrote.
 
-import { copyFile, open, readFile, stat, writeFile } from 'node:fs/promises';
+import { copyFile, open, stat, writeFile } from 'node:fs/promises';
 import { recordOffsetBytes } from '../../agent/core/slot-layout.ts';
-import type { Artifact, Release, SlotName, SlotRecord } from '../../agent/core/types.ts';
+import type { SlotName, SlotRecord } from '../../agent/core/types.ts';
 import { encodeRecord } from '../../verity/slot-record.ts';
 import { runTool } from './child-process.ts';
 import type { GatewayPaths } from './gateway-paths.ts';
+import type { StoredImage } from './publisher.ts';
 
 const envSizeBytes = 0x4000;
 const noUuid = '00000000-0000-0000-0000-000000000000';
 
-const rootfsOf = (release: Release): Artifact & { readonly verity: NonNullable<Artifact['verity']> } => {
-  const artifact = release.artifacts.find(({ role }) => role === 'rootfs');
-  if (artifact?.verity == null) throw new Error(`${release.id} has no root image`);
-  return { ...artifact, verity: artifact.verity };
-};
-
 /** Writes image, tree and record of a published release into the slot. */
-const writeSlot = async (slotPath: string, imageFile: string, release: Release): Promise<void> => {
-  const { verity, lengthBytes, sha256Hex } = rootfsOf(release);
+const writeSlot = async (slotPath: string, { facts, file: imageFile }: StoredImage): Promise<void> => {
+  const { lengthBytes, sha256Hex, saltHex, rootHex } = facts;
   const { size: slotSizeBytes } = await stat(slotPath);
   await copyFile(imageFile, slotPath);
   const file = await open(slotPath, 'r+');
   await file.truncate(slotSizeBytes);
   const record: SlotRecord = {
     status: 'activated',
-    release: { id: release.id, version: release.version, sequence: release.sequence },
-    compatible: release.compatible,
+    release: { id: facts.releaseId, version: facts.version, sequence: facts.sequence },
+    compatible: facts.compatible,
     imageLengthBytes: lengthBytes,
     imageSha256Hex: sha256Hex,
-    verity,
+    verity: { algorithm: 'sha256', blockSizeBytes: 4096, saltHex, rootHex, hashOffsetBytes: lengthBytes },
     writtenBytes: lengthBytes,
     prefixSha256Hex: sha256Hex,
     reason: null,
@@ -38,17 +33,16 @@ const writeSlot = async (slotPath: string, imageFile: string, release: Release):
   await file.write(encodeRecord(record, 0), 0, undefined, recordOffsetBytes(slotSizeBytes, 0));
   await file.close();
   const options = [
-    ...['--data-block-size=4096', '--hash-block-size=4096', '--hash=sha256', `--salt=${verity.saltHex}`],
-    ...[`--data-blocks=${lengthBytes / 4096}`, `--hash-offset=${verity.hashOffsetBytes}`, `--uuid=${noUuid}`],
+    ...['--data-block-size=4096', '--hash-block-size=4096', '--hash=sha256', `--salt=${saltHex}`],
+    ...[`--data-blocks=${lengthBytes / 4096}`, `--hash-offset=${lengthBytes}`, `--uuid=${noUuid}`],
   ];
   const output = await runTool('veritysetup', ['format', slotPath, slotPath, ...options]);
   const root = /Root hash:\s+([0-9a-f]{64})/.exec(output)?.[1];
-  if (root !== verity.rootHex) throw new Error(`veritysetup finds root ${root}, the release says ${verity.rootHex}`);
+  if (root !== rootHex) throw new Error(`veritysetup finds root ${root}, the release says ${rootHex}`);
 };
 
 /** The environment of a board that was confirmed on `slot`. */
-const writeEnvironment = async (paths: GatewayPaths, slot: SlotName, release: Release): Promise<void> => {
-  const { verity } = rootfsOf(release);
+const writeEnvironment = async (paths: GatewayPaths, slot: SlotName, { facts }: StoredImage): Promise<void> => {
   for (const copy of paths.envCopies) await writeFile(copy, Buffer.alloc(envSizeBytes));
   await writeFile(
     paths.fwEnvConfig,
@@ -61,8 +55,8 @@ const writeEnvironment = async (paths: GatewayPaths, slot: SlotName, release: Re
     BOOT_ORDER: letter,
     [`BOOT_${letter}_LEFT`]: '3',
     [`BOOT_${other}_LEFT`]: '0',
-    [`otad_${slot}_root`]: verity.rootHex,
-    [`otad_${slot}_hashoffset`]: String(verity.hashOffsetBytes),
+    [`otad_${slot}_root`]: facts.rootHex,
+    [`otad_${slot}_hashoffset`]: String(facts.lengthBytes),
     otad_seq: '1',
   };
   const script = `${paths.fwEnvConfig}.factory`;
@@ -78,11 +72,8 @@ const writeEnvironment = async (paths: GatewayPaths, slot: SlotName, release: Re
   }
 };
 
-/** Installs `release` into slot a as the confirmed system. `imageFile` is its image in the repository. */
-export const installAtFactory = async (paths: GatewayPaths, imageFile: string, release: Release): Promise<void> => {
-  await writeSlot(paths.slots.a, imageFile, release);
-  await writeEnvironment(paths, 'a', release);
+/** Installs the image into slot a as the confirmed system. */
+export const installAtFactory = async (paths: GatewayPaths, image: StoredImage): Promise<void> => {
+  await writeSlot(paths.slots.a, image);
+  await writeEnvironment(paths, 'a', image);
 };
-
-/** SHA-256-comparable content of a slot, for 'not one byte changed'. */
-export const readSlot = (paths: GatewayPaths, slot: SlotName): Promise<Buffer> => readFile(paths.slots[slot]);

@@ -25,6 +25,8 @@ export interface GatewayOptions {
   readonly slotSizeBytes: number;
   /** Settings over those of the image, in the form of a drop-in. */
   readonly settings: Readonly<Record<string, unknown>>;
+  /** The state folder gets a file system of its own of this size; it is lost with the daemon. */
+  readonly stateDiskBytes?: number;
   /** Lines of the board's serial console. */
   readonly onConsole?: (line: string) => void;
 }
@@ -171,7 +173,7 @@ export class Gateway {
       if (name !== null && paths.rebootRequest.endsWith(`/${name}`)) this.#reboot(powered);
     });
     this.#agent = new AgentProcess({
-      args: this.#agentArgs(),
+      command: [...this.#ownStateDisk(), process.execPath, ...this.#agentArgs()],
       logPath: paths.agentLog,
       pidPath: paths.agentPid,
       onGivenUp: (exit) => {
@@ -187,6 +189,14 @@ export class Gateway {
       ...['--config-dir', join(rootfs, 'usr/lib/otad/config.d'), '--config-dir', configDir],
       ...['--trust-root', join(rootfs, 'usr/lib/otad/root.json')],
     ];
+  }
+
+  /** Runs what follows with its own small file system for the state; needs no privilege where users may have namespaces. */
+  #ownStateDisk(): readonly string[] {
+    const { stateDiskBytes } = this.#options;
+    if (stateDiskBytes === undefined) return [];
+    const script = `mount -t tmpfs -o size=${stateDiskBytes} tmpfs "$0"; exec "$@"`;
+    return ['unshare', '-Urm', 'sh', '-ec', script, this.paths.stateDir];
   }
 
   async #openSlot(powered: number): Promise<OpenedSlot | null> {

@@ -14,6 +14,8 @@ export interface ApplicationRelease {
   readonly sequence: number;
   /** The field bus that the application asks for; the virtual board has `can0` only. */
   readonly fieldBus: string;
+  /** More bytes in the application layer than releases have as a rule. */
+  readonly extraBytes?: number;
 }
 
 export const goodBus = 'can0';
@@ -75,5 +77,9 @@ export const writeApplicationLayer = async (
   await writeFile(join(folder, 'layer.json'), JSON.stringify({ name: `app ${release.version}`, base: '../base' }));
   await put(folder, 'usr/lib/otad/health.d/required.d/10-field-bus', fieldBusCheck, 0o755);
   await put(folder, 'usr/share/gateway/field-bus.conf', `bus=${release.fieldBus}\n`);
-  await put(folder, 'usr/lib/gateway/application.bin', ballast(release.version, ballastBytes));
+  await put(
+    folder,
+    'usr/lib/gateway/application.bin',
+    ballast(release.version, ballastBytes + (release.extraBytes ?? 0)),
+  );
 };
