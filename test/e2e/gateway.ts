@@ -4,7 +4,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { type FSWatcher, watch } from 'node:fs';
-import { mkdir, open, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StatusBody } from '../../agent/api/schema.ts';
@@ -140,6 +140,17 @@ export class Gateway {
     clearTimeout(timer);
     if (reached !== null) return reached;
     throw new Error(`not reached in ${timeoutMs} ms; the last status was ${JSON.stringify(last)}`);
+  }
+
+  /** The daemon's log once it matches. Throws after `timeoutMs`. */
+  async waitForLog(pattern: RegExp, timeoutMs = 10_000): Promise<string> {
+    const over = AbortSignal.timeout(timeoutMs);
+    for (;;) {
+      const text = await readFile(this.paths.agentLog, 'utf8').catch(() => '');
+      if (pattern.test(text)) return text;
+      if (over.aborted) throw new Error(`${pattern} is not in the log: ${text}`);
+      await delay(reconnectMs);
+    }
   }
 
   #console(line: string): void {
