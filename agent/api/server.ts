@@ -2,18 +2,18 @@
 // loopback port. It turns requests into port calls and errors into bodies; it decides nothing about updates. No request
 // that a web page can cause is answered: any Origin header is refused, and TCP answers to known Host names only.
 
-import { type IncomingMessage, STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
+import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { type ErrorCode, errorCodes, OtadError } from '../core/errors.ts';
+import { errorCodes, OtadError } from '../core/errors.ts';
 import type { RuntimeLog } from '../core/ports.ts';
+import { answerMalformed, errorBody, sendError, toOtadError } from './answer.ts';
 import type { ApiContext } from './context.ts';
 import { EventStream } from './event-stream.ts';
 import { metricsText } from './metrics.ts';
 import { openApiDocument } from './openapi.ts';
 import { pageHtml, pagePolicy } from './page.ts';
 import { commandRoutes, readRoutes } from './route.ts';
-import type { AcceptedBody, ErrorBody } from './schema.ts';
+import type { AcceptedBody } from './schema.ts';
 import { statusBody } from './status.ts';
 import { bindUnixSocket } from './unix-socket.ts';
 
@@ -43,32 +43,6 @@ const requestTimeoutMs = 10_000;
 const keepAliveMs = 5_000;
 const pageHistory = 10;
 
-const errorBody = (code: ErrorCode, message: string, details: OtadError['details'] = {}): ErrorBody => {
-  const facts = Object.entries(details).filter(
-    (pair): pair is [string, string | number | boolean | null] => pair[1] !== undefined,
-  );
-  return {
-    error: {
-      code,
-      class: errorCodes[code].class,
-      message,
-      ...(facts.length === 0 ? {} : { details: Object.fromEntries(facts) }),
-    },
-  };
-};
-
-/** What the client is told. A bug's own words stay in the log: they may hold paths and the client cannot use them. */
-const toOtadError = (error: FastifyError | Error): OtadError => {
-  if (error instanceof OtadError) return error;
-  const status = (error as FastifyError).statusCode;
-  return status !== undefined && status >= 400 && status < 500
-    ? new OtadError('BAD_REQUEST', { problem: error.message })
-    : new OtadError('INTERNAL', {}, { cause: error });
-};
-
-const sendError = (reply: FastifyReply, error: OtadError): FastifyReply =>
-  reply.code(errorCodes[error.code].httpStatus).send(errorBody(error.code, error.message, error.details));
-
 /** The name in a Host header, without port and brackets. */
 const hostName = (host: string): string =>
   host
@@ -86,22 +60,14 @@ const refuseForeign = (request: IncomingMessage, door: Door, hostNames: readonly
   }
 };
 
-/** Answers what is not even HTTP. */
-const answerMalformed = (_error: Error, socket: Socket): void => {
-  if (socket.destroyed || !socket.writable) return;
-  const body = JSON.stringify(errorBody('BAD_REQUEST', errorCodes.BAD_REQUEST.sentence));
-  socket.end(
-    `HTTP/1.1 400 ${STATUS_CODES[400]}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  );
-};
-
 const createApp = (door: Door, options: ApiOptions): FastifyInstance => {
   const app = fastify({
     logger: false,
     bodyLimit: bodyBytesMax,
     requestTimeout: requestTimeoutMs,
     keepAliveTimeout: keepAliveMs,
-    http: { maxHeaderSize: headerBytesMax },
+    // A missing Host is ours to refuse, in our words; over a unix socket nobody needs one.
+    http: { maxHeaderSize: headerBytesMax, requireHostHeader: false },
     forceCloseConnections: true,
     exposeHeadRoutes: false,
     clientErrorHandler: answerMalformed,
