@@ -9,7 +9,7 @@ import { type ErrorCode, OtadError } from '../core/errors.ts';
 
 /** Damaged files kept for a technician; `.corrupt-1` is the newest. */
 const setAsideMax = 3;
-const busyTimeoutMs = 2000;
+const busyTimeoutMs = 500;
 /** Pages in the log before they move into the file: the log stays small enough for a disk that fills up. */
 const logPagesMax = 64;
 

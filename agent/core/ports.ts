@@ -145,6 +145,8 @@ export interface RuntimeLog {
   /** What was decided and done; one line each. */
   info(message: string, fields: Readonly<Record<string, unknown>>): void;
   warn(message: string, fields: Readonly<Record<string, unknown>>): void;
+  /** An entry of the history, after its commit. */
+  history(entry: HistoryEntry): void;
 }
 
 /** Runs one kind of effect to its result. Throws OtadError; the runtime turns that into a failed result. */
