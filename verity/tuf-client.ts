@@ -105,27 +105,30 @@ const updateAll = async (refresh: Refresh, roles: Roles, early: FreshFile | null
 /** A client over one repository and one folder of trusted files. Reads nothing before the first refresh. */
 export const createTufClient = ({ fetcher, files, initialRoot }: TufClientOptions): TufClient => {
   let roles: Roles | null = null;
+  /** Looked up in; null while a refresh is under way or after it failed. */
   let current: Current | null = null;
+  /** The same, kept over a poll that got no answer: its validator still belongs to what is trusted. */
+  let settled: Current | null = null;
 
   return {
     refresh: async (nowS, signal) => {
       const refresh: Refresh = { fetcher, files, nowS, signal };
-      const before = current;
-      // Nobody may look up what a refresh in between has not confirmed.
       current = null;
       roles ??= { root: await loadTrustedRoot(files, initialRoot), timestamp: null, snapshot: null, targets: null };
       let early: FreshFile | null = null;
       // A poll without news is one request. The root is asked for whenever the timestamp changes or anything has expired:
       // a server that answers 'unchanged' for ever gains no more than by hiding the new root, and only until the expiry.
-      if (before !== null && before.validator !== null && isUnexpired(before.set, nowS)) {
-        const answer = await fetchTimestamp(refresh, before.validator);
+      if (settled !== null && settled.validator !== null && isUnexpired(settled.set, nowS)) {
+        const answer = await fetchTimestamp(refresh, settled.validator);
         if (answer === 'unchanged') {
-          current = { ...before, nowS };
-          return before.set;
+          current = { ...settled, nowS };
+          return current.set;
         }
         early = answer;
       }
-      current = await updateAll(refresh, roles, early);
+      settled = null;
+      settled = await updateAll(refresh, roles, early);
+      current = settled;
       return current.set;
     },
 

@@ -12,8 +12,10 @@ import type {
   HistoryEntry,
   Moment,
   Progress,
+  Release,
   SlotName,
   SlotRecord,
+  Verified,
   VerityParameters,
 } from './types.ts';
 
@@ -143,6 +145,8 @@ export interface RuntimeLog {
   /** What was decided and done; one line each. */
   info(message: string, fields: Readonly<Record<string, unknown>>): void;
   warn(message: string, fields: Readonly<Record<string, unknown>>): void;
+  /** An entry of the history, after its commit. */
+  history(entry: HistoryEntry): void;
 }
 
 /** Runs one kind of effect to its result. Throws OtadError; the runtime turns that into a failed result. */
@@ -153,6 +157,26 @@ export type Executors = {
     onProgress: (progress: Progress) => void,
   ) => Promise<Extract<EffectResult, { kind: K }>['value']>;
 };
+
+/** The install pipeline as the executors use it; `agent/runtime/install.ts` builds it over {@link InstallPorts}. */
+export interface Installer {
+  /** Writes image and verity tree, resuming what the slot already holds of the same image. The record stays `writing`. */
+  write(
+    request: { readonly slot: SlotName; readonly release: Verified<Release> },
+    signal: AbortSignal,
+    onProgress: (progress: Progress) => void,
+  ): Promise<SlotRecord>;
+  /** Reads the whole slot back from the medium; only this makes a record `verified`. */
+  verify(
+    request: { readonly slot: SlotName; readonly rootHex: string },
+    signal: AbortSignal,
+    onProgress: (progress: Progress) => void,
+  ): Promise<SlotRecord>;
+  /** The slot is about to be handed to the bootloader. */
+  markActivated(slot: SlotName, signal: AbortSignal): Promise<SlotRecord | null>;
+  /** The slot's release failed here, and why. */
+  retire(slot: SlotName, reason: string, signal: AbortSignal): Promise<SlotRecord | null>;
+}
 
 /** What the install pipeline needs. */
 export interface InstallPorts {
