@@ -258,6 +258,49 @@ test('a stream that breaks while the slot is still writing loses nothing and mix
   assert.equal((await install.verify({ slot: 'b', rootHex }, signal, quiet)).status, 'verified');
 });
 
+test('of a piece that was held back when the stream broke, only what was taken counts', async () => {
+  const slots = newSlots();
+  let openGate = (): void => {};
+  const gate = new Promise<void>((resolve) => {
+    openGate = resolve;
+  });
+  const slow: SlotDevices = {
+    ...slots.devices,
+    async open(slot, openSignal) {
+      const handle = await slots.devices.open(slot, openSignal);
+      return {
+        sizeBytes: handle.sizeBytes,
+        read: (offset, length, callSignal) => handle.read(offset, length, callSignal),
+        flush: (callSignal) => handle.flush(callSignal),
+        close: () => handle.close(),
+        async write(offset, bytes, callSignal) {
+          if (offset === 0) await gate; // the first transfer takes until the stream has broken
+          return handle.write(offset, bytes, callSignal);
+        },
+      };
+    },
+  };
+  const { source } = createFakeSource(image);
+  const breaking: ReleaseSource = {
+    ...source,
+    async stream(_artifact, _offset, sink) {
+      const first = Buffer.from(image.subarray(0, 1_200_000));
+      await sink(first);
+      const second = Buffer.from(image.subarray(first.length, image.length));
+      void sink(second); // one buffer is being written, the other one gets full: held back
+      second.fill(0xdd); // the call is over as far as this source is concerned
+      setImmediate(openGate);
+      throw new OtadError('HTTP_UNREACHABLE');
+    },
+  };
+  const install = createInstall({ slots: slow, source: breaking, sealing: createSealing() });
+  await assert.rejects(install.write({ slot: 'b', release }, signal, quiet), isCode('HTTP_UNREACHABLE'));
+  assert.equal((await slots.devices.readRecord('b', signal))?.writtenBytes, 2 * mebibyte);
+  const next = createInstall({ slots: slots.devices, source, sealing: createSealing() });
+  await next.write({ slot: 'b', release }, signal, quiet);
+  assert.equal((await next.verify({ slot: 'b', rootHex }, signal, quiet)).status, 'verified');
+});
+
 test('a source that ignores being held back is a bug that is caught, not a mixed-up slot', async () => {
   const slots = newSlots();
   const deaf: ReleaseSource = {
