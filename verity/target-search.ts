@@ -61,19 +61,23 @@ const isDelegated = (role: DelegatedRole, path: string): boolean => {
   return role.path_hash_prefixes?.some((prefix) => digest.startsWith(prefix)) ?? false;
 };
 
+/** Where a target lies below the base URL (TUF 7.2: consistent snapshots), percent-encoded. */
+export const targetUrlPath = (path: string, sha256Hex: string): string => {
+  const segments = path.split('/');
+  const name = `${sha256Hex}.${segments.pop()}`;
+  return ['targets', ...[...segments, name].map(encodeURIComponent)].join('/');
+};
+
 const toTargetInfo = (path: string, file: TargetFile): TargetInfo => {
   const sha256Hex = ownMember(file.hashes, 'sha256');
   if (sha256Hex === undefined) {
     throw new OtadError('METADATA_MALFORMED', { target: path, reason: 'no SHA-256 digest is listed' });
   }
-  const segments = path.split('/');
   // Such segments change meaning in a URL, encoded or not.
-  if (segments.some((segment) => /^\.{0,2}$/.test(segment))) {
+  if (path.split('/').some((segment) => /^\.{0,2}$/.test(segment))) {
     throw new OtadError('METADATA_MALFORMED', { target: path, reason: 'the path has an empty or dotted segment' });
   }
-  const name = `${sha256Hex}.${segments.pop()}`;
-  const urlPath = ['targets', ...[...segments, name].map(encodeURIComponent)].join('/');
-  return { path, lengthBytes: file.length, sha256Hex, urlPath };
+  return { path, lengthBytes: file.length, sha256Hex, urlPath: targetUrlPath(path, sha256Hex) };
 };
 
 type LoadRole = (delegator: Delegator, role: string) => Promise<TargetsMetadata>;

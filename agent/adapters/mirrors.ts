@@ -7,6 +7,8 @@ import type { ByteSink } from '../core/ports.ts';
 import type { HttpClient } from './http.ts';
 
 export interface Mirrors extends MetadataFetcher {
+  /** Puts the mirror that is asked first at the end. */
+  demoteFirst(): void;
   fetchFresh: NonNullable<MetadataFetcher['fetchFresh']>;
   /** Exactly the bytes from `offset` to `lengthTotal`, going on at the next mirror where one breaks off. */
   stream(path: string, offset: number, lengthTotal: number, sink: ByteSink, signal: AbortSignal): Promise<void>;
@@ -76,25 +78,38 @@ const streamFrom = async (
 };
 
 export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mirrors => {
-  const fetchFresh: Mirrors['fetchFresh'] = (path, maxBytes, validator, signal) =>
-    tryInOrder<FreshFile | 'unchanged' | null>(baseUrls, async (base) => {
-      const expects = path.startsWith('metadata/') ? 'json' : 'bytes';
-      const etag = etagFor(base, validator);
-      try {
-        const file = await http.fetchBytes(joinUrl(base, path), { maxBytes, signal, expects, etag });
-        return file === 'unchanged'
-          ? file
-          : { bytes: file.bytes, validator: file.etag === null ? null : `${base} ${file.etag}` };
-      } catch (error) {
-        if (isAbsent(error, path)) {
-          return null;
+  let ordered = baseUrls;
+
+  const fetchFresh: Mirrors['fetchFresh'] = async (path, maxBytes, validator, signal) => {
+    const expects = path.startsWith('metadata/') ? 'json' : 'bytes';
+    let isAbsentSomewhere = false;
+    try {
+      return await tryInOrder<FreshFile | 'unchanged'>(ordered, async (base) => {
+        try {
+          const etag = etagFor(base, validator);
+          const file = await http.fetchBytes(joinUrl(base, path), { maxBytes, signal, expects, etag });
+          return file === 'unchanged'
+            ? file
+            : { bytes: file.bytes, validator: file.etag === null ? null : `${base} ${file.etag}` };
+        } catch (error) {
+          isAbsentSomewhere ||= isAbsent(error, path);
+          throw error;
         }
-        throw error;
+      });
+    } catch (error) {
+      // One mirror that answers decides over others that are down.
+      if (isAbsentSomewhere && isAboutMirror(error)) {
+        return null;
       }
-    });
+      throw error;
+    }
+  };
 
   return {
     fetchFresh,
+    demoteFirst: () => {
+      ordered = [...ordered.slice(1), ...ordered.slice(0, 1)];
+    },
     fetch: async (path, maxBytes, signal) => {
       const file = await fetchFresh(path, maxBytes, null, signal);
       return file === null || file === 'unchanged' ? null : file.bytes;
@@ -114,7 +129,7 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
           return refuse(error);
         }
       };
-      await tryInOrder(baseUrls, async (base) => {
+      await tryInOrder(ordered, async (base) => {
         try {
           await streamFrom(http, joinUrl(base, path), { offset: position, lengthTotal, sink: counting, signal });
         } catch (error) {

@@ -1,6 +1,7 @@
 // The release source port over TUF and HTTP: what the server offers, verified, and an image's bytes. It decides nothing about
 // a release; what cannot be verified becomes a failed outcome with its code.
 
+import { targetUrlPath } from '../../verity/target-search.ts';
 import { createTrustedStore } from '../../verity/trusted-store.ts';
 import { createTufClient } from '../../verity/tuf-client.ts';
 import { readRelease } from '../../verity/verified-release.ts';
@@ -26,13 +27,6 @@ export interface ReleaseSourceOptions {
   /** The local clock in seconds while it is known to be synchronised, null otherwise. */
   readonly syncedTimeS: () => number | null;
 }
-
-/** Consistent snapshots: an artifact's digest stands before its file name. */
-const artifactPath = (path: string, sha256Hex: string): string => {
-  const segments = path.split('/');
-  const name = segments.pop() ?? '';
-  return ['targets', ...segments, `${sha256Hex}.${name}`].map((segment) => encodeURIComponent(segment)).join('/');
-};
 
 /** One check at a time: a second caller waits for the first. */
 const createQueue = (): (<T>(work: () => Promise<T>) => Promise<T>) => {
@@ -61,16 +55,30 @@ export const createReleaseSource = (options: ReleaseSourceOptions): ReleaseSourc
     return release;
   };
 
+  /** A mirror whose files do not verify is as good as down: the whole refresh is tried from the next one on. */
+  const refreshAnywhere = async (signal: AbortSignal): Promise<Verified<Release>> => {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await refresh(signal);
+      } catch (error) {
+        if (attempt >= baseUrls.length || !(error instanceof OtadError) || error.class !== 'source') {
+          throw error;
+        }
+        mirrors.demoteFirst();
+      }
+    }
+  };
+
   return {
     check: async (signal): Promise<CheckOutcome> => {
       try {
-        return { kind: 'release', release: await inTurn(() => refresh(signal)) };
+        return { kind: 'release', release: await inTurn(() => refreshAnywhere(signal)) };
       } catch (error) {
         const isCancelled = signal.aborted && !(error instanceof OtadError);
         return { kind: 'failed', failure: toFailure(isCancelled ? new OtadError('CANCELLED') : error) };
       }
     },
     stream: (artifact, offsetBytes, sink, signal) =>
-      mirrors.stream(artifactPath(artifact.path, artifact.sha256Hex), offsetBytes, artifact.lengthBytes, sink, signal),
+      mirrors.stream(targetUrlPath(artifact.path, artifact.sha256Hex), offsetBytes, artifact.lengthBytes, sink, signal),
   };
 };

@@ -97,7 +97,7 @@ export class EventStream {
         else if (client.isBlocked) client.isSilent = true;
         else client.isBlocked = !client.response.write(': alive\n\n');
       }
-      this.#heartbeat = this.#scheduleHeartbeat();
+      this.#heartbeat = this.#clients.size === 0 ? null : this.#scheduleHeartbeat();
     });
   }
 

@@ -113,6 +113,17 @@ describe('U-Boot adapter beside fw_printenv and fw_setenv', () => {
     });
   });
 
+  it('a boot script that counts every boot does not wear a confirmed slot out', async () => {
+    await withFiles(2, async (files) => {
+      await factory(files);
+      for (const left of ['2', '1', '0']) {
+        await fwSetenv(files.configPath, new Map([['BOOT_A_LEFT', left]]));
+        assert.equal((await controlOf(files).status(signal)).slots.a.state, 'good');
+        assert.equal((await fwPrintenv(files.configPath))?.get('BOOT_A_LEFT'), '3');
+      }
+    });
+  });
+
   it('flags that fw_setenv keeps for variables survive', async () => {
     await withFiles(2, async (files) => {
       await factory(files, new Map([['.flags', 'serial#:so']]));
