@@ -38,6 +38,8 @@ if (!$pid) {
   for my $i (0 .. $#safe) { dup2($safe[$i], 3 + $i); }
   POSIX::close($_) for @safe;
   if (@names) { $ENV{LISTEN_FDS} = @names; $ENV{LISTEN_FDNAMES} = $names; $ENV{LISTEN_PID} = $$; }
+  # Node makes its stdout non-blocking, which would be ours as well.
+  open(STDOUT, '>', '/dev/null') or die;
   exec @argv or die "exec: $!";
 }
 $| = 1;
@@ -71,7 +73,15 @@ export const runWithDatagrams = async (
   parameters: readonly string[],
   options: DatagramOptions,
 ): Promise<DatagramRun> => {
-  const argv = ['-e', harness, options.notifyPath ?? '', options.names.join(':'), process.execPath, file, ...parameters];
+  const argv = [
+    '-e',
+    harness,
+    options.notifyPath ?? '',
+    options.names.join(':'),
+    process.execPath,
+    file,
+    ...parameters,
+  ];
   const child = spawn('perl', argv, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { PATH: process.env.PATH, ...options.env },
