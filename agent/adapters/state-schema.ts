@@ -88,7 +88,7 @@ const slotRecord = z.object({
 
 const phase = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('idle') }),
-  z.object({ kind: z.literal('checking'), isForced: z.boolean() }),
+  z.object({ kind: z.literal('checking'), isForced: z.boolean(), halted: failure.nullable() }),
   z.object({
     kind: z.literal('fetching'),
     step: z.enum(['invalidate', 'write']),
@@ -100,7 +100,7 @@ const phase = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('staged') }),
   z.object({ kind: z.literal('activating'), step: z.enum(['verify', 'baseline', 'flip']) }),
   z.object({ kind: z.literal('rebooting'), slot, sinceMs: z.number() }),
-  z.object({ kind: z.literal('assessing') }),
+  z.object({ kind: z.literal('assessing'), sinceMs: z.number() }),
   z.object({ kind: z.literal('confirming') }),
   z.object({ kind: z.literal('reverting'), step: z.enum(['flip', 'reboot']), sinceMs: z.number(), reason: text }),
   z.object({ kind: z.literal('halted'), failure }),
@@ -121,6 +121,7 @@ const staged = z.object({
   baselineFailing: list(text),
   rollbackFloor: whole,
   floorEpoch: whole,
+  notBeforeMs: z.number(),
   failureReason: text.nullable(),
 });
 

@@ -64,6 +64,7 @@ export const aStaged = (over: Partial<Staged> = {}): Staged => ({
   baselineFailing: ['10-modem'],
   rollbackFloor: 3,
   floorEpoch: 0,
+  notBeforeMs: 0,
   failureReason: null,
   ...over,
 });
@@ -98,13 +99,13 @@ export const aState = (over: Partial<State> = {}): State => ({
 /** One of each phase. */
 export const phases: readonly Phase[] = [
   { kind: 'idle' },
-  { kind: 'checking', isForced: true },
+  { kind: 'checking', isForced: true, halted: null },
   { kind: 'fetching', step: 'write', slot: 'b', release: aRelease(), isForced: false },
   { kind: 'verifying', slot: 'b', release: aRelease(), isForced: false },
   { kind: 'staged' },
   { kind: 'activating', step: 'baseline' },
   { kind: 'rebooting', slot: 'b', sinceMs: 4 },
-  { kind: 'assessing' },
+  { kind: 'assessing', sinceMs: 0 },
   { kind: 'confirming' },
   { kind: 'reverting', step: 'flip', sinceMs: 4, reason: 'health' },
   { kind: 'halted', failure: { code: 'HEALTH_FAILED', class: 'release', message: 'no' } },
