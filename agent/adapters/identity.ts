@@ -77,9 +77,11 @@ export interface OsRelease {
   /** OTAD_COMPATIBLE and OTAD_HARDWARE_REVISION: the image's word where no setting says otherwise. */
   readonly compatible: string | null;
   readonly hardwareRevision: string | null;
+  /** OTAD_BUILD_TIME: when the image was built, seconds since 1970; 0 where it does not say. */
+  readonly buildTimeS: number;
 }
 
-/** The first of `paths` that can be read; all null where none can. */
+/** The first of `paths` that can be read; empty where none can. */
 export const readOsRelease = async (
   paths: readonly string[] = ['/etc/os-release', '/usr/lib/os-release'],
 ): Promise<OsRelease> => {
@@ -96,5 +98,6 @@ export const readOsRelease = async (
     imageVersion: field('IMAGE_VERSION'),
     compatible: field('OTAD_COMPATIBLE'),
     hardwareRevision: field('OTAD_HARDWARE_REVISION'),
+    buildTimeS: /^\d{1,11}$/.test(field('OTAD_BUILD_TIME') ?? '') ? Number(field('OTAD_BUILD_TIME')) : 0,
   };
 };

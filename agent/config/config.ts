@@ -2,7 +2,7 @@
 // ignored is a window or a limit that does not hold. Reads files only; never writes one.
 
 import type * as z from 'zod';
-import { OtadError } from '../core/errors.ts';
+import { type Failure, OtadError, toFailure } from '../core/errors.ts';
 import { emptyMerged, isPlainObject, listDropIns, type Merged, merge, readDropIn } from './drop-ins.ts';
 import { configJsonSchema, expectationOf, leaves, nodeAt } from './expectation.ts';
 import { type Config, configSchema } from './schema.ts';
@@ -101,11 +101,34 @@ export const resolveConfig = (merged: Merged): LoadedConfig => {
 };
 
 /** Reads the drop-ins of `dirs`, lowest precedence first. Throws CONFIG_UNREADABLE or CONFIG_INVALID. */
-export const loadConfig = async (dirs: readonly string[]): Promise<LoadedConfig> => {
+export const loadConfig = async (
+  dirs: readonly string[],
+  leftOut: ReadonlySet<string> = new Set(),
+): Promise<LoadedConfig> => {
   let merged = emptyMerged;
-  for (const file of await listDropIns(dirs)) merged = merge(merged, await readDropIn(file), file);
+  for (const file of await listDropIns(dirs, leftOut)) merged = merge(merged, await readDropIn(file), file);
   return resolveConfig(merged);
 };
 
-/** The settings that hold when no file does; what the daemon may run on when its files cannot be read. */
-export const defaultConfig = (): LoadedConfig => resolveConfig(emptyMerged);
+export interface TolerantConfig extends LoadedConfig {
+  /** One for each drop-in that was left out: it names file, key and what was expected. */
+  readonly problems: readonly Failure[];
+}
+
+/**
+ * As {@link loadConfig}, but without the drop-ins that are wrong: an updater that a typo keeps from starting could not be
+ * mended from afar. Throws only what names no file.
+ */
+export const loadConfigTolerantly = async (dirs: readonly string[]): Promise<TolerantConfig> => {
+  const leftOut = new Map<string, Failure>();
+  while (true) {
+    try {
+      return { ...(await loadConfig(dirs, new Set(leftOut.keys()))), problems: [...leftOut.values()] };
+    } catch (error) {
+      const file = error instanceof OtadError ? error.details.file : undefined;
+      // Each round leaves out one file more, so this ends.
+      if (typeof file !== 'string' || leftOut.has(file)) throw error;
+      leftOut.set(file, toFailure(error));
+    }
+  }
+};

@@ -43,11 +43,17 @@ const isMasked = async (file: string): Promise<boolean> => {
   }
 };
 
-/** The files that count, in the order in which they apply. */
-export const listDropIns = async (folders: readonly string[]): Promise<readonly string[]> => {
+/** The files that count, in the order in which they apply. A file that is left out hides none of the same name. */
+export const listDropIns = async (
+  folders: readonly string[],
+  leftOut: ReadonlySet<string> = new Set(),
+): Promise<readonly string[]> => {
   const byName = new Map<string, string>();
   for (const folder of folders) {
-    for (const name of await listJson(folder)) byName.set(name, join(folder, name));
+    for (const name of await listJson(folder)) {
+      const file = join(folder, name);
+      if (!leftOut.has(file)) byName.set(name, file);
+    }
   }
   if (byName.size > filesMax) throw unreadable(folders.join(', '), `more than ${filesMax} files`);
   const names = [...byName.keys()].sort();

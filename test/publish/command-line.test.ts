@@ -156,18 +156,21 @@ test('serve answers until it is interrupted and tells each request', async (t) =
   const { folder } = await aSetup(t);
   const stop = new AbortController();
   const lines: string[] = [];
-  const isServing = Promise.withResolvers<string>();
+  let announce: (url: string) => void = () => undefined;
+  const announced = new Promise<string>((resolve) => {
+    announce = resolve;
+  });
   const running = runCommandLine(['serve', folder, '--port', '0', '--verbose'], {
     print: (line) => {
       lines.push(line);
-      isServing.resolve(/at (http:\S+)$/.exec(line)?.[1] ?? '');
+      announce(/at (http:\S+)$/.exec(line)?.[1] ?? '');
     },
     warn: (line) => lines.push(line),
     signal: stop.signal,
     environment: {},
     nowMs: () => testNowMs,
   });
-  const url = await isServing.promise;
+  const url = await announced;
   const { statusCode, body } = await request(`${url}metadata/timestamp.json`);
   const text = await body.text();
   assert.equal(statusCode, 200);

@@ -71,7 +71,15 @@ export const runWithDatagrams = async (
   parameters: readonly string[],
   options: DatagramOptions,
 ): Promise<DatagramRun> => {
-  const argv = ['-e', harness, options.notifyPath ?? '', options.names.join(':'), process.execPath, file, ...parameters];
+  const argv = [
+    '-e',
+    harness,
+    options.notifyPath ?? '',
+    options.names.join(':'),
+    process.execPath,
+    file,
+    ...parameters,
+  ];
   const child = spawn('perl', argv, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { PATH: process.env.PATH, ...options.env },

@@ -481,7 +481,10 @@ test('5.3.9: follows a chain of root rotations to keys that the image has never 
   const { client, files, requests } = aClient(repository);
   const set = await client.refresh(testNowS, signal);
   assert.equal(set.root.version, 5);
-  assert.deepEqual(requests.slice(0, 5), [2, 3, 4, 5, 6].map((version) => `metadata/${version}.root.json`));
+  assert.deepEqual(
+    requests.slice(0, 5),
+    [2, 3, 4, 5, 6].map((version) => `metadata/${version}.root.json`),
+  );
 
   const again = aClient(repository, files);
   assert.equal((await again.client.refresh(testNowS, signal)).root.version, 5);

@@ -41,11 +41,7 @@ test('without the descriptor systemd-notify says the same on the socket path', a
   const run = await runWithDatagrams(childFile, ['alive'], { names: [], notifyPath: join(folder, 'socket') });
   await rm(folder, { recursive: true });
   const said = texts(run).filter((text) => !text.includes('BARRIER'));
-  assert.deepEqual(said, [
-    'path: READY=1\nSTATUS=idle READY=0',
-    'path: STATUS=verifying 1.1',
-    'path: STOPPING=1',
-  ]);
+  assert.deepEqual(said, ['path: READY=1\nSTATUS=idle READY=0', 'path: STATUS=verifying 1.1', 'path: STOPPING=1']);
 });
 
 test('outside systemd nothing is said and nothing fails', async () => {
@@ -60,7 +56,8 @@ test('the watchdog interval is half of WATCHDOG_USEC, and only for the process t
   assert.equal(watchdogIntervalMs({ WATCHDOG_USEC: '30000000' }, 7), 15_000);
   assert.equal(watchdogIntervalMs({ WATCHDOG_USEC: '30000000', WATCHDOG_PID: '7' }, 7), 15_000);
   assert.equal(watchdogIntervalMs({ WATCHDOG_USEC: '30000000', WATCHDOG_PID: '8' }, 7), null);
-  for (const usec of [undefined, '', '0', '-5', 'soon']) assert.equal(watchdogIntervalMs({ WATCHDOG_USEC: usec }, 7), null);
+  for (const usec of [undefined, '', '0', '-5', 'soon'])
+    assert.equal(watchdogIntervalMs({ WATCHDOG_USEC: usec }, 7), null);
 });
 
 test('descriptors meant for another process, or out of bounds, are not taken', () => {

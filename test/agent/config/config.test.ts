@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { defaultConfig, loadConfig } from '../../../agent/config/config.ts';
+import { loadConfig } from '../../../agent/config/config.ts';
 import { socketPaths } from '../../../agent/config/schema.ts';
 import { OtadError } from '../../../agent/core/errors.ts';
 import { renderReference } from './reference-page.ts';
@@ -39,7 +39,7 @@ const refusal = async (): Promise<OtadError> => {
 describe('drop-ins', () => {
   test('missing folders give the defaults, each with its origin', async () => {
     const { config, origin } = await load();
-    assert.deepEqual({ config, origin }, defaultConfig());
+    assert.deepEqual({ config, origin }, await loadConfig([]));
     assert.equal(origin['poll.intervalMs'], 'default');
     assert.equal(origin['slots.a.path'], 'default');
     assert.equal(origin['health.requiredDirs'], 'default');
@@ -85,7 +85,7 @@ describe('drop-ins', () => {
   test('other files and hidden files are left alone', async () => {
     await put('etc/README', 'not settings');
     await put('etc/.swp.json', '{');
-    assert.deepEqual((await load()).config, defaultConfig().config);
+    assert.deepEqual((await load()).config, (await loadConfig([])).config);
   });
 });
 
