@@ -130,6 +130,8 @@ export const nothingNew: Offer = {
 export class FakeAgent implements AgentControl {
   offer: Offer = nothingNew;
   isBusy = false;
+  /** While set, a download stops half way until it settles. */
+  gate: Promise<void> | null = null;
   /** Thrown by the next snapshot, as a bug would. */
   bug: Error | null = null;
   moment: Moment;
@@ -274,7 +276,8 @@ export class FakeAgent implements AgentControl {
         {},
         { slot: 'b', version: release.version, step: 'fetching', doneBytes, totalBytes: 8192, fetchedBytes: doneBytes },
       );
-      setImmediate(() => this.#write(release, part + 1));
+      const isHalfWay = part === 1 && this.gate !== null;
+      (isHalfWay ? this.gate : Promise.resolve())?.then(() => setImmediate(() => this.#write(release, part + 1)));
     } else if (installFailure !== null) {
       this.note('install-failed', {
         version: release.version,
