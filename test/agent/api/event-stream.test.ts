@@ -47,7 +47,7 @@ test('a client gets the status at once and after a change', async (t) => {
   const { agent, api } = await openApi(t);
   const client = await listen(t, api.addresses.status);
   assert.equal((await client.next()).phase, 'idle');
-  agent.change({ phase: { kind: 'checking', isForced: false } });
+  agent.change({ phase: { kind: 'checking', isForced: false, halted: null } });
   assert.equal((await client.next()).phase, 'checking');
 });
 

@@ -96,6 +96,7 @@ const aStaged = (release: ReleaseRef, intent: 'update' | 'rollback'): NonNullabl
   baselineFailing: [],
   rollbackFloor: 0,
   floorEpoch: 0,
+  notBeforeMs: 0,
   failureReason: null,
 });
 
@@ -202,13 +203,13 @@ export class FakeAgent implements AgentControl {
     if (this.isBusy) return refuse('BUSY', 'otad is writing 1.1 into slot b.');
     switch (command.command) {
       case 'check':
-        this.#plan({ kind: 'checking', isForced: true });
+        this.#plan({ kind: 'checking', isForced: true, halted: null });
         setImmediate(() => this.#check(false));
         return accept('The server is asked for news.');
       case 'install':
         if (state.staged !== null)
           return refuse('REBOOT_REQUIRED', `${state.staged.release.version} is staged; reboot.`);
-        this.#plan({ kind: 'checking', isForced: true });
+        this.#plan({ kind: 'checking', isForced: true, halted: null });
         setImmediate(() => this.#check(true));
         return accept('Checks and installs now.');
       case 'reboot':

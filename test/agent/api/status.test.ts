@@ -94,7 +94,7 @@ test('percent never passes 100 and a length of nothing is 0', () => {
 
 const phases: readonly (readonly [Phase, RegExp, RegExp])[] = [
   [{ kind: 'idle' }, /^1\.0 runs in slot a, confirmed\.$/, /in 12 min/],
-  [{ kind: 'checking', isForced: false }, /asked for news/, /Installs/],
+  [{ kind: 'checking', isForced: false, halted: null }, /asked for news/, /Installs/],
   [{ kind: 'fetching', step: 'invalidate', slot: 'b', release: release11, isForced: false }, /unbootable/, /streamed/],
   [{ kind: 'fetching', step: 'write', slot: 'b', release: release11, isForced: false }, /1\.1 is streamed/, /verified/],
   [{ kind: 'verifying', slot: 'b', release: release11, isForced: false }, /read back/, /Staged/],
@@ -103,7 +103,7 @@ const phases: readonly (readonly [Phase, RegExp, RegExp])[] = [
   [{ kind: 'activating', step: 'baseline' }, /Health checks/, /reboots into 1\.1/],
   [{ kind: 'activating', step: 'flip' }, /bootloader/, /reboots into 1\.1/],
   [{ kind: 'rebooting', slot: 'b', sinceMs: 0 }, /reboots into slot b/, /Health checks/],
-  [{ kind: 'assessing' }, /on trial/, /returns to 1\.1/],
+  [{ kind: 'assessing', sinceMs: 0 }, /on trial/, /returns to 1\.1/],
   [{ kind: 'confirming' }, /passed/, /stays/],
   [{ kind: 'reverting', step: 'flip', sinceMs: 0, reason: 'app down.' }, /given up: app down\.$/, /reboots into 1\.1/],
   [
