@@ -207,8 +207,6 @@ export class FakeAgent implements AgentControl {
         setImmediate(() => this.#check(false));
         return accept('The server is asked for news.');
       case 'install':
-        if (state.staged !== null)
-          return refuse('REBOOT_REQUIRED', `${state.staged.release.version} is staged; reboot.`);
         this.#plan({ kind: 'checking', isForced: true, halted: null });
         setImmediate(() => this.#check(true));
         return accept('Checks and installs now.');
@@ -234,7 +232,7 @@ export class FakeAgent implements AgentControl {
         return accept('Updates go on.');
       case 'undeny': {
         const rest = state.denylist.filter((entry) => entry.release.id !== command.releaseId);
-        if (rest.length === state.denylist.length) return refuse('NOTHING_TO_DO', 'It is not on the denylist.');
+        if (rest.length === state.denylist.length) return refuse('NOT_FOUND', 'It is not on the denylist.');
         this.change({ denylist: rest });
         return accept('May be tried again.');
       }

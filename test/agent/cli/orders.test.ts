@@ -23,7 +23,7 @@ const checks: readonly (readonly [string, number, RegExp, Partial<FakeAgent['off
   [
     'a release that policy stands against is 3',
     3,
-    /1\.1 waits: Held\./,
+    /1\.1 is not installed now\. Held\./,
     { ...offer11, reasons: [{ code: 'hold', sentence: 'Held.' }] },
   ],
   [
@@ -101,11 +101,12 @@ test('an older install failure is not taken for the one of this install', async 
   assertExit(await otactl(directory, 'install'), 2, /newest/);
 });
 
-test('install when something is staged already is 4', async (t) => {
+test('install of what is installed already is 4', async (t) => {
   const agent = new FakeAgent();
   agent.change(aStagedState());
+  agent.offer = { ...offer11, reasons: [{ code: 'up-to-date', sentence: '1.1 is installed already.' }] };
   const { directory } = await openApi(t, agent);
-  assertExit(await otactl(directory, 'install'), 4, /staged/);
+  assertExit(await otactl(directory, 'install'), 4, /1\.1 is installed in slot b and waits for its reboot/);
 });
 
 test('reboot, confirm and release have 2 for nothing to do', async (t) => {
