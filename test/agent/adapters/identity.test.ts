@@ -92,6 +92,7 @@ describe('os-release', () => {
     'lower=x',
     'SPACED = x',
     '  OTAD_COMPATIBLE="acme-gw"  ',
+    'OTAD_BUILD_TIME=1700000000',
     'DOUBLE=1',
     'DOUBLE=2',
   ].join('\n');
@@ -103,6 +104,7 @@ describe('os-release', () => {
       IMAGE_VERSION: '1.2',
       EMPTY: '',
       OTAD_COMPATIBLE: 'acme-gw',
+      OTAD_BUILD_TIME: '1700000000',
       DOUBLE: '2',
     });
   });
@@ -125,8 +127,9 @@ describe('os-release', () => {
       imageVersion: '1.2',
       compatible: 'acme-gw',
       hardwareRevision: null,
+      buildTimeS: 1_700_000_000,
     });
-    const none = { imageId: null, imageVersion: null, compatible: null, hardwareRevision: null };
+    const none = { imageId: null, imageVersion: null, compatible: null, hardwareRevision: null, buildTimeS: 0 };
     assert.deepEqual(await readOsRelease([join(folder, 'missing')]), none);
   });
 });
