@@ -194,11 +194,12 @@ export class Gateway {
   }
 
   #agentArgs(): readonly string[] {
-    const { rootfs, configDir } = this.paths;
+    const { rootfs, configDir, bootId } = this.paths;
     return [
       join(rootfs, 'usr/lib/otad/otad.mjs'),
       ...['--config-dir', join(rootfs, 'usr/lib/otad/config.d'), '--config-dir', configDir],
       ...['--trust-root', join(rootfs, 'usr/lib/otad/root.json')],
+      ...['--os-release', join(rootfs, 'usr/lib/os-release'), '--boot-id', bootId],
     ];
   }
 
