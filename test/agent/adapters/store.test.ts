@@ -305,7 +305,7 @@ describe('a disk that cannot be written', () => {
 
     test('still gives its state when it has become read-only', () => {
       const lines = inOwnMount(
-        'mkdir "$0/disk"; mount -t tmpfs -o size=4m tmpfs "$0/disk"; "$1" "$2" "$0/disk/state.db" 10 9; mount -o remount,ro "$0/disk"; "$1" "$2" "$0/disk/state.db" 10 load "$0"',
+        'mkdir "$0/disk"; mount -t tmpfs -o size=4m tmpfs "$0/disk"; "$1" "$2" "$0/disk/state.db" 10 9; mount -o remount,bind,ro "$0/disk"; "$1" "$2" "$0/disk/state.db" 10 load "$0"',
         process.execPath,
         childFile,
       );
