@@ -98,12 +98,13 @@ const prepare = (): void => {
   makeServer('future', 'authority', here, '490101000000Z', '491231000000Z');
   makeServer('elsewhere', 'authority', 'DNS:elsewhere.test', '200101000000Z', '491231000000Z');
   makeServer('expired-elsewhere', 'authority', 'DNS:elsewhere.test', '200101000000Z', '200102000000Z');
+  makeServer('expired-by-name', 'authority', 'DNS:localhost', '200101000000Z', '200102000000Z');
   makeServer('strange', 'stranger', here, '200101000000Z', '491231000000Z');
   makeServer('expired-strange', 'stranger', here, '200101000000Z', '200102000000Z');
 };
 prepare();
 
-const fetchFrom = async (t: TestContext, name: string, caFile: string | null) => {
+const fetchFrom = async (t: TestContext, name: string, caFile: string | null, host = '127.0.0.1') => {
   const options = { key: readFileSync(inFolder(`${name}.key`)), cert: readFileSync(inFolder(`${name}.crt`)) };
   const server = createServer(options, (_, response) => response.end('{}'));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -111,7 +112,7 @@ const fetchFrom = async (t: TestContext, name: string, caFile: string | null) =>
   const http = createHttpClient({ ...defaultHttpSettings, caFile });
   t.after(() => http.close());
   const { port } = server.address() as AddressInfo;
-  return http.fetchBytes(`https://127.0.0.1:${port}/`, { maxBytes: 10, signal: new AbortController().signal });
+  return http.fetchBytes(`https://${host}:${port}/`, { maxBytes: 10, signal: new AbortController().signal });
 };
 
 for (const name of ['good', 'expired', 'future']) {
@@ -119,6 +120,10 @@ for (const name of ['good', 'expired', 'future']) {
     assert.notEqual(await fetchFrom(t, name, inFolder('authority.crt')), 'unchanged');
   });
 }
+
+test('a name is compared as well when a date is passed over', async (t) => {
+  assert.notEqual(await fetchFrom(t, 'expired-by-name', inFolder('authority.crt'), 'localhost'), 'unchanged');
+});
 
 const isUnreachable = (error: unknown): boolean => error instanceof OtadError && error.code === 'HTTP_UNREACHABLE';
 
