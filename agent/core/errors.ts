@@ -62,11 +62,12 @@ export const errorCodes = {
   METADATA_MISMATCH: entry('source', 502, 5, 'A metadata file is not the one that the signed parent names.'),
   TARGET_UNKNOWN: entry('source', 404, 5, 'The signed metadata lists no such file.'),
   TARGET_DIGEST_MISMATCH: entry('source', 502, 5, 'A file does not have the signed digest.'),
+  // Wrong bytes are the server's fault, never the release's: who can spoil a download must not get a release denied.
+  IMAGE_DIGEST_MISMATCH: entry('source', 502, 5, 'The image does not have the signed digest.'),
   // Release: signed, but not for here or not whole.
   RELEASE_MALFORMED: entry('release', 422, 5, 'The signed release document is not of the expected form.'),
   RELEASE_INCOMPATIBLE: entry('release', 422, 3, 'The release is for other hardware or another product.'),
   RELEASE_TOO_LARGE: entry('release', 422, 3, 'The release does not fit into the slot.'),
-  IMAGE_DIGEST_MISMATCH: entry('release', 422, 5, 'The image does not have the signed digest.'),
   VERITY_ROOT_MISMATCH: entry('release', 422, 5, 'The dm-verity root of the image is not the signed one.'),
   HEALTH_FAILED: entry('release', 422, 5, 'The new system did not pass its health checks.'),
   TRIES_EXHAUSTED: entry('release', 422, 5, 'The new system did not come up within its boot attempts.'),
@@ -89,6 +90,7 @@ export const errorCodes = {
     'The state database was damaged. It was set aside and rebuilt from the device.',
   ),
   STORE_IO: entry('device', 500, 1, 'The state database could not be read or written.'),
+  STORE_BUSY: entry('device', 409, 6, 'Another otad holds the state database. Stop it first.'),
   BOOT_ENV_UNREADABLE: entry('device', 500, 1, 'No valid copy of the bootloader environment could be read.'),
   BOOT_ENV_UNSUPPORTED: entry(
     'config',
@@ -96,6 +98,8 @@ export const errorCodes = {
     1,
     'The bootloader environment is configured in a way that otad does not support.',
   ),
+  BOOT_ENV_UNWRITABLE: entry('device', 500, 1, 'The bootloader environment could not be written.'),
+  BOOT_ENV_BUSY: entry('transient', 409, 6, 'Another program holds the lock of the bootloader environment.'),
   BOOT_WRITE_LOST: entry('device', 500, 1, 'The bootloader state was written but reads back differently.'),
   BOOT_EVIDENCE_MISSING: entry(
     'device',
@@ -103,16 +107,27 @@ export const errorCodes = {
     1,
     'Nothing shows which slot is running. Put otad.slot= on the kernel command line.',
   ),
+  REBOOT_REFUSED: entry('device', 500, 1, 'The command that reboots the system failed.'),
   REBOOT_INEFFECTIVE: entry('device', 500, 4, 'The reboot was requested but the system is still running.'),
+  SOCKET_IN_USE: entry('device', 409, 6, 'Another otad already answers on this socket.'),
+  SOCKET_UNUSABLE: entry('device', 500, 1, 'The API socket could not be made at this path.'),
   // Config.
   CONFIG_INVALID: entry('config', 500, 64, 'A setting is not valid.'),
   CONFIG_UNREADABLE: entry('config', 500, 64, 'A settings file could not be read.'),
   TRUST_ROOT_MISSING: entry('config', 500, 1, 'No trusted root metadata is installed. otad does not run without it.'),
+  KEY_UNUSABLE: entry('config', 500, 1, 'A signing key is missing, not private, or not usable.'),
+  REPOSITORY_INVALID: entry('config', 500, 1, 'The folder is not a repository that otapub made and can add to.'),
+  LAYER_INVALID: entry('config', 422, 64, 'A layer of the image cannot be used.'),
+  IMAGE_UNUSABLE: entry('config', 422, 64, 'The image is not a whole squashfs image that can be published.'),
+  TOOL_MISSING: entry('config', 500, 1, 'A program that this step needs is not installed.'),
+  TOOL_FAILED: entry('config', 500, 1, 'A program that this step runs has failed.'),
   // Policy: a person may decide otherwise.
   HELD: entry('policy', 409, 3, 'An operator holds updates.'),
   DENIED: entry('policy', 409, 3, 'The release failed here before and is on the denylist.'),
   UNCONFIRMED: entry('policy', 409, 3, 'The running system is not confirmed yet; the other slot is the only way back.'),
   NO_ROLLBACK_TARGET: entry('policy', 409, 3, 'The other slot holds no verified system to return to.'),
+  RELEASE_REFUSED: entry('policy', 409, 3, 'The release contradicts what is published already.'),
+  REPOSITORY_EXISTS: entry('policy', 409, 3, 'The folder holds a repository or keys already. Nothing was changed.'),
   // Request.
   NOTHING_TO_DO: entry('request', 409, 2, 'There is nothing to do.'),
   REBOOT_REQUIRED: entry('request', 409, 4, 'A reboot is required to go on.'),

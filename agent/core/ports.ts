@@ -12,8 +12,10 @@ import type {
   HistoryEntry,
   Moment,
   Progress,
+  Release,
   SlotName,
   SlotRecord,
+  Verified,
   VerityParameters,
 } from './types.ts';
 
@@ -37,8 +39,10 @@ export interface SlotHandle {
   write(offsetBytes: number, bytes: Uint8Array, signal: AbortSignal): Promise<void>;
   /** Everything written before is durable when this returns. */
   flush(signal: AbortSignal): Promise<void>;
-  /** Exactly `lengthBytes` bytes; throws SLOT_IO on a short read. */
+  /** Exactly `lengthBytes` bytes, valid until the next call on this handle; throws SLOT_IO on a short read. */
   read(offsetBytes: number, lengthBytes: number, signal: AbortSignal): Promise<Uint8Array>;
+  /** Memory that this medium writes from without a copy, where that makes a difference. */
+  allocate?(lengthBytes: number): Uint8Array;
   close(): Promise<void>;
 }
 
@@ -69,18 +73,24 @@ export interface Hasher {
 export interface TreeBuilder {
   /** Length is a multiple of 4096. */
   update(bytes: Uint8Array): void;
-  /** Superblock and tree as they stand at `hashOffsetBytes`, and the root. */
+  /** Superblock and tree as they stand at `hashOffsetBytes`, without what went to a {@link TreeSink}, and the root. */
   finish(): { readonly rootHex: string; readonly bytes: Uint8Array };
 }
+
+/**
+ * Takes whole blocks of the tree's lowest level while the image still streams, so that memory does not grow with the
+ * image. `offsetBytes` counts from `hashOffsetBytes`; the bytes belong to the callee.
+ */
+export type TreeSink = (offsetBytes: number, bytes: Uint8Array) => void;
 
 /** The pure parts of `verity/` that the install pipeline is built from. */
 export interface Sealing {
   createHasher(): Hasher;
   /** `uuid` of the superblock is derived from the root by the implementation's caller: all zero here. */
-  createTreeBuilder(verity: VerityParameters, imageLengthBytes: number): TreeBuilder;
+  createTreeBuilder(verity: VerityParameters, imageLengthBytes: number, sink?: TreeSink): TreeBuilder;
   /** Bytes of superblock and tree for an image of this length. */
   treeLengthBytes(imageLengthBytes: number): number;
-  /** The record as its two copies are written in turn to the slot's last two blocks. */
+  /** One block: the record as its two copies are written in turn to the slot's last two blocks (slot-layout.ts). */
   encodeRecord(record: SlotRecord, serial: number): Uint8Array;
   /** The newest whole record of the last two blocks and its serial, or null. */
   decodeRecord(lastTwoBlocks: Uint8Array): { readonly record: SlotRecord; readonly serial: number } | null;
@@ -135,6 +145,8 @@ export interface RuntimeLog {
   /** What was decided and done; one line each. */
   info(message: string, fields: Readonly<Record<string, unknown>>): void;
   warn(message: string, fields: Readonly<Record<string, unknown>>): void;
+  /** An entry of the history, after its commit. */
+  history(entry: HistoryEntry): void;
 }
 
 /** Runs one kind of effect to its result. Throws OtadError; the runtime turns that into a failed result. */
@@ -145,6 +157,26 @@ export type Executors = {
     onProgress: (progress: Progress) => void,
   ) => Promise<Extract<EffectResult, { kind: K }>['value']>;
 };
+
+/** The install pipeline as the executors use it; `agent/runtime/install.ts` builds it over {@link InstallPorts}. */
+export interface Installer {
+  /** Writes image and verity tree, resuming what the slot already holds of the same image. The record stays `writing`. */
+  write(
+    request: { readonly slot: SlotName; readonly release: Verified<Release> },
+    signal: AbortSignal,
+    onProgress: (progress: Progress) => void,
+  ): Promise<SlotRecord>;
+  /** Reads the whole slot back from the medium; only this makes a record `verified`. */
+  verify(
+    request: { readonly slot: SlotName; readonly rootHex: string },
+    signal: AbortSignal,
+    onProgress: (progress: Progress) => void,
+  ): Promise<SlotRecord>;
+  /** The slot is about to be handed to the bootloader. */
+  markActivated(slot: SlotName, signal: AbortSignal): Promise<SlotRecord | null>;
+  /** The slot's release failed here, and why. */
+  retire(slot: SlotName, reason: string, signal: AbortSignal): Promise<SlotRecord | null>;
+}
 
 /** What the install pipeline needs. */
 export interface InstallPorts {
