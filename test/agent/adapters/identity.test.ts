@@ -91,6 +91,7 @@ describe('os-release', () => {
     'EMPTY=',
     'lower=x',
     'SPACED = x',
+    'OTAD_BUILD_TIME=1760000000',
     '  OTAD_COMPATIBLE="acme-gw"  ',
     'DOUBLE=1',
     'DOUBLE=2',
@@ -102,6 +103,7 @@ describe('os-release', () => {
       IMAGE_ID: 'gateway',
       IMAGE_VERSION: '1.2',
       EMPTY: '',
+      OTAD_BUILD_TIME: '1760000000',
       OTAD_COMPATIBLE: 'acme-gw',
       DOUBLE: '2',
     });
@@ -125,8 +127,9 @@ describe('os-release', () => {
       imageVersion: '1.2',
       compatible: 'acme-gw',
       hardwareRevision: null,
+      buildTimeS: 1_760_000_000,
     });
-    const none = { imageId: null, imageVersion: null, compatible: null, hardwareRevision: null };
+    const none = { imageId: null, imageVersion: null, compatible: null, hardwareRevision: null, buildTimeS: 0 };
     assert.deepEqual(await readOsRelease([join(folder, 'missing')]), none);
   });
 });

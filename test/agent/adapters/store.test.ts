@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { SqliteStore } from '../../../agent/adapters/store.ts';
 import type { OtadError } from '../../../agent/core/errors.ts';
-import { anEntry, aState, phases } from './state-builders.ts';
+import { anEntry, aState, installPhases, phases } from './state-builders.ts';
 
 const childFile = fileURLToPath(new URL('./store-child.js', import.meta.url));
 
@@ -58,6 +58,14 @@ describe('a store', () => {
     for (const phase of phases) {
       await store.commit(aState({ phase }), []);
       assert.deepEqual(await store.load(), aState({ phase }));
+    }
+  });
+
+  test('gives back an install that was cut short as a check, since its release is no verified one any more', async () => {
+    const store = openStore();
+    for (const phase of installPhases) {
+      await store.commit(aState({ phase }), []);
+      assert.deepEqual(await store.load(), aState({ phase: { kind: 'checking', isForced: true, halted: null } }));
     }
   });
 
