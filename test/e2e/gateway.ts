@@ -142,10 +142,11 @@ export class Gateway {
     throw new Error(`not reached in ${timeoutMs} ms; the last status was ${JSON.stringify(last)}`);
   }
 
-  /** The daemon's log once it matches. Throws after `timeoutMs`. */
-  async waitForLog(pattern: RegExp, timeoutMs = 10_000): Promise<string> {
+  /** The daemon's log once it matches. Throws after `timeoutMs`. `meanwhile` is done before each look. */
+  async waitForLog(pattern: RegExp, timeoutMs = 10_000, meanwhile?: () => Promise<void>): Promise<string> {
     const over = AbortSignal.timeout(timeoutMs);
     for (;;) {
+      await meanwhile?.();
       const text = await readFile(this.paths.agentLog, 'utf8').catch(() => '');
       if (pattern.test(text)) return text;
       if (over.aborted) throw new Error(`${pattern} is not in the log: ${text}`);
