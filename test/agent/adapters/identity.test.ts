@@ -93,7 +93,6 @@ describe('os-release', () => {
     'SPACED = x',
     'OTAD_BUILD_TIME=1760000000',
     '  OTAD_COMPATIBLE="acme-gw"  ',
-    'OTAD_BUILD_TIME=1700000000',
     'DOUBLE=1',
     'DOUBLE=2',
   ].join('\n');
@@ -106,7 +105,6 @@ describe('os-release', () => {
       EMPTY: '',
       OTAD_BUILD_TIME: '1760000000',
       OTAD_COMPATIBLE: 'acme-gw',
-      OTAD_BUILD_TIME: '1700000000',
       DOUBLE: '2',
     });
   });
