@@ -53,6 +53,7 @@ export class Gateway {
   #agent: AgentProcess | null = null;
   #watcher: FSWatcher | null = null;
   #boots = 0;
+  readonly #consoleLines: string[] = [];
   /** Rises whenever the power goes: what an earlier power-on still does is void. */
   #powered = 0;
   #turn: Promise<void> = Promise.resolve();
@@ -154,7 +155,13 @@ export class Gateway {
     }
   }
 
+  /** What the board printed so far. */
+  consoleText(): string {
+    return this.#consoleLines.join('\n');
+  }
+
   #console(line: string): void {
+    this.#consoleLines.push(line);
     this.#options.onConsole?.(line);
   }
 
@@ -185,7 +192,8 @@ export class Gateway {
       if (name !== null && paths.rebootRequest.endsWith(`/${name}`)) this.#reboot(powered);
     });
     this.#agent = new AgentProcess({
-      command: [...this.#ownStateDisk(), process.execPath, ...this.#agentArgs()],
+      // The daemon must not outlive the board, whatever ends this process.
+      command: [...this.#ownStateDisk(), 'setpriv', '--pdeathsig', 'KILL', process.execPath, ...this.#agentArgs()],
       logPath: paths.agentLog,
       pidPath: paths.agentPid,
       onGivenUp: (exit) => {
