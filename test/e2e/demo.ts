@@ -133,7 +133,6 @@ const runDemo = async (options: Options, narrator: Narrator, signal: AbortSignal
     slotSizeBytes: 64 * mebibyte,
     baseBytes: 4 * mebibyte,
     applicationBytes: 2 * mebibyte,
-    healthDeadlineS: 2,
     onConsole: (line) => narrator.line('board', line, 'dim'),
     onBuilt: ({ release }) => {
       const [image] = release.artifacts;

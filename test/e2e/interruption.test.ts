@@ -29,7 +29,7 @@ const flipBit = async (path: string, offset: number): Promise<void> => {
 describe('an interrupted update', { concurrency: 2 }, () => {
   let stage: Stage;
   before(async () => {
-    stage = await createStage({ baseBytes: 4 * mebibyte, applicationBytes: mebibyte, healthDeadlineS: 5 });
+    stage = await createStage({ baseBytes: 4 * mebibyte, applicationBytes: mebibyte });
   });
   after(() => stage.close());
 
