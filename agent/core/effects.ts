@@ -50,4 +50,11 @@ export type EffectResult =
 /** An effect's end, as an event. */
 export type EffectDone =
   | (EffectResult & { readonly ok: true; readonly plan: number })
-  | { readonly kind: EffectKind; readonly ok: false; readonly plan: number; readonly failure: Failure };
+  | {
+      readonly kind: EffectKind;
+      readonly ok: false;
+      readonly plan: number;
+      readonly failure: Failure;
+      /** Bytes that came over the network before it failed: an attempt that got somewhere is soon tried again. */
+      readonly fetchedBytes: number;
+    };

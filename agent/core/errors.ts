@@ -62,11 +62,12 @@ export const errorCodes = {
   METADATA_MISMATCH: entry('source', 502, 5, 'A metadata file is not the one that the signed parent names.'),
   TARGET_UNKNOWN: entry('source', 404, 5, 'The signed metadata lists no such file.'),
   TARGET_DIGEST_MISMATCH: entry('source', 502, 5, 'A file does not have the signed digest.'),
+  // Wrong bytes are the server's fault, never the release's: who can spoil a download must not get a release denied.
+  IMAGE_DIGEST_MISMATCH: entry('source', 502, 5, 'The image does not have the signed digest.'),
   // Release: signed, but not for here or not whole.
   RELEASE_MALFORMED: entry('release', 422, 5, 'The signed release document is not of the expected form.'),
   RELEASE_INCOMPATIBLE: entry('release', 422, 3, 'The release is for other hardware or another product.'),
   RELEASE_TOO_LARGE: entry('release', 422, 3, 'The release does not fit into the slot.'),
-  IMAGE_DIGEST_MISMATCH: entry('release', 422, 5, 'The image does not have the signed digest.'),
   VERITY_ROOT_MISMATCH: entry('release', 422, 5, 'The dm-verity root of the image is not the signed one.'),
   HEALTH_FAILED: entry('release', 422, 5, 'The new system did not pass its health checks.'),
   TRIES_EXHAUSTED: entry('release', 422, 5, 'The new system did not come up within its boot attempts.'),

@@ -12,8 +12,10 @@ import type {
   HistoryEntry,
   Moment,
   Progress,
+  Release,
   SlotName,
   SlotRecord,
+  Verified,
   VerityParameters,
 } from './types.ts';
 
@@ -145,6 +147,26 @@ export type Executors = {
     onProgress: (progress: Progress) => void,
   ) => Promise<Extract<EffectResult, { kind: K }>['value']>;
 };
+
+/** The install pipeline as the executors use it; `agent/runtime/install.ts` builds it over {@link InstallPorts}. */
+export interface Installer {
+  /** Writes image and verity tree, resuming what the slot already holds of the same image. The record stays `writing`. */
+  write(
+    request: { readonly slot: SlotName; readonly release: Verified<Release> },
+    signal: AbortSignal,
+    onProgress: (progress: Progress) => void,
+  ): Promise<SlotRecord>;
+  /** Reads the whole slot back from the medium; only this makes a record `verified`. */
+  verify(
+    request: { readonly slot: SlotName; readonly rootHex: string },
+    signal: AbortSignal,
+    onProgress: (progress: Progress) => void,
+  ): Promise<SlotRecord>;
+  /** The slot is about to be handed to the bootloader. */
+  markActivated(slot: SlotName, signal: AbortSignal): Promise<void>;
+  /** The slot's release failed here, and why. */
+  retire(slot: SlotName, reason: string, signal: AbortSignal): Promise<void>;
+}
 
 /** What the install pipeline needs. */
 export interface InstallPorts {

@@ -8,7 +8,8 @@ export type Intent = 'update' | 'rollback';
 
 export type Phase =
   | { readonly kind: 'idle' }
-  | { readonly kind: 'checking'; readonly isForced: boolean }
+  /** `halted` is what the check interrupted, so that a check without news leaves it as it was. */
+  | { readonly kind: 'checking'; readonly isForced: boolean; readonly halted: Failure | null }
   | {
       readonly kind: 'fetching';
       readonly step: 'invalidate' | 'write';
@@ -26,7 +27,8 @@ export type Phase =
   | { readonly kind: 'staged' }
   | { readonly kind: 'activating'; readonly step: 'verify' | 'baseline' | 'flip' }
   | { readonly kind: 'rebooting'; readonly slot: SlotName; readonly sinceMs: number }
-  | { readonly kind: 'assessing' }
+  /** `sinceMs` on the monotonic clock of this boot: a restarted agent does not get the whole deadline again. */
+  | { readonly kind: 'assessing'; readonly sinceMs: number }
   | { readonly kind: 'confirming' }
   | { readonly kind: 'reverting'; readonly step: 'flip' | 'reboot'; readonly sinceMs: number; readonly reason: string }
   /** Needs attention; stays up, polls, and takes a newer release or a technician's command. */
@@ -55,6 +57,8 @@ export interface Staged {
   readonly baselineFailing: readonly string[];
   readonly rollbackFloor: number;
   readonly floorEpoch: number;
+  /** Not activated or rebooted before this point of the monotonic clock of this boot. */
+  readonly notBeforeMs: number;
   /** Set once it is known to have failed. */
   readonly failureReason: string | null;
 }
@@ -85,7 +89,8 @@ export interface Reason {
     | 'manual-install'
     | 'manual-reboot'
     | 'check-failed'
-    | 'install-failed';
+    | 'install-failed'
+    | 'waiting-for-retry';
   readonly sentence: string;
 }
 

@@ -129,6 +129,8 @@ export interface Policy {
   /** Uniform in [0, 100): the place of this device in a rollout, from its id and the release id. */
   readonly wavePercent: (releaseId: string) => number;
   readonly slotSizeBytes: Readonly<Record<SlotName, number>>;
+  /** Bytes that an image of this length takes in a slot: image, verity tree and slot record. */
+  readonly footprintBytes: (imageLengthBytes: number) => number;
   readonly dataSchema: number;
   readonly pollIntervalMs: number;
   /** Share of the interval by which polls are spread, 0 to 1. */

@@ -1,0 +1,144 @@
+// What a technician may ask for, and the answer. A refusal names its code and changes nothing.
+
+import { assertNever, type ErrorCode, errorCodes } from './errors.ts';
+import type { Command } from './events.ts';
+import type { Staged, State } from './state.ts';
+import {
+  accepted,
+  type Context,
+  type Decision,
+  note,
+  proceedStaged,
+  rest,
+  startActivation,
+  startCheck,
+  startConfirm,
+  startRevert,
+  stay,
+} from './steps.ts';
+import { otherSlot, type SlotRecord } from './types.ts';
+
+const refuse = (state: State, code: ErrorCode, message: string = errorCodes[code].sentence): Decision => ({
+  ...stay(state),
+  reply: { isAccepted: false, code, message },
+});
+
+const isResting = (state: State): boolean => ['idle', 'staged', 'halted'].includes(state.phase.kind);
+
+const check = (state: State, isForced: boolean): Decision => {
+  if (!isResting(state)) return refuse(state, 'BUSY');
+  if (!state.isBootedConfirmed && isForced) return refuse(state, 'UNCONFIRMED');
+  return accepted(startCheck(state, isForced), 'Asking the server.');
+};
+
+const reboot = (state: State, context: Context): Decision => {
+  const { staged } = state;
+  if (!isResting(state)) return refuse(state, 'BUSY');
+  if (staged === null || staged.slot === state.booted)
+    return refuse(state, 'NOTHING_TO_DO', 'Nothing is installed that waits for a reboot.');
+  // A person stands by: the cap on reboots starts anew.
+  const forced: Staged = { ...staged, isForced: true, notBeforeMs: 0, reboots: 0 };
+  return accepted(proceedStaged(rest({ ...state, staged: forced }), context), `Starting ${staged.release.version}.`);
+};
+
+const confirm = (state: State): Decision => {
+  if (state.isBootedConfirmed) return refuse(state, 'NOTHING_TO_DO', 'The running system is confirmed already.');
+  const isOnTrial = state.phase.kind === 'assessing' || state.phase.kind === 'halted';
+  return isOnTrial ? accepted(startConfirm(state), 'Confirming the running system.') : refuse(state, 'BUSY');
+};
+
+/** The system that ran before, if its slot still holds it whole and it was not found bad. */
+const rollbackTarget = (state: State): SlotRecord | null => {
+  const record = state.records[otherSlot(state.booted)];
+  if (record?.status !== 'activated' || state.staged !== null) return null;
+  return state.denylist.some((entry) => entry.release.id === record.release.id) ? null : record;
+};
+
+const rollback = (state: State, context: Context, reason: string | null): Decision => {
+  const text = `A technician rolled back${reason === null ? '.' : `: ${reason}`}`;
+  const { staged } = state;
+  if (!state.isBootedConfirmed) {
+    const isOnTrial = state.phase.kind === 'assessing' || state.phase.kind === 'halted';
+    if (!isOnTrial || staged === null) return refuse(state, 'BUSY');
+    const noted = note(startRevert(state, context, staged, text), context, 'rollback-requested', {
+      release: staged.release,
+      reason,
+    });
+    return accepted(noted, `Going back from ${staged.release.version}.`);
+  }
+  if (!isResting(state)) return refuse(state, 'BUSY');
+  const target = rollbackTarget(state);
+  if (target === null) return refuse(state, 'NO_ROLLBACK_TARGET');
+  const way: Staged = {
+    slot: otherSlot(state.booted),
+    release: target.release,
+    verity: target.verity,
+    intent: 'rollback',
+    isActivated: false,
+    isForced: true,
+    // Verified again before the flip: its bytes have been lying there for a while.
+    verifiedInBoot: '',
+    reboots: 0,
+    trialBoots: 0,
+    healthDeadlineMs: context.policy.healthDeadlineMs,
+    healthChecks: [],
+    baselineFailing: [],
+    rollbackFloor: 0,
+    floorEpoch: 0,
+    notBeforeMs: 0,
+    failureReason: null,
+  };
+  const noted = note(startActivation(state, way), context, 'rollback-requested', {
+    release: target.release,
+    slot: way.slot,
+    reason,
+  });
+  return accepted(noted, `Going back to ${target.release.version}.`);
+};
+
+const hold = (state: State, context: Context, reason: string | null): Decision => {
+  const held = note(stay({ ...state, hold: { reason, sinceMs: context.moment.wallMs } }), context, 'held', { reason });
+  return accepted(held, 'Updates are held. What is under way up to the next activation goes on.');
+};
+
+const releaseHold = (state: State, context: Context): Decision => {
+  if (state.hold === null) return refuse(state, 'NOTHING_TO_DO', 'Nothing is held.');
+  const released = note(stay({ ...state, hold: null }), context, 'released');
+  const proceeding = proceedStaged(released.state, context);
+  return accepted({ ...proceeding, history: [...released.history, ...proceeding.history] }, 'Updates go on.');
+};
+
+const undeny = (state: State, context: Context, releaseId: string): Decision => {
+  const entry = state.denylist.find(
+    (denied) => denied.release.id === releaseId || denied.release.version === releaseId,
+  );
+  if (entry === undefined) return refuse(state, 'NOT_FOUND', `${releaseId} is not on the denylist.`);
+  const denylist = state.denylist.filter((denied) => denied !== entry);
+  return accepted(
+    note(stay({ ...state, denylist }), context, 'undenied', { release: entry.release }),
+    `${entry.release.version} may be installed again.`,
+  );
+};
+
+export const onCommand = (state: State, context: Context, command: Command): Decision => {
+  switch (command.command) {
+    case 'check':
+      return check(state, false);
+    case 'install':
+      return check(state, true);
+    case 'reboot':
+      return reboot(state, context);
+    case 'confirm':
+      return confirm(state);
+    case 'rollback':
+      return rollback(state, context, command.reason);
+    case 'hold':
+      return hold(state, context, command.reason);
+    case 'release-hold':
+      return releaseHold(state, context);
+    case 'undeny':
+      return undeny(state, context, command.releaseId);
+    default:
+      return assertNever(command);
+  }
+};

@@ -1,0 +1,261 @@
+// What follows from the end of an effect. One function a kind; a failure goes by its class, never by its code or message.
+
+import type { EffectDone, EffectResult } from './effects.ts';
+import { assertNever, type Failure } from './errors.ts';
+import { goodAttemptBytes, nextPoll } from './schedule.ts';
+import { refOf, unmetConditions } from './select.ts';
+import type { Staged, State } from './state.ts';
+import {
+  afterVerifyAgain,
+  andThen,
+  backOff,
+  backOffLong,
+  type Context,
+  type Decision,
+  deny,
+  finishConfirm,
+  halt,
+  note,
+  proceedStaged,
+  rest,
+  startConfirm,
+  startFlip,
+  startInstall,
+  startReboot,
+  startRevert,
+  startVerify,
+  startWrite,
+  stay,
+} from './steps.ts';
+import type { HealthReport, Release, ReleaseRef, SlotName, SlotRecord } from './types.ts';
+
+type Done<K extends EffectResult['kind']> = Extract<EffectResult, { kind: K }>['value'];
+
+const setRecord = (state: State, slot: SlotName, record: SlotRecord): State => ({
+  ...state,
+  records: { ...state.records, [slot]: record },
+});
+
+const afterCheck = (state: State, halted: Failure | null): State =>
+  halted === null ? rest(state) : { ...state, phase: { kind: 'halted', failure: halted } };
+
+const checkFailed = (state: State, context: Context, why: Failure, halted: Failure | null): Decision => {
+  const isNews = state.lastCheck?.failure?.code !== why.code;
+  const lastCheck = {
+    timeMs: context.moment.wallMs,
+    release: state.lastCheck?.release ?? null,
+    failure: why,
+    reasons: [{ code: 'check-failed' as const, sentence: `The last check failed: ${why.message}` }],
+  };
+  const next = stay(afterCheck({ ...backOff(state, context, why, false), lastCheck }, halted));
+  return isNews ? note(next, context, 'check-failed', { reason: why.message, code: why.code }) : next;
+};
+
+const checkDone = (state: State, context: Context, outcome: Done<'check'>): Decision => {
+  if (state.phase.kind !== 'checking') return stay(state);
+  if (outcome.kind === 'failed') return checkFailed(state, context, outcome.failure, state.phase.halted);
+  const { release } = outcome;
+  const { isForced, halted } = state.phase;
+  const reasons = unmetConditions(release, state, context.moment, context.policy, isForced);
+  const checked: State = {
+    ...state,
+    failures: 0,
+    nextPollMs: nextPoll(context.moment, context.policy),
+    lastCheck: { timeMs: context.moment.wallMs, release: refOf(release), failure: null, reasons },
+  };
+  if (reasons.length === 0) return startInstall(checked, context, release, isForced);
+  return proceedStaged(afterCheck(checked, halted), context);
+};
+
+/** After too many failures the release is denied when it is to blame; otherwise the pause becomes long, since each try may cost a download. */
+const installFailed = (
+  state: State,
+  context: Context,
+  release: ReleaseRef,
+  why: Failure,
+  fetchedBytes: number,
+): Decision => {
+  const counts = why.class !== 'transient';
+  const before = state.installFailures?.releaseId === release.id ? state.installFailures.count : 0;
+  const count = counts ? before + 1 : before;
+  const tooOften = counts && count >= context.policy.installAttemptsMax;
+  const installFailures = { releaseId: release.id, count };
+  const lastCheck =
+    state.lastCheck === null
+      ? null
+      : {
+          ...state.lastCheck,
+          reasons: [
+            {
+              code: 'install-failed' as const,
+              sentence: `The last install of ${release.version} failed: ${why.message}`,
+            },
+          ],
+        };
+  const failed = rest({ ...state, staged: null, installFailures, lastCheck });
+  const paused = tooOften
+    ? backOffLong(failed, context, why)
+    : backOff(failed, context, why, fetchedBytes >= goodAttemptBytes && !counts);
+  const noted = note(stay(paused), context, 'install-failed', { release, reason: why.message, code: why.code });
+  return tooOften && why.class === 'release'
+    ? andThen(noted, (next) => deny(next, context, release, why.message))
+    : noted;
+};
+
+const stagedFrom = (state: State, slot: SlotName, release: Release, record: SlotRecord, isForced: boolean): Staged => ({
+  slot,
+  release: refOf(release),
+  verity: record.verity,
+  intent: 'update',
+  isActivated: false,
+  isForced,
+  verifiedInBoot: state.bootId,
+  reboots: 0,
+  trialBoots: 0,
+  healthDeadlineMs: release.health.deadlineS * 1000,
+  healthChecks: release.health.checks,
+  baselineFailing: [],
+  rollbackFloor: release.rollbackFloor,
+  floorEpoch: release.floorEpoch,
+  notBeforeMs: 0,
+  failureReason: null,
+});
+
+const verifyDone = (state: State, context: Context, record: SlotRecord): Decision => {
+  const { phase, staged } = state;
+  if (phase.kind === 'verifying') {
+    const { slot, release } = phase;
+    const next = setRecord({ ...state, failures: 0, installFailures: null, attention: null }, slot, record);
+    // Forced is the install, not the reboot: that is a step of its own, with its own command and window.
+    const ready = rest({ ...next, staged: stagedFrom(state, slot, release, record, false) });
+    return andThen(note(stay(ready), context, 'installed', { release, slot }), (after) =>
+      proceedStaged(after, context),
+    );
+  }
+  if (phase.kind === 'activating' && phase.step === 'verify' && staged !== null) {
+    return afterVerifyAgain(setRecord(state, staged.slot, record), staged);
+  }
+  return stay(state);
+};
+
+/** Required checks that fail now and did not fail on the system before. */
+const newFailures = (report: HealthReport, staged: Staged) =>
+  report.results.filter(
+    (result) => result.isRequired && !result.isPassed && !staged.baselineFailing.includes(result.name),
+  );
+
+const assessDone = (state: State, context: Context, report: HealthReport): Decision => {
+  const { phase, staged } = state;
+  if (staged === null) return stay(state);
+  if (phase.kind === 'activating') {
+    const failing = report.results.filter((result) => result.isRequired && !result.isPassed);
+    return startFlip(state, context, { ...staged, baselineFailing: failing.map((result) => result.name) });
+  }
+  if (phase.kind !== 'assessing') return stay(state);
+  const failures = newFailures(report, staged);
+  if (failures.length === 0) return startConfirm(state);
+  const reason = failures.map((result) => `${result.name}: ${result.reason ?? 'failed'}`).join('; ');
+  const noted = note(stay(state), context, 'health-failed', { release: staged.release, slot: staged.slot, reason });
+  return andThen(noted, (next) => startRevert(next, context, staged, reason));
+};
+
+const activateDone = (state: State, context: Context): Decision => {
+  const { phase, staged } = state;
+  if (phase.kind !== 'activating' || staged === null) return stay(state);
+  const record = state.records[staged.slot];
+  const recorded = record === null ? state : setRecord(state, staged.slot, { ...record, status: 'activated' });
+  const activated: Staged = { ...staged, isActivated: true };
+  const noted = note(stay({ ...recorded, staged: activated, attention: null }), context, 'activated', {
+    release: staged.release,
+    slot: staged.slot,
+  });
+  return andThen(noted, (next) => startReboot(next, context, activated, 'rebooting'));
+};
+
+/** Nothing was changed that boots; what is staged stays, and is tried again after the backoff. */
+const activateFailed = (state: State, context: Context, staged: Staged, why: Failure): Decision => {
+  const paused = backOff(state, context, why, false);
+  const next = rest({ ...paused, attention: why, staged: { ...staged, notBeforeMs: paused.nextPollMs } });
+  return note(stay(next), context, 'activate-failed', {
+    release: staged.release,
+    slot: staged.slot,
+    reason: why.message,
+    code: why.code,
+  });
+};
+
+const afterFailure = (state: State, context: Context, why: Failure, fetchedBytes: number): Decision => {
+  const { phase, staged } = state;
+  switch (phase.kind) {
+    case 'checking':
+      return checkFailed(state, context, why, phase.halted);
+    case 'fetching':
+    case 'verifying':
+      return installFailed(state, context, phase.release, why, fetchedBytes);
+    case 'activating':
+      if (staged === null) return stay(rest(state));
+      if (phase.step === 'verify') return installFailed(state, context, staged.release, why, 0);
+      // A baseline that cannot be taken excuses nothing: the new system must pass everything.
+      if (phase.step === 'baseline') return startFlip(state, context, { ...staged, baselineFailing: [] });
+      return activateFailed(state, context, staged, why);
+    case 'assessing': {
+      if (staged === null) return stay(state);
+      const reason = `The health checks could not be run: ${why.message}`;
+      const noted = note(stay(state), context, 'health-failed', {
+        release: staged.release,
+        slot: staged.slot,
+        reason,
+        code: why.code,
+      });
+      return andThen(noted, (next) => startRevert(next, context, staged, reason));
+    }
+    case 'confirming':
+      // The bootloader still counts, so a power cycle ends on a confirmed slot either way; assessed again after the backoff.
+      return halt(backOff(state, context, why, false), context, why);
+    case 'reverting':
+      if (phase.step === 'reboot' || staged === null) return stay(state);
+      // Without a good slot to return to, an unconfirmed system that runs is better than none.
+      if (why.class === 'policy') return halt(backOff(state, context, why, false), context, why);
+      return startReboot(state, context, staged, 'reverting');
+    case 'rebooting':
+      // Asked again when the time is over; counted and capped there.
+      return stay({ ...state, attention: why });
+    case 'idle':
+    case 'staged':
+    case 'halted':
+      return stay(state);
+    default:
+      return assertNever(phase);
+  }
+};
+
+export const onEffectDone = (state: State, context: Context, done: EffectDone): Decision => {
+  if (done.plan !== state.plan) return stay(state);
+  if (!done.ok) return afterFailure(state, context, done.failure, done.fetchedBytes);
+  const { phase, staged } = state;
+  switch (done.kind) {
+    case 'check':
+      return checkDone(state, context, done.value);
+    case 'invalidate':
+      return phase.kind === 'fetching' ? startWrite(state, phase) : stay(state);
+    case 'write':
+      return phase.kind === 'fetching'
+        ? startVerify(setRecord(state, phase.slot, done.value), phase, done.value)
+        : stay(state);
+    case 'verify':
+      return verifyDone(state, context, done.value);
+    case 'assess':
+      return assessDone(state, context, done.value);
+    case 'activate':
+      return activateDone(state, context);
+    case 'confirm':
+      return finishConfirm(state, context);
+    case 'revert':
+      return staged === null ? stay(state) : startReboot(state, context, staged, 'reverting');
+    case 'reboot':
+    case 'retire':
+      return stay(state);
+    default:
+      return assertNever(done);
+  }
+};

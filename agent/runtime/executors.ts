@@ -1,0 +1,46 @@
+// One function for each kind of effect, over the ports. A mapped type: a kind without its function does not compile.
+
+import type { BootControl, Executors, Health, Installer, Rebooter, ReleaseSource } from '../core/ports.ts';
+
+export interface ExecutorPorts {
+  readonly boot: BootControl;
+  readonly install: Installer;
+  readonly source: ReleaseSource;
+  readonly health: Health;
+  readonly rebooter: Rebooter;
+}
+
+export const createExecutors = ({ boot, install, source, health, rebooter }: ExecutorPorts): Executors => ({
+  check: (_effect, signal) => source.check(signal),
+  invalidate: async (effect, signal) => {
+    await boot.invalidate(effect.slot, signal);
+    return null;
+  },
+  write: (effect, signal, onProgress) => install.write(effect, signal, onProgress),
+  verify: (effect, signal, onProgress) => install.verify(effect, signal, onProgress),
+  assess: (effect, signal) => health.assess({ deadlineMs: effect.deadlineMs, extraChecks: effect.extraChecks }, signal),
+  activate: async (effect, signal) => {
+    // The record first: a slot that was ever handed to the bootloader says so itself, should the database be lost.
+    await install.markActivated(effect.slot, signal);
+    await boot.activate(effect.slot, effect.tries, effect.verity, signal);
+    return null;
+  },
+  reboot: async (effect, signal) => {
+    await rebooter.request(effect.slot, signal);
+    return null;
+  },
+  confirm: async (effect, signal) => {
+    await boot.markGood(effect.slot, signal);
+    return null;
+  },
+  revert: async (effect, signal) => {
+    await boot.markBad(effect.slot, signal);
+    return null;
+  },
+  retire: async (effect, signal) => {
+    // Unselectable first: the reason in the record is for people.
+    await boot.invalidate(effect.slot, signal);
+    await install.retire(effect.slot, effect.reason, signal);
+    return null;
+  },
+});

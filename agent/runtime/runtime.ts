@@ -1,0 +1,218 @@
+// The loop: take an event, decide, commit, then act. Nothing is done before the commit that asks for it (effects are
+// replayed after a cut, so each is idempotent), one effect runs at a time, and a new plan cancels the effect of an old one.
+
+import { type Decision, decide } from '../core/decide.ts';
+import type { Effect, EffectDone } from '../core/effects.ts';
+import { OtadError, toFailure } from '../core/errors.ts';
+import type { Command, DeviceFacts, Event, Reply } from '../core/events.ts';
+import type { AgentControl, BootControl, Clock, Executors, RuntimeLog, Snapshot, Store } from '../core/ports.ts';
+import { nextWake } from '../core/schedule.ts';
+import type { State } from '../core/state.ts';
+import type { BootStatus, Policy, Progress } from '../core/types.ts';
+
+/** Events that may wait; more than this is a loop of ours. */
+const queueMax = 256;
+/** The longest a timer sleeps: a clock that jumped is noticed then. */
+const sleepMsMax = 3_600_000;
+
+export interface RuntimeOptions {
+  readonly store: Store;
+  readonly boot: BootControl;
+  readonly clock: Clock;
+  readonly executors: Executors;
+  readonly policy: Policy;
+  readonly log: RuntimeLog;
+}
+
+export interface Runtime extends AgentControl {
+  /** Loads the store, recovers from the facts and starts to work. */
+  start(facts: DeviceFacts): Promise<void>;
+  /** Stops after the current commit; effects under way are cancelled and replayed after the next start. */
+  stop(): Promise<void>;
+  /** True while the loop answers: for the service watchdog. */
+  isAlive(): boolean;
+}
+
+interface Waiting {
+  readonly event: Event;
+  readonly answer: (reply: Reply) => void;
+}
+
+interface Running {
+  readonly effect: Effect;
+  readonly controller: AbortController;
+}
+
+const bootChanging: ReadonlySet<Effect['kind']> = new Set(['invalidate', 'activate', 'confirm', 'revert', 'retire']);
+
+class Loop implements Runtime {
+  readonly #options: RuntimeOptions;
+  readonly #listeners = new Set<(snapshot: Snapshot) => void>();
+  readonly #stopped = new AbortController();
+  #state: State | null = null;
+  #boot: BootStatus | null = null;
+  #progress: Progress | null = null;
+  #queue: Waiting[] = [];
+  #effects: Effect[] = [];
+  #running: Running | null = null;
+  #timer: { cancel(): void } | null = null;
+  #pumping: Promise<void> | null = null;
+  #acting: Promise<void> = Promise.resolve();
+
+  constructor(options: RuntimeOptions) {
+    this.#options = options;
+  }
+
+  async start(facts: DeviceFacts): Promise<void> {
+    this.#state = await this.#options.store.load();
+    this.#boot = facts.boot;
+    await this.#send({ kind: 'started', facts });
+  }
+
+  submit(command: Command): Promise<Reply> {
+    return this.#send({ kind: 'command', command });
+  }
+
+  snapshot(): Snapshot {
+    if (this.#state === null || this.#boot === null) throw new OtadError('INTERNAL', { snapshot: 'before start' });
+    return { state: this.#state, boot: this.#boot, progress: this.#progress };
+  }
+
+  subscribe(listener: (snapshot: Snapshot) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  isAlive(): boolean {
+    return !this.#stopped.signal.aborted && this.#queue.length < queueMax;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    this.#timer?.cancel();
+    this.#running?.controller.abort();
+    await this.#pumping;
+    await this.#acting;
+  }
+
+  #send(event: Event): Promise<Reply> {
+    if (this.#queue.length >= queueMax) throw new OtadError('BUSY', { queued: this.#queue.length });
+    const reply = new Promise<Reply>((answer) => {
+      this.#queue.push({ event, answer });
+    });
+    this.#pumping ??= this.#pump().finally(() => {
+      this.#pumping = null;
+    });
+    return reply;
+  }
+
+  async #pump(): Promise<void> {
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      if (this.#stopped.signal.aborted) {
+        next.answer({ isAccepted: false, code: 'CANCELLED', message: 'otad is stopping.' });
+        continue;
+      }
+      next.answer(await this.#handle(next.event));
+    }
+  }
+
+  async #handle(event: Event): Promise<Reply> {
+    const { clock, policy, store, log } = this.#options;
+    const decision = decide(this.#state, event, clock.now(), policy);
+    if (decision.state !== this.#state || decision.history.length > 0) {
+      try {
+        await store.commit(decision.state, decision.history);
+      } catch (error) {
+        // The database is history and cache: without it the device still updates, from what the bootloader and the slots say (I9).
+        log.warn('The state could not be stored; going on without it.', { ...toFailure(error) });
+      }
+    }
+    this.#state = decision.state;
+    this.#report(event, decision);
+    this.#take(decision.effects);
+    this.#notify();
+    this.#sleep();
+    return decision.reply ?? { isAccepted: true, message: '' };
+  }
+
+  #report(event: Event, { state, history }: Decision): void {
+    for (const entry of history) {
+      this.#options.log.info(entry.reason ?? entry.type, { ...entry, phase: state.phase.kind });
+    }
+    if (event.kind === 'effect-done' && !event.done.ok && event.done.failure.class === 'bug') {
+      this.#options.log.warn(event.done.failure.message, { effect: event.done.kind, ...event.done.failure });
+    }
+  }
+
+  #take(effects: readonly Effect[]): void {
+    const plan = this.#state?.plan;
+    if (this.#running !== null && this.#running.effect.plan !== plan) this.#running.controller.abort();
+    this.#effects.push(...effects);
+    if (this.#running === null) this.#next();
+  }
+
+  #next(): void {
+    const effect = this.#effects.shift();
+    if (effect === undefined || this.#stopped.signal.aborted) return;
+    this.#running = { effect, controller: new AbortController() };
+    this.#acting = this.#act(effect, this.#running.controller.signal);
+  }
+
+  async #act(effect: Effect, signal: AbortSignal): Promise<void> {
+    const done = await this.#execute(effect, signal);
+    if (bootChanging.has(effect.kind)) await this.#readBoot();
+    this.#running = null;
+    this.#progress = null;
+    if (!this.#stopped.signal.aborted) void this.#send({ kind: 'effect-done', done });
+    this.#next();
+  }
+
+  async #execute(effect: Effect, signal: AbortSignal): Promise<EffectDone> {
+    const { kind, plan } = effect;
+    let fetchedBytes = 0;
+    const onProgress = (progress: Progress): void => {
+      fetchedBytes = progress.fetchedBytes;
+      this.#progress = progress;
+      this.#notify();
+    };
+    // The mapped type of the executors pairs each kind with its own effect and value; the compiler cannot follow it here.
+    const run = this.#options.executors[kind] as (
+      effect: Effect,
+      signal: AbortSignal,
+      onProgress: (progress: Progress) => void,
+    ) => Promise<unknown>;
+    try {
+      const value = await run(effect, signal, onProgress);
+      return { kind, plan, ok: true, value } as EffectDone;
+    } catch (error) {
+      return { kind, plan, ok: false, failure: toFailure(error), fetchedBytes };
+    }
+  }
+
+  async #readBoot(): Promise<void> {
+    try {
+      this.#boot = await this.#options.boot.status(this.#stopped.signal);
+    } catch (error) {
+      this.#options.log.warn('The boot state could not be read.', { ...toFailure(error) });
+    }
+  }
+
+  #notify(): void {
+    const snapshot = this.snapshot();
+    for (const listener of this.#listeners) listener(snapshot);
+  }
+
+  #sleep(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+    if (this.#state === null || this.#stopped.signal.aborted) return;
+    const { clock, policy } = this.#options;
+    const moment = clock.now();
+    const wakeMs = nextWake(this.#state, moment, policy);
+    if (wakeMs === null) return;
+    const delayMs = Math.min(Math.max(0, wakeMs - moment.monoMs), sleepMsMax);
+    this.#timer = clock.setTimer(delayMs, () => void this.#send({ kind: 'tick' }));
+  }
+}
+
+export const createRuntime = (options: RuntimeOptions): Runtime => new Loop(options);
