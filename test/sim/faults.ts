@@ -83,6 +83,7 @@ export const faultTable = {
   'write-worn': { at: ['slot.write'], mayDeny: true, refetches: true },
   'write-misdirected': { at: ['slot.write'], mayDeny: true, refetches: true },
   'flush-eio': { at: ['slot.flush'], mayDeny: true, refetches: true },
+  'card-worn-out': { at: ['slot.write'], mayDeny: true, refetches: true },
   'flush-lies': { at: ['slot.flush'], mayDeny: true, breaksSlot: true, refetches: true },
   'read-eio': { at: ['slot.read'], mayDeny: true, refetches: true },
   'read-garbage': { at: ['slot.read'], mayDeny: true, refetches: true },
@@ -101,6 +102,7 @@ export const faultTable = {
   'check-expired': { at: ['source.check'] },
   'check-rolled-back': { at: ['source.check'] },
   'check-older': { at: ['source.check'] },
+  'server-gone': { at: ['source.check', 'source.piece'] },
   'check-stalls': { at: ['source.check'] },
   'stream-busy': { at: ['source.stream'] },
   'piece-truncated': { at: ['source.piece'] },
@@ -118,6 +120,7 @@ export const faultTable = {
   'health-hangs': { at: ['health.assess'], mayDeny: true },
   'health-flaps': { at: ['health.assess'] },
   'reboot-ignored': { at: ['reboot.request'] },
+  'reboot-stuck': { at: ['reboot.request'], mayDeny: true },
   'reboot-refused': { at: ['reboot.request'] },
   // A technician.
   'command-check': { at: commandable },
