@@ -50,7 +50,7 @@ const confirm = (state: State): Decision => {
 /** The system that ran before, if its slot still holds it whole and it was not found bad. */
 const rollbackTarget = (state: State): SlotRecord | null => {
   const record = state.records[otherSlot(state.booted)];
-  if (record?.status !== 'activated' || state.staged !== null) return null;
+  if (record?.status !== 'activated' || state.staged !== null || !isResting(state)) return null;
   return state.denylist.some((entry) => entry.release.id === record.release.id) ? null : record;
 };
 
@@ -66,7 +66,9 @@ const rollback = (state: State, context: Context, reason: string | null): Decisi
     });
     return accepted(noted, `Going back from ${staged.release.version}.`);
   }
-  if (!isResting(state)) return refuse(state, 'BUSY');
+  // While the other slot is being written there is nothing in it to return to, and waiting does not bring it back.
+  const isWriting = state.phase.kind === 'fetching' || state.phase.kind === 'verifying';
+  if (!isResting(state) && !isWriting) return refuse(state, 'BUSY');
   const target = rollbackTarget(state);
   if (target === null) return refuse(state, 'NO_ROLLBACK_TARGET');
   const way: Staged = {

@@ -1,10 +1,10 @@
 // What follows from the end of an effect. One function a kind; a failure goes by its class, never by its code or message.
 
-import type { EffectDone, EffectResult } from './effects.ts';
+import type { EffectDone, EffectKind, EffectResult } from './effects.ts';
 import { assertNever, type Failure } from './errors.ts';
 import { goodAttemptBytes, nextPoll } from './schedule.ts';
 import { refOf, unmetConditions } from './select.ts';
-import type { Staged, State } from './state.ts';
+import type { Phase, Staged, State } from './state.ts';
 import {
   afterVerifyAgain,
   andThen,
@@ -229,8 +229,36 @@ const afterFailure = (state: State, context: Context, why: Failure, fetchedBytes
   }
 };
 
+/** The one effect whose end the phase waits for; any other result is stale, whatever plan it names. */
+const awaited = (phase: Phase): EffectKind | null => {
+  switch (phase.kind) {
+    case 'checking':
+      return 'check';
+    case 'fetching':
+      return phase.step;
+    case 'verifying':
+      return 'verify';
+    case 'activating':
+      return ({ verify: 'verify', baseline: 'assess', flip: 'activate' } as const)[phase.step];
+    case 'rebooting':
+      return 'reboot';
+    case 'assessing':
+      return 'assess';
+    case 'confirming':
+      return 'confirm';
+    case 'reverting':
+      return phase.step === 'flip' ? 'revert' : 'reboot';
+    case 'idle':
+    case 'staged':
+    case 'halted':
+      return null;
+    default:
+      return assertNever(phase);
+  }
+};
+
 export const onEffectDone = (state: State, context: Context, done: EffectDone): Decision => {
-  if (done.plan !== state.plan) return stay(state);
+  if (done.plan !== state.plan || done.kind !== awaited(state.phase)) return stay(state);
   if (!done.ok) return afterFailure(state, context, done.failure, done.fetchedBytes);
   const { phase, staged } = state;
   switch (done.kind) {

@@ -1,5 +1,6 @@
 // The loop: take an event, decide, commit, then act. Nothing is done before the commit that asks for it (effects are
-// replayed after a cut, so each is idempotent), one effect runs at a time, and a new plan cancels the effect of an old one.
+// replayed after a cut, so each is idempotent), one effect runs at a time, and a new plan cancels the effect of an old one
+// unless that changes what boots.
 
 import { type Decision, decide } from '../core/decide.ts';
 import type { Effect, EffectDone } from '../core/effects.ts';
@@ -43,6 +44,7 @@ interface Running {
   readonly controller: AbortController;
 }
 
+/** Short, and never left half done for a newer plan: these change what boots. */
 const bootChanging: ReadonlySet<Effect['kind']> = new Set(['invalidate', 'activate', 'confirm', 'revert', 'retire']);
 
 class Loop implements Runtime {
@@ -146,7 +148,9 @@ class Loop implements Runtime {
 
   #take(effects: readonly Effect[]): void {
     const plan = this.#state?.plan;
-    if (this.#running !== null && this.#running.effect.plan !== plan) this.#running.controller.abort();
+    const running = this.#running;
+    if (running !== null && running.effect.plan !== plan && !bootChanging.has(running.effect.kind))
+      running.controller.abort();
     this.#effects.push(...effects);
     if (this.#running === null) this.#next();
   }
