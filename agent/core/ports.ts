@@ -39,8 +39,10 @@ export interface SlotHandle {
   write(offsetBytes: number, bytes: Uint8Array, signal: AbortSignal): Promise<void>;
   /** Everything written before is durable when this returns. */
   flush(signal: AbortSignal): Promise<void>;
-  /** Exactly `lengthBytes` bytes; throws SLOT_IO on a short read. */
+  /** Exactly `lengthBytes` bytes, valid until the next call on this handle; throws SLOT_IO on a short read. */
   read(offsetBytes: number, lengthBytes: number, signal: AbortSignal): Promise<Uint8Array>;
+  /** Memory that this medium writes from without a copy, where that makes a difference. */
+  allocate?(lengthBytes: number): Uint8Array;
   close(): Promise<void>;
 }
 
@@ -71,18 +73,24 @@ export interface Hasher {
 export interface TreeBuilder {
   /** Length is a multiple of 4096. */
   update(bytes: Uint8Array): void;
-  /** Superblock and tree as they stand at `hashOffsetBytes`, and the root. */
+  /** Superblock and tree as they stand at `hashOffsetBytes`, without what went to a {@link TreeSink}, and the root. */
   finish(): { readonly rootHex: string; readonly bytes: Uint8Array };
 }
+
+/**
+ * Takes whole blocks of the tree's lowest level while the image still streams, so that memory does not grow with the
+ * image. `offsetBytes` counts from `hashOffsetBytes`; the bytes belong to the callee.
+ */
+export type TreeSink = (offsetBytes: number, bytes: Uint8Array) => void;
 
 /** The pure parts of `verity/` that the install pipeline is built from. */
 export interface Sealing {
   createHasher(): Hasher;
   /** `uuid` of the superblock is derived from the root by the implementation's caller: all zero here. */
-  createTreeBuilder(verity: VerityParameters, imageLengthBytes: number): TreeBuilder;
+  createTreeBuilder(verity: VerityParameters, imageLengthBytes: number, sink?: TreeSink): TreeBuilder;
   /** Bytes of superblock and tree for an image of this length. */
   treeLengthBytes(imageLengthBytes: number): number;
-  /** The record as its two copies are written in turn to the slot's last two blocks. */
+  /** One block: the record as its two copies are written in turn to the slot's last two blocks (slot-layout.ts). */
   encodeRecord(record: SlotRecord, serial: number): Uint8Array;
   /** The newest whole record of the last two blocks and its serial, or null. */
   decodeRecord(lastTwoBlocks: Uint8Array): { readonly record: SlotRecord; readonly serial: number } | null;

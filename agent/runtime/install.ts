@@ -1,0 +1,129 @@
+// The install pipeline: from a signed release to a slot that was read back whole. Every step works through one exclusive
+// handle. Only `verify`, which reads the medium, makes a record say 'verified' (I3); nothing here touches the bootloader.
+
+import { OtadError } from '../core/errors.ts';
+import type { InstallPorts, SlotHandle } from '../core/ports.ts';
+import type { Release, SlotName, SlotRecord, Verified } from '../core/types.ts';
+import { installTargetOf, isSameImage, isSameRelease, requireFit } from './install-target.ts';
+import { createReporter, type OnProgress } from './progress-reporter.ts';
+import { fillSlot } from './slot-fill.ts';
+import { asReason, openLedger, type SlotLedger } from './slot-ledger.ts';
+import { isUnreadable, readBack } from './slot-medium.ts';
+
+export interface Install {
+  /** Writes the release's image and tree into `slot`. The record it leaves says 'writing' and all bytes, or 'verified' already. */
+  write(
+    request: { readonly slot: SlotName; readonly release: Verified<Release> },
+    signal: AbortSignal,
+    onProgress: OnProgress,
+  ): Promise<SlotRecord>;
+  /** Reads the whole slot back from the medium; only then its record says 'verified'. */
+  verify(
+    request: { readonly slot: SlotName; readonly rootHex: string },
+    signal: AbortSignal,
+    onProgress: OnProgress,
+  ): Promise<SlotRecord>;
+  /** Marks what the slot holds as failed here. Null where the slot holds nothing that has a record. Idempotent. */
+  retire(slot: SlotName, reason: string, signal: AbortSignal): Promise<SlotRecord | null>;
+  /** Marks what the slot holds, which must be verified, as handed to the bootloader. Null where the slot has no record. Idempotent. */
+  markActivated(slot: SlotName, signal: AbortSignal): Promise<SlotRecord | null>;
+}
+
+/** The record of a slot that claims to hold all of the image with this root; throws what is wrong with the claim. */
+const requireWhole = (slot: SlotName, record: SlotRecord | null, rootHex: string): SlotRecord => {
+  if (record === null) throw new OtadError('SLOT_READBACK_MISMATCH', { slot, reason: 'the slot has no record' });
+  const { release, imageLengthBytes, writtenBytes, verity, status, reason } = record;
+  if (status === 'denied') throw new OtadError('DENIED', { slot, version: release.version, reason });
+  if (verity.rootHex !== rootHex) {
+    throw new OtadError('VERITY_ROOT_MISMATCH', { slot, expected: rootHex, actual: verity.rootHex });
+  }
+  if (writtenBytes !== imageLengthBytes) {
+    throw new OtadError('SLOT_READBACK_MISMATCH', {
+      slot,
+      writtenBytes,
+      imageLengthBytes,
+      reason: 'not written whole',
+    });
+  }
+  return record;
+};
+
+export const createInstall = (ports: InstallPorts): Install => {
+  const { slots, sealing, source } = ports;
+  // Records are written to their end even when the step is cancelled: one block and its flush.
+  const steady = new AbortController().signal;
+
+  const withSlot = async <T>(
+    slot: SlotName,
+    signal: AbortSignal,
+    use: (handle: SlotHandle, ledger: SlotLedger) => Promise<T>,
+  ): Promise<T> => {
+    const handle = await slots.open(slot, signal);
+    let result: T;
+    try {
+      result = await use(handle, await openLedger(handle, sealing, signal));
+    } catch (error) {
+      await handle.close().catch(() => {}); // what went wrong first is what counts
+      throw error;
+    }
+    await handle.close();
+    return result;
+  };
+
+  const write: Install['write'] = async ({ slot, release }, signal, onProgress) => {
+    const target = installTargetOf(release);
+    return withSlot(slot, signal, async (handle, ledger) => {
+      requireFit(target, handle.sizeBytes, sealing);
+      const record = ledger.current();
+      const isDone = record?.status === 'verified' && isSameImage(record, target) && isSameRelease(record, target);
+      if (record !== null && isDone) return record;
+      return fillSlot({ slot, target, handle, ledger, sealing, source }, signal, onProgress);
+    });
+  };
+
+  const verify: Install['verify'] = async ({ slot, rootHex }, signal, onProgress) =>
+    withSlot(slot, signal, async (handle, ledger) => {
+      const record = requireWhole(slot, ledger.current(), rootHex);
+      const { release, imageLengthBytes: totalBytes } = record;
+      const report = createReporter({ slot, version: release.version, totalBytes }, onProgress);
+      report('verifying', 0, 0);
+      try {
+        const result = await readBack(handle, sealing, record, (done) => report('verifying', done, 0), signal);
+        if (result.kind === 'differs') {
+          const { part, rootHex: actual } = result;
+          throw new OtadError('SLOT_READBACK_MISMATCH', {
+            slot,
+            version: release.version,
+            part,
+            expected: rootHex,
+            actual,
+          });
+        }
+      } catch (error) {
+        // It is not what it was: the next attempt to write compares the prefix and writes again what differs.
+        const isRotten = isUnreadable(error) || (error instanceof OtadError && error.code === 'SLOT_READBACK_MISMATCH');
+        if (isRotten) await ledger.commit({ ...record, status: 'writing' }, steady);
+        throw error;
+      }
+      return ledger.commit({ ...record, status: 'verified' }, steady);
+    });
+
+  const retire: Install['retire'] = (slot, reason, signal) =>
+    withSlot(slot, signal, async (_handle, ledger) => {
+      const record = ledger.current();
+      if (record === null) return null;
+      return ledger.commit({ ...record, status: 'denied', reason: asReason(reason) }, steady);
+    });
+
+  const markActivated: Install['markActivated'] = (slot, signal) =>
+    withSlot(slot, signal, async (_handle, ledger) => {
+      const record = ledger.current();
+      if (record === null) return null;
+      if (record.status !== 'verified' && record.status !== 'activated') {
+        throw new OtadError('INTERNAL', { slot, step: 'activate', status: record.status });
+      }
+      return ledger.commit({ ...record, status: 'activated' }, steady);
+    });
+
+  return { write, verify, retire, markActivated };
+};
