@@ -97,6 +97,8 @@ export const errorCodes = {
     1,
     'The bootloader environment is configured in a way that otad does not support.',
   ),
+  BOOT_ENV_UNWRITABLE: entry('device', 500, 1, 'The bootloader environment could not be written.'),
+  BOOT_ENV_BUSY: entry('transient', 409, 6, 'Another program holds the lock of the bootloader environment.'),
   BOOT_WRITE_LOST: entry('device', 500, 1, 'The bootloader state was written but reads back differently.'),
   BOOT_EVIDENCE_MISSING: entry(
     'device',

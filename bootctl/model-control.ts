@@ -1,0 +1,35 @@
+// The reference model behind the boot control port, over any place that holds a model: the simulator's fake world and
+// the contract suite. No device is touched here.
+
+import { OtadError } from '../agent/core/errors.ts';
+import type { BootControl } from '../agent/core/ports.ts';
+import {
+  activate,
+  type BootEvidence,
+  type BootModel,
+  invalidate,
+  lostModel,
+  markBad,
+  markGood,
+  statusOf,
+} from './model.ts';
+
+/** Where a model lives. `write` is one atomic, durable change. */
+export interface ModelCell {
+  read(): BootModel | null;
+  write(model: BootModel): void;
+}
+
+export const createModelControl = (cell: ModelCell, evidence: () => BootEvidence): BootControl => {
+  const load = (signal: AbortSignal): BootModel => {
+    if (signal.aborted) throw new OtadError('CANCELLED');
+    return cell.read() ?? lostModel;
+  };
+  return {
+    status: async (signal) => statusOf(load(signal), evidence()),
+    invalidate: async (slot, signal) => cell.write(invalidate(load(signal), slot, evidence().slot)),
+    activate: async (slot, tries, verity, signal) => cell.write(activate(load(signal), slot, tries, verity)),
+    markGood: async (slot, signal) => cell.write(markGood(load(signal), slot)),
+    markBad: async (slot, signal) => cell.write(markBad(load(signal), slot)),
+  };
+};

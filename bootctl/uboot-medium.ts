@@ -1,0 +1,165 @@
+// Reads and writes the copies of a U-Boot environment on files and block devices.
+// A write goes to one copy only, is synchronised, and is read back from the medium before anybody believes it.
+// A copy that cannot be read is as good as a corrupt one: it never keeps the other from being used.
+
+import { constants } from 'node:fs';
+import { type FileHandle, open, readFile, realpath, stat, writeFile } from 'node:fs/promises';
+import { OtadError } from '../agent/core/errors.ts';
+import type { EnvLocation, FwEnvConfig } from './fw-env-config.ts';
+import { type CopyIndex, decodeCopy, type EnvCopy, encodeCopy, type Variables } from './uboot-env.ts';
+
+export interface CopyReading {
+  readonly copy: EnvCopy | null;
+  /** The bytes as read, or null when they could not be. */
+  readonly image: Uint8Array | null;
+  /** For a technician: why `copy` is null. */
+  readonly problem: string | null;
+}
+
+const blockBytes = 4096;
+const wasmPageBytes = 65536;
+
+/** O_DIRECT needs memory on a page boundary, and this is the one kind that Node has. */
+const alignedBuffer = (lengthBytes: number): Uint8Array => {
+  const { WebAssembly } = globalThis as unknown as {
+    WebAssembly: { Memory: new (size: { initial: number }) => { readonly buffer: ArrayBuffer } };
+  };
+  const memory = new WebAssembly.Memory({ initial: Math.ceil(lengthBytes / wasmPageBytes) });
+  return new Uint8Array(memory.buffer, 0, lengthBytes);
+};
+
+const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
+
+/** Where the copy starts, from the beginning of the file or device. */
+const resolveOffset = async (config: FwEnvConfig, { path, offsetBytes, line }: EnvLocation): Promise<number> => {
+  const facts = await stat(path);
+  const refuse = (reason: string): OtadError =>
+    new OtadError('BOOT_ENV_UNSUPPORTED', { file: config.file, line, reason });
+  if (facts.isCharacterDevice()) {
+    throw refuse(`${path} is raw flash: keep the environment in a file or on a block device`);
+  }
+  if (offsetBytes >= 0) return offsetBytes;
+  if (!facts.isBlockDevice()) throw refuse(`an offset from the end needs a block device, and ${path} is none`);
+  // Linux packs the device number as glibc's makedev does; minors above 255 reach into the high bits.
+  const major = Math.floor(facts.rdev / 256) & 0xfff;
+  const minor = (facts.rdev & 0xff) | (Math.floor(facts.rdev / 0x1000) & 0xfff00);
+  const sectors = Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, 'latin1'));
+  if (sectors * 512 + offsetBytes < 0) throw refuse(`the offset lies before the start of ${path}`);
+  return sectors * 512 + offsetBytes;
+};
+
+const readSpan = async (handle: FileHandle, offset: number, length: number): Promise<Uint8Array | null> => {
+  const start = Math.floor(offset / blockBytes) * blockBytes;
+  const buffer = alignedBuffer(Math.ceil((offset + length - start) / blockBytes) * blockBytes);
+  let done = 0;
+  while (start + done < offset + length) {
+    const { bytesRead } = await handle.read(buffer, done, buffer.length - done, start + done);
+    if (bytesRead === 0) return null;
+    done += bytesRead;
+  }
+  return Uint8Array.prototype.slice.call(buffer, offset - start, offset - start + length);
+};
+
+/** Past the page cache where the file system allows it, otherwise through a descriptor opened anew. */
+const readImage = async (path: string, offset: number, length: number): Promise<Uint8Array | null> => {
+  const attempt = async (flags: number): Promise<Uint8Array | null> => {
+    const handle = await open(path, constants.O_RDONLY | flags);
+    try {
+      return await readSpan(handle, offset, length);
+    } finally {
+      await handle.close();
+    }
+  };
+  try {
+    return await attempt(constants.O_DIRECT);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EINVAL') throw cause;
+    return attempt(0);
+  }
+};
+
+const readCopy = async (config: FwEnvConfig, location: EnvLocation): Promise<CopyReading> => {
+  try {
+    const offset = await resolveOffset(config, location);
+    const image = await readImage(location.path, offset, config.sizeBytes);
+    if (image === null) return { copy: null, image, problem: 'the file ends before the copy does' };
+    const copy = decodeCopy(image, config.copies.length === 2);
+    return { copy, image, problem: copy === null ? 'the checksum is wrong, or it is empty' : null };
+  } catch (cause) {
+    if (cause instanceof OtadError) throw cause;
+    return { copy: null, image: null, problem: reasonOf(cause) };
+  }
+};
+
+/** All copies. Throws BOOT_ENV_UNREADABLE when not one could even be read. */
+export const readCopies = async (config: FwEnvConfig): Promise<readonly CopyReading[]> => {
+  const readings: CopyReading[] = [];
+  for (const location of config.copies) readings.push(await readCopy(config, location));
+  if (readings.every(({ image }) => image === null)) {
+    throw new OtadError('BOOT_ENV_UNREADABLE', {
+      file: config.file,
+      reason: readings.map(({ problem }, index) => `${config.copies[index]?.path}: ${problem}`).join('; '),
+    });
+  }
+  return readings;
+};
+
+/** eMMC boot areas are write-protected by a switch in sysfs; null for every other device. */
+export const writeProtectSwitch = (devicePath: string): string | null => {
+  const name = /^\/dev\/(?:block\/)?(mmcblk[0-9]boot[0-9])$/.exec(devicePath)?.[1];
+  return name === undefined ? null : `/sys/class/block/${name}/force_ro`;
+};
+
+const writeImage = async (path: string, offset: number, image: Uint8Array): Promise<void> => {
+  const handle = await open(path, constants.O_RDWR);
+  try {
+    let done = 0;
+    while (done < image.length) {
+      done += (await handle.write(image, done, image.length - done, offset + done)).bytesWritten;
+    }
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+};
+
+const writeUnprotected = async (path: string, offset: number, image: Uint8Array): Promise<void> => {
+  const protection = writeProtectSwitch(await realpath(path));
+  if (protection === null) return writeImage(path, offset, image);
+  await writeFile(protection, '0');
+  try {
+    await writeImage(path, offset, image);
+  } finally {
+    await writeFile(protection, '1');
+  }
+};
+
+/** One copy, durably, and compared with what the medium gives back. Throws BOOT_ENV_UNWRITABLE or BOOT_WRITE_LOST. */
+export const writeCopy = async (
+  config: FwEnvConfig,
+  index: CopyIndex,
+  variables: Variables,
+  flag: number | null,
+): Promise<void> => {
+  const location = config.copies[index];
+  if (location === undefined) throw new OtadError('INTERNAL', { copy: index, copies: config.copies.length });
+  const image = encodeCopy(variables, config.sizeBytes, flag);
+  const { path, line } = location;
+  let actual: Uint8Array | null;
+  try {
+    const offset = await resolveOffset(config, location);
+    await writeUnprotected(path, offset, image);
+    actual = await readImage(path, offset, image.length);
+  } catch (cause) {
+    if (cause instanceof OtadError) throw cause;
+    throw new OtadError('BOOT_ENV_UNWRITABLE', { path, line, reason: reasonOf(cause) }, { cause });
+  }
+  if (actual === null || Buffer.compare(actual, image) !== 0) throw new OtadError('BOOT_WRITE_LOST', { path, line });
+};
+
+/** Makes a new environment: every copy valid, the first one current. For factories, image builds and tests. */
+export const formatEnvironment = async (config: FwEnvConfig, variables: Variables): Promise<void> => {
+  const isRedundant = config.copies.length === 2;
+  if (isRedundant) await writeCopy(config, 1, variables, 0);
+  await writeCopy(config, 0, variables, isRedundant ? 1 : null);
+};

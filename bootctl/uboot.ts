@@ -1,0 +1,148 @@
+// Boot control over a U-Boot environment. Every change is one write of the copy that does not count, under the lock of
+// fw_setenv, read back from the medium; a cut leaves the old environment or the new one.
+// It must never store an environment without the variables that the board itself boots by.
+
+import { OtadError } from '../agent/core/errors.ts';
+import type { BootControl } from '../agent/core/ports.ts';
+import type { FwEnvConfig } from './fw-env-config.ts';
+import { fwLockPath, withLockFile } from './lock-file.ts';
+import { activate, type BootEvidence, type BootModel, invalidate, markBad, markGood, statusOf } from './model.ts';
+import {
+  type CopyIndex,
+  chooseByFlag,
+  chooseBySequence,
+  type EnvCopy,
+  nextCopy,
+  sequenceName,
+  type Variables,
+} from './uboot-env.ts';
+import { type CopyReading, readCopies, writeCopy } from './uboot-medium.ts';
+import { applyModel, decodeModel, lostVariables } from './uboot-variables.ts';
+
+export interface UbootOptions {
+  readonly config: FwEnvConfig;
+  /** Which slot runs: facts already read, or the way to read them. */
+  readonly evidence: BootEvidence | (() => Promise<BootEvidence>);
+  /** Default: the lock file of fw_setenv. */
+  readonly lockPath?: string;
+  /** How long another program may hold the lock, in milliseconds. */
+  readonly lockWaitMs?: number;
+  /**
+   * The board's compiled-in environment (/etc/u-boot-initial-env), to start from when both copies are corrupt. Without
+   * it nothing is written then, since an environment without the board's `bootcmd` would not boot at all.
+   */
+  readonly initial?: Variables;
+}
+
+/** The environment as it stands on the medium. */
+interface Loaded {
+  readonly readings: readonly CopyReading[];
+  readonly copies: readonly (EnvCopy | null)[];
+  /** The copy written last; null: none is valid. */
+  readonly current: CopyIndex | null;
+  /** The copy that U-Boot would use. Another one than `current` after a flipped bit in a flag. */
+  readonly bootloaders: CopyIndex | null;
+}
+
+const load = async (config: FwEnvConfig): Promise<Loaded> => {
+  const readings = await readCopies(config);
+  const copies = readings.map(({ copy }) => copy);
+  return { readings, copies, current: chooseBySequence(copies), bootloaders: chooseByFlag(copies) };
+};
+
+const variablesOf = ({ copies }: Loaded, index: CopyIndex | null): Variables | null =>
+  index === null ? null : (copies[index]?.variables ?? null);
+
+const isAligned = ({ current, bootloaders }: Loaded): boolean => current === bootloaders;
+
+/** One write, after which U-Boot's choice and ours are the copy just written. */
+const store = async (config: FwEnvConfig, loaded: Loaded, variables: Variables): Promise<Loaded> => {
+  const next = nextCopy(loaded.copies, loaded.current, variables);
+  await writeCopy(config, next.index, next.variables, next.flag);
+  const after = await load(config);
+  if (after.bootloaders !== next.index || after.current !== next.index) {
+    throw new OtadError('BOOT_WRITE_LOST', { copy: next.index + 1, reason: 'the other copy still counts' });
+  }
+  return after;
+};
+
+const describe = (config: FwEnvConfig, loaded: Loaded): readonly string[] => {
+  const place = (index: number): string => {
+    const location = config.copies[index];
+    return `copy ${index + 1} of ${config.copies.length} (${location?.path} at ${location?.offsetBytes})`;
+  };
+  const problems = loaded.readings.flatMap(({ problem }, index) =>
+    problem === null ? [] : [`U-Boot environment: ${place(index)} is not usable: ${problem}`],
+  );
+  if (loaded.current === null) {
+    return [...problems, 'U-Boot environment: no valid copy; the bootloader goes by its compiled-in defaults'];
+  }
+  const { flag, sequence } = loaded.copies[loaded.current] ?? { flag: null, sequence: null };
+  return [
+    `U-Boot environment: ${place(loaded.current)}, flag ${flag ?? 'none'}, ${sequenceName} ${sequence?.toString(16) ?? 'none'}`,
+    ...problems,
+  ];
+};
+
+/** Throws what the port names, and BOOT_ENV_BUSY, BOOT_ENV_UNREADABLE, BOOT_ENV_UNSUPPORTED, BOOT_ENV_UNWRITABLE. */
+export const createUbootControl = ({
+  config,
+  evidence,
+  lockPath = fwLockPath,
+  lockWaitMs = 10_000,
+  initial,
+}: UbootOptions): BootControl => {
+  const readEvidence = async (): Promise<BootEvidence> => (typeof evidence === 'function' ? evidence() : evidence);
+
+  const locked = <T>(signal: AbortSignal, body: () => Promise<T>): Promise<T> =>
+    withLockFile(lockPath, signal, body, lockWaitMs);
+
+  const change = (signal: AbortSignal, edit: (model: BootModel) => BootModel): Promise<void> =>
+    locked(signal, async () => {
+      const loaded = await load(config);
+      const before = variablesOf(loaded, loaded.current) ?? initial;
+      if (before === undefined) {
+        edit(decodeModel(lostVariables));
+        throw new OtadError('BOOT_ENV_UNREADABLE', {
+          file: config.file,
+          reason: 'both copies are corrupt and there is no initial environment to start from; a reboot makes a new one',
+        });
+      }
+      const after = applyModel(before, edit(decodeModel(before)));
+      const isSame = after.size === before.size && [...after].every(([name, value]) => before.get(name) === value);
+      // A repeated step costs no write; but a copy that U-Boot would not choose is not yet the truth.
+      if (isSame && loaded.current !== null && isAligned(loaded) && before.has(sequenceName)) return;
+      await store(config, loaded, after);
+    });
+
+  /** Puts right what a flipped flag bit did. Where that fails, what U-Boot would do is what is reported. */
+  const reconcile = async (loaded: Loaded): Promise<readonly [Variables | null, readonly string[]]> => {
+    const variables = variablesOf(loaded, loaded.current);
+    if (isAligned(loaded) || variables === null) return [variables, describe(config, loaded)];
+    const stale = 'U-Boot environment: the flag byte made a stale copy count';
+    try {
+      const repaired = await store(config, loaded, variables);
+      return [variables, [`${stale}; written anew`, ...describe(config, repaired)]];
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      return [variablesOf(loaded, loaded.bootloaders), [`${stale}, and repairing it failed: ${reason}`]];
+    }
+  };
+
+  return {
+    status: async (signal) => {
+      const facts = await readEvidence();
+      return locked(signal, async () => {
+        const [variables, sentences] = await reconcile(await load(config));
+        return statusOf(decodeModel(variables ?? initial ?? lostVariables), facts, sentences);
+      });
+    },
+    invalidate: async (slot, signal) => {
+      const { slot: booted } = await readEvidence();
+      await change(signal, (model) => invalidate(model, slot, booted));
+    },
+    activate: (slot, tries, verity, signal) => change(signal, (model) => activate(model, slot, tries, verity)),
+    markGood: (slot, signal) => change(signal, (model) => markGood(model, slot)),
+    markBad: (slot, signal) => change(signal, (model) => markBad(model, slot)),
+  };
+};

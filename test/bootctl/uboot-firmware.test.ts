@@ -1,0 +1,208 @@
+// Ties the boot script, the firmware function and the reference model together on random environments. The script runs
+// in a POSIX shell whose functions stand in for U-Boot's commands.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { type SlotName, slotNames } from '../../agent/core/types.ts';
+import { type BootModel, boot, slotState } from '../../bootctl/model.ts';
+import { sequenceName, type Variables } from '../../bootctl/uboot-env.ts';
+import { chooseBoot } from '../../bootctl/uboot-firmware.ts';
+import {
+  decodeModel,
+  hashOffsetName,
+  leftName,
+  lostVariables,
+  orderName,
+  rootName,
+  trialName,
+} from '../../bootctl/uboot-variables.ts';
+import { createRandom, type Random } from './random.ts';
+
+const scriptUrl = new URL('../../../bootctl/uboot/boot.cmd', import.meta.url);
+
+interface Case {
+  readonly variables: Variables;
+  readonly bootable: readonly SlotName[];
+  readonly isWritable: boolean;
+}
+
+/** Sane, odd and broken values alike; undefined: not set. */
+const oddities = {
+  order: ['A B', 'B A', 'A', 'B', 'B B A', '', 'C', 'A X B', 'a b', undefined],
+  left: ['0', '0', '1', '2', '3', '9', '10', '0x3', 'three', '', undefined],
+  trial: ['A', 'B', 'A B', 'B A', '', 'C', undefined, undefined],
+  root: ['ab'.repeat(32), undefined],
+  sequence: ['1', '2f', undefined],
+} as const;
+
+const randomCase = (random: Random): Case => {
+  const variables = new Map<string, string>([['otad_boot', 'start_slot']]);
+  const put = (name: string, value: string | undefined): void => {
+    if (value !== undefined) variables.set(name, value);
+  };
+  put(orderName, random.pick(oddities.order));
+  put(trialName, random.pick(oddities.trial));
+  put(sequenceName, random.pick(oddities.sequence));
+  for (const slot of slotNames) {
+    put(leftName[slot], random.pick(oddities.left));
+    put(rootName[slot], random.pick(oddities.root));
+    if (variables.has(rootName[slot])) put(hashOffsetName[slot], random.pick(['4096', '8192', undefined]));
+  }
+  return {
+    variables,
+    bootable: slotNames.filter(() => random.below(4) > 0),
+    isWritable: random.below(5) > 0,
+  };
+};
+
+const randomCases = (seed: number, count: number): readonly Case[] => {
+  const random = createRandom(seed);
+  return Array.from({ length: count }, () => randomCase(random));
+};
+
+const names = [orderName, trialName, ...slotNames.flatMap((slot) => [leftName[slot], rootName[slot]])];
+
+/** U-Boot's commands for the shell. `saveenv` prints what it saves, `start_slot` the slot that starts. */
+const shellCommands = `
+setenv() {
+  o__name=$1; shift
+  if test -z "$*"; then unset "$o__name"; else eval "$o__name=\\$*"; fi
+}
+setexpr() { eval "$1=$(printf %x $((0x$2 + $4)))"; }
+saveenv() {
+  test "$writable" = yes || return 1
+  echo '<save'
+${names.map((name) => `  echo "${name}=$${name}"`).join('\n')}
+  echo '>'
+}
+run() { eval "eval \\"\\$$1\\""; }
+start_slot() {
+  for o__slot in $bootable; do
+    if test "$o__slot" = "$otad_slot"; then printf 'start %s|%s\\n' "$otad_slot" "$bootargs"; exit 0; fi
+  done
+}
+reset() { echo 'start none|'; exit 0; }
+`;
+
+const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+
+const shellCase = ({ variables, bootable, isWritable }: Case, index: number): string => `
+echo 'case ${index}'
+(
+bootable=${quote(bootable.join(' '))}; writable=${isWritable ? 'yes' : 'no'}
+${[...variables].map(([name, value]) => `${name}=${quote(value)}`).join('\n')}
+. "$script"
+)
+`;
+
+/** Runs the real script over all cases in one shell. */
+const runScript = async (cases: readonly Case[]): Promise<readonly string[]> => {
+  const program = `${shellCommands}${cases.map(shellCase).join('')}`;
+  const child = promisify(execFile)('sh', ['-s'], {
+    env: { PATH: process.env.PATH ?? '', script: scriptUrl.pathname },
+    maxBuffer: 64 * 1024 * 1024,
+    timeout: 60_000,
+  });
+  child.child.stdin?.end(program);
+  const { stdout, stderr } = await child;
+  assert.equal(stderr, '');
+  return stdout.split(/^case \d+\n/m).slice(1);
+};
+
+const parseOutput = (output: string, before: Variables) => {
+  const started = /^start (\w+)\|(.*)$/m.exec(output);
+  const saved = new Map(before);
+  const lastSave = [...output.matchAll(/<save\n([^>]*)>/g)].at(-1)?.[1] ?? '';
+  for (const line of lastSave.split('\n').filter((text) => text !== '')) {
+    const equals = line.indexOf('=');
+    saved.set(line.slice(0, equals), line.slice(equals + 1));
+  }
+  return { slot: started?.[1] ?? 'no answer', cmdline: started?.[2]?.trim() ?? '', saved, isSaved: lastSave !== '' };
+};
+
+const relevant = (variables: Variables) => Object.fromEntries(names.map((name) => [name, variables.get(name) ?? '']));
+
+const show = ({ variables, bootable, isWritable }: Case): string =>
+  JSON.stringify({ ...Object.fromEntries(variables), bootable, isWritable });
+
+/** What matters of a model: whether a slot that cannot be selected is on trial does not. */
+const essence = (model: BootModel) =>
+  slotNames.map((slot) => {
+    const { triesLeft, verity } = model.slots[slot];
+    return { triesLeft, verity, state: slotState(model, slot) };
+  });
+
+describe('U-Boot boot logic', () => {
+  it('the firmware function and the model choose the same slot and leave the same state', () => {
+    for (const one of randomCases(11, 20_000)) {
+      const isBootable = (slot: SlotName): boolean => one.bootable.includes(slot);
+      const choice = chooseBoot(one.variables, isBootable, one.isWritable);
+      const expected = boot(decodeModel(one.variables), isBootable, one.isWritable);
+      assert.equal(choice.slot, expected.slot, show(one));
+      const left = decodeModel(new Map([...one.variables, ...choice.changes]));
+      // The script writes a lost order down only together with something else; what it means is the same.
+      assert.deepEqual(essence(left), essence(expected.model), show(one));
+      if (choice.changes.has(orderName)) assert.deepEqual(left.order, expected.model.order, show(one));
+      assert.equal(boot(left).slot, boot(expected.model).slot, show(one));
+    }
+  });
+
+  it('the script and the firmware function choose the same slot, arguments and saved variables', async () => {
+    const cases = randomCases(12, 1500);
+    const outputs = await runScript(cases);
+    assert.equal(outputs.length, cases.length);
+    for (const [index, one] of cases.entries()) {
+      const choice = chooseBoot(one.variables, (slot) => one.bootable.includes(slot), one.isWritable);
+      const actual = parseOutput(outputs[index] ?? '', one.variables);
+      assert.equal(actual.slot, choice.slot ?? 'none', show(one));
+      assert.equal(actual.cmdline, choice.cmdline, show(one));
+      assert.equal(actual.isSaved, choice.changes.size > 0, show(one));
+      assert.deepEqual(
+        relevant(actual.saved),
+        relevant(new Map([...one.variables, ...choice.changes])),
+        `${show(one)}\n${outputs[index]}`,
+      );
+    }
+  });
+
+  it('the script names every variable of the adapter and no computed one', async () => {
+    const script = await readFile(scriptUrl, 'utf8');
+    const all = [...names, sequenceName, ...slotNames.map((slot) => hashOffsetName[slot])];
+    for (const name of all) assert.ok(script.includes(`\${${name}}`), name);
+    const known = new Set([...all, 'otad_boot', 'otad_bootargs', 'otad_slot', 'otad_part']);
+    for (const [, name = ''] of script.matchAll(/\$\{((?:otad|BOOT)_\w+)\}/g)) assert.ok(known.has(name), name);
+  });
+
+  it('a confirmed slot boots without a write', () => {
+    const variables = new Map([...lostVariables, [sequenceName, '5'], [rootName.a, 'ab'.repeat(32)]]);
+    const choice = chooseBoot(variables);
+    assert.equal(choice.slot, 'a');
+    assert.equal(choice.changes.size, 0);
+  });
+
+  it('a lost environment counts each slot, so a hanging one gives way', () => {
+    let variables: Variables = lostVariables;
+    const slots: (SlotName | null)[] = [];
+    for (let index = 0; index < 7; index += 1) {
+      const choice = chooseBoot(variables);
+      slots.push(choice.slot);
+      variables = new Map([...variables, ...choice.changes]);
+    }
+    assert.deepEqual(slots, ['a', 'a', 'a', 'b', 'b', 'b', 'a']);
+  });
+
+  it('a slot on trial whose counter cannot be saved does not start while a confirmed one does', () => {
+    const variables = new Map([
+      ['BOOT_ORDER', 'B A'],
+      ['BOOT_A_LEFT', '3'],
+      ['BOOT_B_LEFT', '3'],
+      ['otad_trial', 'B'],
+      ['otad_seq', '9'],
+    ]);
+    assert.equal(chooseBoot(variables, () => true, false).slot, 'a');
+    assert.equal(chooseBoot(variables, (slot) => slot === 'b', false).slot, 'b');
+  });
+});
