@@ -2,6 +2,7 @@
 // The bytes differ from release to release in every block, so that a mixture of two is never mistaken for either.
 
 import { ceilToBlock } from '../../agent/core/slot-layout.ts';
+import type { Sealing } from '../../agent/core/ports.ts';
 import type { Artifact, Release, Verified, VerityParameters } from '../../agent/core/types.ts';
 import { createSealing } from '../../verity/sealing.ts';
 import { createChance } from './chance.ts';
@@ -22,7 +23,7 @@ const sickOffset = 10_000;
 export const largeFrom = 100;
 /** Not a multiple of a block: the padding must be right as well. */
 const imageBytesOf = (sequence: number): number => (sequence % sickOffset >= largeFrom ? 11 : 2) * 4096 + 1000;
-/** Room for image, tree, record and two blocks that nothing uses. */
+/** Room for the larger image, its tree, the record and two blocks that nothing uses. */
 export const slotSizeBytes = 18 * 4096;
 
 const noHash = '0'.repeat(64);
@@ -35,8 +36,7 @@ const makeImage = (sequence: number): Buffer => {
   return image;
 };
 
-const makeRelease = (sequence: number, isHealthy: boolean): SealedRelease => {
-  const sealing = createSealing();
+const makeRelease = (sequence: number, isHealthy: boolean, sealing: Sealing): SealedRelease => {
   const image = makeImage(sequence);
   const padded = Buffer.alloc(ceilToBlock(image.length));
   image.copy(padded);
@@ -88,22 +88,57 @@ const makeRelease = (sequence: number, isHealthy: boolean): SealedRelease => {
 };
 
 export interface Catalogue {
+  /** The production sealing, remembering what it answered. */
+  readonly sealing: Sealing;
   get(sequence: number, isHealthy: boolean): SealedRelease;
   /** The release whose sealed bytes `slot` holds, or null where it holds none whole. */
   identify(slot: Buffer): SealedRelease | null;
   byRoot(rootHex: string): SealedRelease | null;
+  /** Memory for transfers, the same every time: one life runs at once, and it has one slot open at once. */
+  scratch(lengthBytes: number): Uint8Array;
 }
 
+/** Answers kept at most; then the memory is emptied. */
+const answersMax = 4096;
+
+/** `compute` is pure: what it said once it may say again without work. Lives repeat each other's records a thousand times. */
+const remember = <A extends readonly unknown[], R>(compute: (...args: A) => R, keyOf: (...args: A) => string) => {
+  const answers = new Map<string, R>();
+  return (...args: A): R => {
+    const key = keyOf(...args);
+    const known = answers.get(key);
+    if (known !== undefined || answers.has(key)) return known as R;
+    if (answers.size >= answersMax) answers.clear();
+    const answer = compute(...args);
+    answers.set(key, answer);
+    return answer;
+  };
+};
+
+const createRememberingSealing = (): Sealing => {
+  const sealing = createSealing();
+  return {
+    ...sealing,
+    encodeRecord: remember(sealing.encodeRecord, (record, serial) => `${serial} ${JSON.stringify(record)}`),
+    decodeRecord: remember(sealing.decodeRecord, (blocks) =>
+      Buffer.from(blocks.buffer, blocks.byteOffset, blocks.byteLength).toString('latin1'),
+    ),
+  };
+};
+
 export const createCatalogue = (): Catalogue => {
+  const sealing = createRememberingSealing();
   const made = new Map<number, SealedRelease>();
   const byFirstWord = new Map<number, SealedRelease>();
   const byRoot = new Map<string, SealedRelease>();
+  let scratch = new Uint8Array(0);
   return {
+    sealing,
     get: (sequence, isHealthy) => {
       const key = isHealthy ? sequence : sequence + sickOffset;
       const known = made.get(key);
       if (known !== undefined) return known;
-      const base = makeRelease(key, isHealthy);
+      const base = makeRelease(key, isHealthy, sealing);
       const release = { ...base.release, sequence, version: `1.${sequence}${isHealthy ? '' : '-sick'}` };
       const sealed: SealedRelease = { ...base, release: release as Verified<Release> };
       made.set(key, sealed);
@@ -119,5 +154,9 @@ export const createCatalogue = (): Catalogue => {
         : null;
     },
     byRoot: (rootHex) => byRoot.get(rootHex) ?? null,
+    scratch: (lengthBytes) => {
+      if (scratch.length < lengthBytes) scratch = new Uint8Array(lengthBytes);
+      return scratch.subarray(0, lengthBytes);
+    },
   };
 };

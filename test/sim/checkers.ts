@@ -8,26 +8,15 @@
 
 import type { Command, Reply } from '../../agent/core/events.ts';
 import type { State } from '../../agent/core/state.ts';
-import type { HealthReport, HistoryEntry, Policy, SlotName, VerityParameters } from '../../agent/core/types.ts';
+import type { HealthReport, HistoryEntry, SlotName, VerityParameters } from '../../agent/core/types.ts';
 import type { BootModel, BootResult } from '../../bootctl/model.ts';
 import { createBootRules } from './boot-rules.ts';
 import type { SealedRelease } from './catalogue.ts';
 import { createClaimRules } from './claim-rules.ts';
-import type { FaultPlan } from './fault-plan.ts';
-import type { Ground } from './ground.ts';
 import { createPeople } from './people.ts';
 import { createReleaseRules } from './release-rules.ts';
 import { createSlotRules } from './slot-rules.ts';
-import type { Timeline } from './timeline.ts';
-import type { Verdict } from './verdict.ts';
-
-export interface CheckContext {
-  readonly ground: Ground;
-  readonly plan: FaultPlan;
-  readonly timeline: Timeline;
-  readonly policy: Policy;
-  readonly verdict: Verdict;
-}
+import type { CheckContext } from './verdict.ts';
 
 export interface Checkers {
   onPowerOn(before: BootModel, result: BootResult): void;

@@ -5,7 +5,7 @@ import type { Command, Reply } from '../../agent/core/events.ts';
 import type { State } from '../../agent/core/state.ts';
 import type { HistoryEntry, SlotName } from '../../agent/core/types.ts';
 import { slotState } from '../../bootctl/model.ts';
-import type { CheckContext } from './checkers.ts';
+import type { CheckContext } from './verdict.ts';
 import { contentOf } from './ground.ts';
 
 export type Deed = 'invalidate' | 'activate' | 'mark-good' | 'mark-bad' | 'write' | 'reboot';

@@ -112,7 +112,8 @@ export const createGate = (life: Life, timeline: Timeline, isTraced: boolean): G
       const ending = endings[fault];
       if (ending === undefined) {
         const command = commands[fault];
-        if (command !== undefined) generation.submit?.(command);
+        // A command comes from outside: never in the middle of what runs without a pause.
+        if (command !== undefined) queueMicrotask(() => generation.submit?.(command));
         return act(command === undefined ? fault : null);
       }
       if (beforeEffect.has(fault)) {

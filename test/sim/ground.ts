@@ -1,9 +1,10 @@
 // What is really so in the simulated world: bytes, bootloader memory, what runs, what was injected. The ports act on it and the
 // checkers read it; the production code never sees it.
 
-import { type HistoryEntry, type SlotName, slotNames } from '../../agent/core/types.ts';
-import { activate, type BootModel, lostModel, markGood } from '../../bootctl/model.ts';
-import { createSealing } from '../../verity/sealing.ts';
+import type { Sealing } from '../../agent/core/ports.ts';
+import type { State } from '../../agent/core/state.ts';
+import { type HistoryEntry, otherSlot, type SlotName, slotNames } from '../../agent/core/types.ts';
+import { activate, type BootModel, lostModel, markGood, slotState } from '../../bootctl/model.ts';
 import { type Catalogue, type SealedRelease, slotSizeBytes } from './catalogue.ts';
 import type { Chance } from './chance.ts';
 import { createMedium, type CutStyle, type Medium } from './medium.ts';
@@ -12,6 +13,8 @@ import { createMedium, type CutStyle, type Medium } from './medium.ts';
 export interface Ground {
   readonly catalogue: Catalogue;
   readonly media: Readonly<Record<SlotName, Medium>>;
+  /** What {@link contentOf} found last. */
+  readonly identified: Record<SlotName, { readonly version: number; readonly content: SealedRelease | null } | null>;
   /** null: both copies of the environment are unreadable. */
   env: BootModel | null;
   /** What the newest boot started; the production code may neither write nor misjudge it. */
@@ -29,9 +32,11 @@ export interface Ground {
   /** A check of the shared data fails on whatever runs. */
   isDataFaulty: boolean;
   offered: SealedRelease;
-  database: { state: string | null; history: HistoryEntry[] };
+  database: { state: State | null; history: HistoryEntry[] };
   /** Counts losses of the database: what was known before may be forgotten after. */
   databaseLosses: number;
+  /** A good release may end up denied, by what no single fault excuses. */
+  isDenialExcused: boolean;
   /** Slots whose bytes an injected fault may have destroyed behind everybody's back. */
   readonly broken: Set<SlotName>;
   /** The environment was lost in this boot: the running process cannot know it. */
@@ -43,8 +48,7 @@ export interface Ground {
 /** 2026-01-01. */
 const wallStartMs = 1_767_225_600_000;
 
-const factorySlot = (sealed: SealedRelease): Buffer => {
-  const sealing = createSealing();
+const factorySlot = (sealed: SealedRelease, sealing: Sealing): Buffer => {
   const slot = Buffer.alloc(slotSizeBytes);
   sealed.sealed.copy(slot);
   const { artifact, release } = sealed;
@@ -79,7 +83,8 @@ export const createGround = (catalogue: Catalogue): Ground => {
   );
   return {
     catalogue,
-    media: { a: createMedium(factorySlot(factory)), b: createMedium(Buffer.alloc(slotSizeBytes, 0xff)) },
+    media: { a: createMedium(factorySlot(factory, catalogue.sealing)), b: createMedium(Buffer.alloc(slotSizeBytes, 0xff)) },
+    identified: { a: null, b: null },
     env: markGood(trial, 'a'),
     running: 'a',
     bootCount: 0,
@@ -94,6 +99,7 @@ export const createGround = (catalogue: Catalogue): Ground => {
     offered: factory,
     database: { state: null, history: [] },
     databaseLosses: 0,
+    isDenialExcused: false,
     broken: new Set(),
     envLostInBoot: -1,
     isEnvLostEver: false,
@@ -103,8 +109,14 @@ export const createGround = (catalogue: Catalogue): Ground => {
 export const wallStart = wallStartMs;
 
 /** What the slot would hold after a power cut now. */
-export const contentOf = (ground: Ground, slot: SlotName): SealedRelease | null =>
-  ground.catalogue.identify(ground.media[slot].durable());
+export const contentOf = (ground: Ground, slot: SlotName): SealedRelease | null => {
+  const version = ground.media[slot].version();
+  const known = ground.identified[slot];
+  if (known?.version === version) return known.content;
+  const content = ground.catalogue.identify(ground.media[slot].durable());
+  ground.identified[slot] = { version, content };
+  return content;
+};
 
 /** Whether the initramfs would open this slot: whole bytes, and the root that the bootloader names, if it names one. */
 export const isBootable = (ground: Ground, model: BootModel, slot: SlotName): boolean => {
@@ -114,7 +126,16 @@ export const isBootable = (ground: Ground, model: BootModel, slot: SlotName): bo
   return named === undefined || named === content.artifact.verity?.rootHex;
 };
 
+/** Without the database, a slot that is unselectable and says that it was activated may have failed or be about to be tried. */
+const isHistoryNeeded = (ground: Ground): boolean => {
+  const slot = otherSlot(ground.running);
+  const record = ground.catalogue.sealing.decodeRecord(ground.media[slot].view().subarray(-2 * 4096))?.record;
+  return record?.status === 'activated' && ground.env !== null && slotState(ground.env, slot) === 'bad';
+};
+
 export const loseDatabase = (ground: Ground): void => {
+  // Nobody can tell the two apart then, and to deny is the safe side (I6).
+  ground.isDenialExcused ||= isHistoryNeeded(ground);
   ground.database = { state: null, history: [] };
   ground.databaseLosses += 1;
 };

@@ -43,6 +43,7 @@ const tear = (target: Buffer, write: PendingWrite, chance: Chance): void => {
 
 export const createMedium = (initial: Buffer): Medium => {
   const durable = Buffer.from(initial);
+  // Equal to the other unless something is pending; a buffer of its own, because readers hold on to it.
   const view = Buffer.from(initial);
   let pending: PendingWrite[] = [];
   let version = 0;

@@ -16,7 +16,6 @@ import type { State } from '../../agent/core/state.ts';
 import type { CheckOutcome, HealthReport, Moment, SlotName } from '../../agent/core/types.ts';
 import type { BootModel } from '../../bootctl/model.ts';
 import { createModelControl } from '../../bootctl/model-control.ts';
-import { createSealing } from '../../verity/sealing.ts';
 import type { Checkers } from './checkers.ts';
 import type { FaultKind } from './faults.ts';
 import type { Act, Gate, Generation } from './gate.ts';
@@ -137,6 +136,8 @@ const writeSlot = (context: PortContext, slot: SlotName, offset: number, bytes: 
   if (fault === 'write-eio') throw new OtadError('SLOT_IO', { slot });
   if (fault === 'write-enospc') throw new OtadError('DISK_FULL', { slot });
   if (fault === 'write-misdirected') {
+    // The slot's record is written after the read-back: where that lands is found out by dm-verity, at the next boot.
+    if (offset >= medium.sizeBytes - recordAreaBytes) ground.broken.add(slot);
     medium.write((offset + 3 * blockBytes) % (medium.sizeBytes - bytes.length + blockBytes), bytes);
   } else if (fault === 'write-worn' || fault === 'card-worn-out' || ground.isCardWorn) {
     if (fault === 'card-worn-out') ground.isCardWorn = true;
@@ -172,19 +173,24 @@ const createHandle = (context: PortContext, slot: SlotName): SlotHandle => {
       gate.call(generation, 'slot.read', slot, offset, (fault) => {
         checkCancelled(signal);
         if (fault === 'read-eio') throw new OtadError('SLOT_IO', { slot });
-        const bytes = Buffer.from(medium.view().subarray(offset, offset + length));
+        const bytes = medium.view().subarray(offset, offset + length);
         if (bytes.length !== length) throw new OtadError('SLOT_IO', { slot });
-        if (fault === 'read-garbage') bytes[length >> 1] = (bytes[length >> 1] ?? 0) ^ 1;
-        else checkers.afterSlotRead(slot, offset, length);
-        return bytes;
+        if (fault !== 'read-garbage') {
+          checkers.afterSlotRead(slot, offset, length);
+          return bytes;
+        }
+        const garbage = Buffer.from(bytes);
+        garbage[length >> 1] = (garbage[length >> 1] ?? 0) ^ 1;
+        return garbage;
       }),
+    allocate: (length) => ground.catalogue.scratch(length),
     close: async () => {},
   };
 };
 
 const createSlots = (context: PortContext): SlotDevices => {
   const { ground, gate, generation } = context;
-  const sealing = createSealing();
+  const { sealing } = ground.catalogue;
   return {
     open: (slot) =>
       gate.call(generation, 'slot.open', slot, 0, (fault) => {
@@ -234,7 +240,7 @@ const createSource = ({ ground, gate, timeline, checkers, generation }: PortCont
       checkers.onStream(sealed);
       if (fault === 'stream-busy') throw new OtadError('HTTP_STATUS', { status: 503, retryAfterS: 600 });
       for (let offset = offsetBytes; offset < sealed.image.length; offset += pieceBytes) {
-        const piece = Buffer.from(sealed.image.subarray(offset, offset + pieceBytes));
+        let piece = sealed.image.subarray(offset, offset + pieceBytes);
         await gate.call(generation, 'source.piece', '', offset, async (struck) => {
           checkCancelled(signal);
           if (struck === 'server-gone') ground.isServerGone = true;
@@ -244,7 +250,10 @@ const createSource = ({ ground, gate, timeline, checkers, generation }: PortCont
             await pause(timeline, stallMs, signal);
             throw new OtadError('HTTP_TOO_SLOW');
           }
-          if (struck === 'piece-wrong') piece[7] = (piece[7] ?? 0) ^ 0x80;
+          if (struck === 'piece-wrong') {
+            piece = Buffer.from(piece);
+            piece[7] = (piece[7] ?? 0) ^ 0x80;
+          }
           checkers.onFetched(sealed, piece.length);
         });
         await sink(piece);
@@ -299,13 +308,14 @@ const createStore = ({ ground, gate, checkers, generation }: PortContext): Store
   load: () =>
     gate.call(generation, 'store.load', '', 0, () => {
       const { state } = ground.database;
-      return state === null ? null : (JSON.parse(state) as State);
+      // It went to disk as JSON and comes back as JSON.
+      return state === null ? null : (JSON.parse(JSON.stringify(state)) as State);
     }),
   commit: (state, history) =>
     gate.call(generation, 'store.commit', state.phase.kind, state.plan, (fault) => {
       checkers.beforeCommit(state, history, fault === 'store-io');
       if (fault === 'store-io') throw new OtadError('STORE_IO');
-      ground.database.state = JSON.stringify(state);
+      ground.database.state = state;
       ground.database.history.push(...history);
     }),
   readHistory: async (limit) => ground.database.history.slice(-limit).reverse(),

@@ -4,9 +4,8 @@
 import type { State } from '../../agent/core/state.ts';
 import { otherSlot, type SlotName } from '../../agent/core/types.ts';
 import { type BootResult, slotState } from '../../bootctl/model.ts';
-import { createSealing } from '../../verity/sealing.ts';
 import type { SealedRelease } from './catalogue.ts';
-import type { CheckContext } from './checkers.ts';
+import type { CheckContext } from './verdict.ts';
 import { faultEntry } from './faults.ts';
 import { contentOf } from './ground.ts';
 import type { People } from './people.ts';
@@ -37,7 +36,7 @@ interface Trial {
 
 export const createReleaseRules = (context: CheckContext, people: People): ReleaseRules => {
   const { ground, plan, policy, timeline, verdict } = context;
-  const sealing = createSealing();
+  const { sealing } = ground.catalogue;
   /** Release id to the number of database losses before it was rolled back. */
   const rolledBack = new Map<string, number>();
   const fetched = new Map<string, number>();

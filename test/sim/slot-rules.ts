@@ -5,7 +5,7 @@
 import { otherSlot, type SlotName, type VerityParameters } from '../../agent/core/types.ts';
 import { slotState } from '../../bootctl/model.ts';
 import { slotSizeBytes } from './catalogue.ts';
-import type { CheckContext } from './checkers.ts';
+import type { CheckContext } from './verdict.ts';
 import { contentOf } from './ground.ts';
 
 const blockBytes = 4096;
