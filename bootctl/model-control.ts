@@ -11,6 +11,7 @@ import {
   lostModel,
   markBad,
   markGood,
+  restoreTries,
   statusOf,
 } from './model.ts';
 
@@ -26,7 +27,13 @@ export const createModelControl = (cell: ModelCell, evidence: () => BootEvidence
     return cell.read() ?? lostModel;
   };
   return {
-    status: async (signal) => statusOf(load(signal), evidence()),
+    status: async (signal) => {
+      const model = load(signal);
+      const facts = evidence();
+      const restored = restoreTries(model, facts.slot);
+      if (restored !== model) cell.write(restored);
+      return statusOf(restored, facts);
+    },
     invalidate: async (slot, signal) => cell.write(invalidate(load(signal), slot, evidence().slot)),
     activate: async (slot, tries, verity, signal) => cell.write(activate(load(signal), slot, tries, verity)),
     markGood: async (slot, signal) => cell.write(markGood(load(signal), slot)),

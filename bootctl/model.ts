@@ -116,6 +116,16 @@ export const markBad = (model: BootModel, slot: SlotName): BootModel => {
   return { ...withSlot(model, slot, { triesLeft: 0, isTrial: false }), order: [other] };
 };
 
+/**
+ * The running slot came up. Unless it is on trial it has all its tries again: failures to open it are forgiven, and a
+ * boot script that counts every boot does not wear a confirmed slot out. The same object when there is nothing to do.
+ */
+export const restoreTries = (model: BootModel, booted: SlotName): BootModel => {
+  const { isTrial, triesLeft } = model.slots[booted];
+  if (isTrial || triesLeft >= triesDefault || !effectiveOrder(model).includes(booted)) return model;
+  return withSlot(model, booted, { triesLeft: triesDefault });
+};
+
 /** Counters exhausted: the slots that may still hold a system get all tries back, unproven, so each is counted again. */
 const revive = (model: BootModel): BootModel => {
   const order = effectiveOrder(model);
@@ -163,8 +173,11 @@ export const boot = (
 /** What the port reports, from the bootloader's records and the kernel's evidence. */
 export const statusOf = (model: BootModel, facts: BootEvidence, sentences: readonly string[] = []): BootStatus => {
   const slotBoot = (slot: SlotName) => {
-    const state = slotState(model, slot);
-    return { state, triesLeft: state === 'good' ? null : state === 'bad' ? 0 : model.slots[slot].triesLeft };
+    const { triesLeft, isTrial } = model.slots[slot];
+    // The running slot has taken its try: with none left this is its last one, and not yet a failure.
+    const isLastTry = slot === facts.slot && triesLeft === 0 && effectiveOrder(model).includes(slot);
+    const state = isLastTry ? (isTrial ? 'pending' : 'good') : slotState(model, slot);
+    return { state, triesLeft: state === 'good' ? null : triesLeft };
   };
   return {
     booted: facts.slot,

@@ -4,9 +4,19 @@
 
 import { OtadError } from '../agent/core/errors.ts';
 import type { BootControl } from '../agent/core/ports.ts';
+import type { SlotName } from '../agent/core/types.ts';
 import type { FwEnvConfig } from './fw-env-config.ts';
 import { fwLockPath, withLockFile } from './lock-file.ts';
-import { activate, type BootEvidence, type BootModel, invalidate, markBad, markGood, statusOf } from './model.ts';
+import {
+  activate,
+  type BootEvidence,
+  type BootModel,
+  invalidate,
+  markBad,
+  markGood,
+  restoreTries,
+  statusOf,
+} from './model.ts';
 import {
   type CopyIndex,
   chooseByFlag,
@@ -115,17 +125,27 @@ export const createUbootControl = ({
       await store(config, loaded, after);
     });
 
-  /** Puts right what a flipped flag bit did. Where that fails, what U-Boot would do is what is reported. */
-  const reconcile = async (loaded: Loaded): Promise<readonly [Variables | null, readonly string[]]> => {
+  /**
+   * Puts right what a flipped flag bit did, and gives the running slot its tries back. Where that cannot be written,
+   * what U-Boot would do is what is reported.
+   */
+  const reconcile = async (loaded: Loaded, booted: SlotName): Promise<readonly [BootModel, readonly string[]]> => {
     const variables = variablesOf(loaded, loaded.current);
-    if (isAligned(loaded) || variables === null) return [variables, describe(config, loaded)];
-    const stale = 'U-Boot environment: the flag byte made a stale copy count';
+    if (variables === null) return [decodeModel(initial ?? lostVariables), describe(config, loaded)];
+    const model = decodeModel(variables);
+    const restored = restoreTries(model, booted);
+    const reasons = [
+      ...(isAligned(loaded) ? [] : ['the flag byte made a stale copy count']),
+      ...(restored === model ? [] : [`slot ${booted} runs and had lost tries`]),
+    ].map((reason) => `U-Boot environment: ${reason}`);
+    if (reasons.length === 0) return [model, describe(config, loaded)];
     try {
-      const repaired = await store(config, loaded, variables);
-      return [variables, [`${stale}; written anew`, ...describe(config, repaired)]];
+      const repaired = await store(config, loaded, restored === model ? variables : applyModel(variables, restored));
+      return [restored, [...reasons.map((reason) => `${reason}; put right`), ...describe(config, repaired)]];
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      return [variablesOf(loaded, loaded.bootloaders), [`${stale}, and repairing it failed: ${reason}`]];
+      const failure = cause instanceof Error ? cause.message : String(cause);
+      const actual = decodeModel(variablesOf(loaded, loaded.bootloaders) ?? variables);
+      return [actual, [...reasons.map((reason) => `${reason}; it cannot be put right: ${failure}`)]];
     }
   };
 
@@ -133,8 +153,8 @@ export const createUbootControl = ({
     status: async (signal) => {
       const facts = await readEvidence();
       return locked(signal, async () => {
-        const [variables, sentences] = await reconcile(await load(config));
-        return statusOf(decodeModel(variables ?? initial ?? lostVariables), facts, sentences);
+        const [model, sentences] = await reconcile(await load(config), facts.slot);
+        return statusOf(model, facts, sentences);
       });
     },
     invalidate: async (slot, signal) => {

@@ -5,7 +5,7 @@ import { decodeRecord } from '../../verity/slot-record.ts';
 import { OtadError } from '../core/errors.ts';
 import type { SlotDevices, SlotHandle } from '../core/ports.ts';
 import { blockSizeBytes, recordAreaBytes, recordAreaOffsetBytes } from '../core/slot-layout.ts';
-import { otherSlot, type SlotName, type SlotRecord } from '../core/types.ts';
+import { otherSlot, type SlotName } from '../core/types.ts';
 import { openSlot } from './slot-handle.ts';
 import { identify, type KernelViews, kernelViews, refuseInUse, refuseShared } from './slot-identity.ts';
 import { lockFile } from './slot-lock.ts';
@@ -34,7 +34,12 @@ const readRecordArea = async (handle: SlotHandle, signal: AbortSignal): Promise<
   return area;
 };
 
-export const createSlotDevices = (settings: SlotDeviceSettings): SlotDevices => {
+export interface LocalSlotDevices extends SlotDevices {
+  /** Size of the slot in bytes, whole blocks. */
+  sizeBytes(slot: SlotName): Promise<number>;
+}
+
+export const createSlotDevices = (settings: SlotDeviceSettings): LocalSlotDevices => {
   const { paths, bootedSlot, views = kernelViews } = settings;
 
   const open = async (slot: SlotName, signal: AbortSignal): Promise<SlotHandle> => {
@@ -55,15 +60,23 @@ export const createSlotDevices = (settings: SlotDeviceSettings): SlotDevices => 
     }
   };
 
-  const readRecord = async (slot: SlotName, signal: AbortSignal): Promise<SlotRecord | null> => {
+  const reading = async <T>(slot: SlotName, read: (handle: SlotHandle) => Promise<T>): Promise<T> => {
     const handle = await openSlot(slot, await identify(slot, paths[slot]), views, false, noLock);
     try {
-      if (recordAreaOffsetBytes(handle.sizeBytes) < 0) return null;
-      return decodeRecord(await readRecordArea(handle, signal))?.record ?? null;
+      return await read(handle);
     } finally {
       await handle.close();
     }
   };
 
-  return { open, readRecord };
+  return {
+    open,
+    readRecord: (slot, signal) =>
+      reading(slot, async (handle) =>
+        recordAreaOffsetBytes(handle.sizeBytes) < 0
+          ? null
+          : (decodeRecord(await readRecordArea(handle, signal))?.record ?? null),
+      ),
+    sizeBytes: (slot) => reading(slot, async (handle) => handle.sizeBytes),
+  };
 };

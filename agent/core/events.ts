@@ -1,7 +1,7 @@
 // What can happen. Time and chance come in beside the event, as a Moment.
 
 import type { EffectDone } from './effects.ts';
-import type { ErrorCode } from './errors.ts';
+import type { ErrorCode, Failure } from './errors.ts';
 import type { BootStatus, SlotName, SlotRecord } from './types.ts';
 
 /** What the device itself shows at start, whatever the database says. */
@@ -10,6 +10,8 @@ export interface DeviceFacts {
   readonly bootId: string;
   readonly boot: BootStatus;
   readonly records: Readonly<Record<SlotName, SlotRecord | null>>;
+  /** What is wrong here already, for a person: settings left out, a slot that is missing. */
+  readonly problems: readonly Failure[];
 }
 
 export type Command =

@@ -145,6 +145,8 @@ export interface RuntimeLog {
   /** What was decided and done; one line each. */
   info(message: string, fields: Readonly<Record<string, unknown>>): void;
   warn(message: string, fields: Readonly<Record<string, unknown>>): void;
+  /** An entry of the history, after its commit. */
+  history(entry: HistoryEntry): void;
 }
 
 /** Runs one kind of effect to its result. Throws OtadError; the runtime turns that into a failed result. */
@@ -171,9 +173,9 @@ export interface Installer {
     onProgress: (progress: Progress) => void,
   ): Promise<SlotRecord>;
   /** The slot is about to be handed to the bootloader. */
-  markActivated(slot: SlotName, signal: AbortSignal): Promise<void>;
+  markActivated(slot: SlotName, signal: AbortSignal): Promise<SlotRecord | null>;
   /** The slot's release failed here, and why. */
-  retire(slot: SlotName, reason: string, signal: AbortSignal): Promise<void>;
+  retire(slot: SlotName, reason: string, signal: AbortSignal): Promise<SlotRecord | null>;
 }
 
 /** What the install pipeline needs. */

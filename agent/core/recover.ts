@@ -96,7 +96,7 @@ const rebuild = (facts: DeviceFacts, context: Context): State => {
     installFailures: null,
     nextPollMs: firstPoll(context.moment, context.policy),
     lastCheck: null,
-    attention: null,
+    attention: facts.problems[0] ?? null,
   };
 };
 
@@ -115,7 +115,7 @@ const carryOver = (stored: State, facts: DeviceFacts, context: Context): State =
     records: facts.records,
     staged: stored.staged === null ? null : { ...stored.staged, notBeforeMs: 0 },
     nextPollMs: kept,
-    attention: null,
+    attention: facts.problems[0] ?? null,
   };
 };
 
@@ -168,7 +168,13 @@ const recoverStaged = (
   const isPending = boot.slots[staged.slot].state === 'pending' && isPrimary;
   if (!isPending) {
     if (staged.isActivated && boot.slots[staged.slot].state === 'bad') {
-      return fellBack(state, context, staged, errorCodes.TRIES_EXHAUSTED.sentence);
+      const seen = staged.trialBoots === 0 ? 'never' : `${staged.trialBoots} times`;
+      return fellBack(
+        state,
+        context,
+        staged,
+        `${errorCodes.TRIES_EXHAUSTED.sentence} Power cycles count; otad came up ${seen}.`,
+      );
     }
     // The flip did not happen, or was taken back: still staged.
     return proceedStaged(rest({ ...state, staged: { ...staged, isActivated: false } }), context);

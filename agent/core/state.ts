@@ -89,8 +89,7 @@ export interface Reason {
     | 'manual-install'
     | 'manual-reboot'
     | 'check-failed'
-    | 'install-failed'
-    | 'waiting-for-retry';
+    | 'install-failed';
   readonly sentence: string;
 }
 

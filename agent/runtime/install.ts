@@ -8,7 +8,7 @@ import { installTargetOf, isSameImage, isSameRelease, requireFit } from './insta
 import { createReporter, type OnProgress } from './progress-reporter.ts';
 import { fillSlot } from './slot-fill.ts';
 import { asReason, openLedger, type SlotLedger } from './slot-ledger.ts';
-import { isUnreadable, readBack } from './slot-medium.ts';
+import { isMediumFault, readBack } from './slot-medium.ts';
 
 export interface Install {
   /** Writes the release's image and tree into `slot`. The record it leaves says 'writing' and all bytes, or 'verified' already. */
@@ -101,7 +101,8 @@ export const createInstall = (ports: InstallPorts): Install => {
         }
       } catch (error) {
         // It is not what it was: the next attempt to write compares the prefix and writes again what differs.
-        const isRotten = isUnreadable(error) || (error instanceof OtadError && error.code === 'SLOT_READBACK_MISMATCH');
+        const isRotten =
+          isMediumFault(error) || (error instanceof OtadError && error.code === 'SLOT_READBACK_MISMATCH');
         if (isRotten) await ledger.commit({ ...record, status: 'writing' }, steady);
         throw error;
       }

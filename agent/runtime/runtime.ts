@@ -137,10 +137,8 @@ class Loop implements Runtime {
     return decision.reply ?? { isAccepted: true, message: '' };
   }
 
-  #report(event: Event, { state, history }: Decision): void {
-    for (const entry of history) {
-      this.#options.log.info(entry.reason ?? entry.type, { ...entry, phase: state.phase.kind });
-    }
+  #report(event: Event, { history }: Decision): void {
+    for (const entry of history) this.#options.log.history(entry);
     if (event.kind === 'effect-done' && !event.done.ok && event.done.failure.class === 'bug') {
       this.#options.log.warn(event.done.failure.message, { effect: event.done.kind, ...event.done.failure });
     }

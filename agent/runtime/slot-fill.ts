@@ -9,7 +9,7 @@ import type { SlotName, SlotRecord } from '../core/types.ts';
 import { type InstallTarget, isSameImage, isSameRelease, recordOf } from './install-target.ts';
 import { createReporter, type OnProgress, type Report } from './progress-reporter.ts';
 import type { SlotLedger } from './slot-ledger.ts';
-import { isUnreadable, visitImage } from './slot-medium.ts';
+import { isMediumFault, visitImage } from './slot-medium.ts';
 import { type Mark, SlotWriter } from './slot-writer.ts';
 
 const checkpointBytesMin = 1024 * 1024;
@@ -60,7 +60,7 @@ const resume = async (attempt: Attempt): Promise<void> => {
       await adoptPrefix(attempt, writtenBytes);
       if (writer.mark().prefixSha256Hex === prefixSha256Hex) return;
     } catch (error) {
-      if (!isUnreadable(error)) throw error; // a block that cannot be read is written again
+      if (!isMediumFault(error)) throw error; // a block that cannot be read is written again
     }
   }
   writer.restart();
@@ -85,11 +85,12 @@ const fetchRest = async (attempt: Attempt, source: ReleaseSource): Promise<void>
   const { artifact } = target;
   const startBytes = writer.positionBytes;
   if (startBytes === artifact.lengthBytes) return;
-  let held: void | Promise<void>;
+  let held: Promise<void> | null = null;
   const sink = (bytes: Uint8Array): void | Promise<void> => {
-    held = writer.push(bytes);
+    const holding = writer.push(bytes);
+    held = holding instanceof Promise ? holding : null;
     report('fetching', writer.arrivedBytes, writer.arrivedBytes - startBytes);
-    return held;
+    return holding;
   };
   report('fetching', startBytes, 0);
   try {

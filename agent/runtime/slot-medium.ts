@@ -15,8 +15,8 @@ export interface Run {
   readonly bytes: Uint8Array;
 }
 
-/** True for a medium that does not give a block back: it may be written again, and often heals by that. */
-export const isUnreadable = (error: unknown): boolean => error instanceof OtadError && error.code === 'SLOT_IO';
+/** True for a medium that does not give a block back or take one: it may be written again, and often heals by that. */
+export const isMediumFault = (error: unknown): boolean => error instanceof OtadError && error.code === 'SLOT_IO';
 
 export const isEqual = (a: Uint8Array, b: Uint8Array): boolean => {
   if (a.length !== b.length) return false;
@@ -33,7 +33,7 @@ export const isOnMedium = async (handle: SlotHandle, run: Run, signal: AbortSign
     try {
       if (!isEqual(await handle.read(run.offsetBytes + done, expected.length, signal), expected)) return false;
     } catch (error) {
-      if (!isUnreadable(error)) throw error;
+      if (!isMediumFault(error)) throw error;
       return false;
     }
   }

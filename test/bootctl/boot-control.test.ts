@@ -2,5 +2,5 @@ import { createModelMachine, describeBootControl } from '../contract/boot-contro
 import { createUbootMachine } from './uboot-machine.ts';
 
 describeBootControl('reference model', async () => createModelMachine(), { triesMax: 9, walks: 5, steps: 200 });
-describeBootControl('U-Boot, redundant', () => createUbootMachine(2), { triesMax: 9, walks: 4, steps: 40 });
-describeBootControl('U-Boot, one copy', () => createUbootMachine(1), { triesMax: 9, walks: 2, steps: 40 });
+describeBootControl('U-Boot, redundant', () => createUbootMachine(2), { triesMax: 9, walks: 3, steps: 30 });
+describeBootControl('U-Boot, one copy', () => createUbootMachine(1), { triesMax: 9, walks: 1, steps: 30 });

@@ -153,7 +153,12 @@ const describeOperations = (create: () => Promise<BootMachine>, traits: BootTrai
 
   withMachine('a slot that is never confirmed boots exactly as often as it has tries', async (control) => {
     await control.activate('b', tries, contractVerity('b'), signal());
-    for (let index = 0; index < tries; index += 1) assert.equal(await machine.powerOn(), 'b');
+    for (let left = tries - 1; left >= 0; left -= 1) {
+      assert.equal(await machine.powerOn(), 'b');
+      // On its last try as well: only the boot after it makes it a failure.
+      assert.deepEqual((await control.status(signal())).slots.b, { state: 'pending', triesLeft: left });
+    }
+    assert.equal((await control.status(signal())).primary, 'a');
     assert.equal(await machine.powerOn(), 'a');
     assert.equal((await control.status(signal())).slots.b.state, 'bad');
   });
@@ -217,6 +222,17 @@ const describeOperations = (create: () => Promise<BootMachine>, traits: BootTrai
     }
     assert.equal(slot, 'a');
     assert.ok(boots <= tries + 1, `${boots} power-ons`);
+  });
+
+  withMachine('failures to open a confirmed slot are forgiven once it runs again', async (control) => {
+    await control.activate('b', tries, contractVerity('b'), signal());
+    await machine.powerOn();
+    await control.markGood('b', signal());
+    for (let index = 0; index < 10; index += 1) {
+      assert.equal(await machine.powerOn((slot) => slot === 'a'), 'a');
+      assert.equal(await machine.powerOn(), 'b');
+      assert.equal((await control.status(signal())).slots.b.state, 'good');
+    }
   });
 
   withMachine('something boots again after nothing could be opened for long', async (control) => {

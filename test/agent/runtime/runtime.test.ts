@@ -82,7 +82,7 @@ const aWorld = (stored: State | null, commit?: () => Promise<void>): World => {
     clock,
     executors,
     policy: aPolicy(),
-    log: { info: () => {}, warn: () => {} },
+    log: { info: () => {}, warn: () => {}, history: () => {} },
     boot: { status: async () => aBoot() } as never,
   });
   const take = (kind: EffectKind): Pending => {

@@ -1,0 +1,180 @@
+// Judges a system by its required and wanted checks: programs of health.d and the built-in ones. Required checks must
+// pass in two rounds in a row, so that a service that dies right after its start does not count as up. Says what it saw;
+// whether a release stays is decided elsewhere. Must never let a check run past its time or outlive it.
+
+import { OtadError, toFailure } from '../core/errors.ts';
+import type { Clock, Health } from '../core/ports.ts';
+import type { CheckResult, HealthReport } from '../core/types.ts';
+import { listCheckFiles } from './check-files.ts';
+import { commandFailure, runCommand } from './command.ts';
+
+export interface HealthOptions {
+  /** Lowest precedence first. */
+  readonly requiredDirs: readonly string[];
+  readonly wantedDirs: readonly string[];
+  readonly checkTimeoutMs: number;
+  /** Pause between two rounds. */
+  readonly retryMs: number;
+  /** Units that must be active; none: the check is left out. */
+  readonly systemdUnits: readonly string[];
+  readonly systemctlPath?: string;
+  /** True once this process has fetched and verified metadata. */
+  readonly hasFetchedMetadata: () => boolean;
+  /** Fetches and verifies metadata now; throws OtadError when it cannot. */
+  readonly fetchMetadata: (signal: AbortSignal) => Promise<void>;
+  readonly clock: Pick<Clock, 'now' | 'setTimer'>;
+}
+
+interface Check {
+  readonly name: string;
+  readonly isRequired: boolean;
+  /** Null when it passed, else why not. */
+  readonly run: (timeoutMs: number, signal: AbortSignal) => Promise<string | null>;
+}
+
+/** A check gets this long even when the deadline is nearly over, or its verdict would say nothing. */
+const checkTimeMinMs = 1000;
+
+export const builtinChecks = ['systemd-units-active', 'agent-fetched-metadata'] as const;
+
+const unitsCheck = (options: HealthOptions, isAsked: boolean): readonly Check[] => {
+  const { systemdUnits, systemctlPath = 'systemctl' } = options;
+  if (systemdUnits.length === 0 && !isAsked) return [];
+  const run: Check['run'] = async (timeoutMs, signal) => {
+    if (systemdUnits.length === 0) return 'no units are configured (health.systemdUnits)';
+    const result = await runCommand([systemctlPath, 'is-active', '--', ...systemdUnits], { timeoutMs }, signal);
+    if (result.exitCode === 0) return null;
+    // One line of state for each unit, in the order asked for.
+    const states = result.output.trim().split('\n');
+    if (states.length !== systemdUnits.length) return commandFailure(result, timeoutMs);
+    const inactive = systemdUnits.flatMap((unit, index) =>
+      states[index] === 'active' ? [] : `${unit}: ${states[index]}`,
+    );
+    return inactive.length === 0 ? commandFailure(result, timeoutMs) : inactive.join(', ');
+  };
+  return [{ name: 'systemd-units-active', isRequired: true, run }];
+};
+
+const metadataCheck = (options: HealthOptions): Check => ({
+  name: 'agent-fetched-metadata',
+  isRequired: true,
+  run: async (timeoutMs, signal) => {
+    if (options.hasFetchedMetadata()) return null;
+    const limit = new AbortController();
+    const timer = options.clock.setTimer(timeoutMs, () => limit.abort());
+    try {
+      await options.fetchMetadata(AbortSignal.any([signal, limit.signal]));
+      return null;
+    } catch (error) {
+      if (limit.signal.aborted) return `no metadata within ${timeoutMs} ms`;
+      return toFailure(error).message;
+    } finally {
+      timer.cancel();
+    }
+  },
+});
+
+const fileChecks = async (folders: readonly string[], isRequired: boolean): Promise<readonly Check[]> => {
+  const files = await listCheckFiles(folders, process.getuid?.() ?? 0);
+  return files.map(({ name, path, problem }) => ({
+    name,
+    isRequired,
+    run: async (timeoutMs, signal) =>
+      problem ?? commandFailure(await runCommand([path], { timeoutMs }, signal), timeoutMs),
+  }));
+};
+
+/** Checks that the release asks for are required; one that this system does not have fails. */
+const withExtra = (checks: readonly Check[], extra: readonly string[]): readonly Check[] => {
+  const known = new Set(checks.map((check) => check.name));
+  const missing = [...new Set(extra)].filter((name) => !known.has(name));
+  return [
+    ...checks.map((check) => (extra.includes(check.name) ? { ...check, isRequired: true } : check)),
+    ...missing.map((name) => ({ name, isRequired: true, run: async () => 'this system has no such check' })),
+  ];
+};
+
+const collect = async (options: HealthOptions, extra: readonly string[]): Promise<readonly Check[]> =>
+  withExtra(
+    [
+      ...unitsCheck(options, extra.includes('systemd-units-active')),
+      metadataCheck(options),
+      ...(await fileChecks(options.requiredDirs, true)),
+      ...(await fileChecks(options.wantedDirs, false)),
+    ],
+    extra,
+  );
+
+const throwIfCancelled = (signal: AbortSignal): void => {
+  if (signal.aborted) throw new OtadError('CANCELLED', { step: 'health checks' });
+};
+
+const pause = (clock: Pick<Clock, 'setTimer'>, delayMs: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const end = (): void => {
+      timer.cancel();
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = clock.setTimer(delayMs, end);
+    signal.addEventListener('abort', end, { once: true });
+  });
+
+/** One round of `checks`, one after the other: they may lean on the order of their names. */
+const runRound = async (
+  checks: readonly Check[],
+  timeoutMs: () => number,
+  nowMs: () => number,
+  signal: AbortSignal,
+): Promise<readonly CheckResult[]> => {
+  const results: CheckResult[] = [];
+  for (const { name, isRequired, run } of checks) {
+    throwIfCancelled(signal);
+    const startMs = nowMs();
+    const reason = await run(timeoutMs(), signal);
+    results.push({ name, isRequired, isPassed: reason === null, reason, durationMs: Math.round(nowMs() - startMs) });
+  }
+  throwIfCancelled(signal);
+  return results;
+};
+
+/** What the deadline finds: a check that failed in the round before has passed once only, and that is not enough. */
+const atDeadline = (last: readonly CheckResult[], before: readonly CheckResult[]): readonly CheckResult[] =>
+  last.map((result) => {
+    const earlier = before.find((other) => other.name === result.name);
+    if (!result.isPassed || earlier === undefined || earlier.isPassed) return result;
+    return {
+      ...result,
+      isPassed: false,
+      reason: `passed only once before the deadline; before that: ${earlier.reason}`,
+    };
+  });
+
+const arePassed = (results: readonly CheckResult[]): boolean => results.every((result) => result.isPassed);
+
+export const createHealth = (options: HealthOptions): Health => {
+  const { clock, checkTimeoutMs, retryMs } = options;
+  const nowMs = (): number => clock.now().monoMs;
+
+  const assess: Health['assess'] = async ({ deadlineMs, extraChecks }, signal): Promise<HealthReport> => {
+    const endMs = nowMs() + deadlineMs;
+    const remaining = (): number => Math.max(endMs - nowMs(), checkTimeMinMs);
+    const round = (checks: readonly Check[]): Promise<readonly CheckResult[]> =>
+      runRound(checks, () => Math.min(checkTimeoutMs, Math.round(remaining())), nowMs, signal);
+
+    const checks = await collect(options, extraChecks);
+    const required = checks.filter((check) => check.isRequired);
+    const wanted = checks.filter((check) => !check.isRequired);
+    let before: readonly CheckResult[] = [];
+    let last = await round(required);
+    // Two passing rounds in a row, or the deadline.
+    while (!(before.length > 0 && arePassed(before) && arePassed(last)) && nowMs() + retryMs < endMs) {
+      await pause(clock, retryMs, signal);
+      before = last;
+      last = await round(required);
+    }
+    return { results: [...atDeadline(last, before), ...(await round(wanted))] };
+  };
+
+  return { assess };
+};

@@ -1,0 +1,136 @@
+// One GET from the first connection to the answer's head, through redirects, with deadlines; and the one place where what
+// undici throws becomes a code of ours. Bodies are read elsewhere.
+
+import type { Dispatcher } from 'undici';
+import { OtadError } from '../core/errors.ts';
+import type { Connections } from './http-dispatcher.ts';
+import { checkPlainContent, followRedirect, headerOf, isLocalHost, shownUrl, statusError } from './http-rules.ts';
+
+/** A signal with a reason of ours: the caller's, or a deadline's. */
+export interface Watch {
+  readonly signal: AbortSignal;
+  /** Starts the deadline of the next phase and ends that of the phase before. */
+  enter(phase: string, timeoutMs: number): void;
+  close(): void;
+}
+
+/** Ends with CANCELLED when the caller's signal fires, with HTTP_TIMEOUT after `totalMs` or a phase's time. */
+export const createWatch = (caller: AbortSignal, totalMs: number): Watch => {
+  const controller = new AbortController();
+  const cancel = (): void => controller.abort(new OtadError('CANCELLED', {}, { cause: caller.reason }));
+  const expire = (phase: string, timeoutMs: number) =>
+    setTimeout(() => controller.abort(new OtadError('HTTP_TIMEOUT', { phase, timeoutMs })), timeoutMs);
+  const total = expire('total', totalMs);
+  let phaseTimer: NodeJS.Timeout | undefined;
+  if (caller.aborted) {
+    cancel();
+  } else {
+    caller.addEventListener('abort', cancel, { once: true });
+  }
+  return {
+    signal: controller.signal,
+    enter: (phase, timeoutMs) => {
+      clearTimeout(phaseTimer);
+      phaseTimer = timeoutMs === 0 ? undefined : expire(phase, timeoutMs);
+    },
+    close: () => {
+      clearTimeout(total);
+      clearTimeout(phaseTimer);
+      caller.removeEventListener('abort', cancel);
+    },
+  };
+};
+
+const errnoOf = (error: unknown): string => {
+  const { code, cause } = (error ?? {}) as { code?: unknown; cause?: { code?: unknown } };
+  return typeof code === 'string' ? code : typeof cause?.code === 'string' ? cause.code : 'unknown';
+};
+
+/** What undici or a socket threw, as a code: before the head nothing was said, after it the body broke off. */
+export const toHttpError = (cause: unknown, phase: 'head' | 'body', url: URL, watch: Watch): OtadError => {
+  if (watch.signal.reason instanceof OtadError) {
+    return watch.signal.reason;
+  }
+  if (cause instanceof OtadError) {
+    return cause;
+  }
+  const details = { url: shownUrl(url), errno: errnoOf(cause) };
+  if (/TIMEOUT|ETIMEDOUT/.test(details.errno)) {
+    return new OtadError('HTTP_TIMEOUT', { phase, ...details }, { cause });
+  }
+  return new OtadError(phase === 'body' ? 'HTTP_TRUNCATED' : 'HTTP_UNREACHABLE', details, { cause });
+};
+
+const discard = (response: Dispatcher.ResponseData): void => {
+  response.body.on('error', () => undefined);
+  if (response.statusCode === 304) {
+    // No body follows: the connection stays for the next poll.
+    response.body.resume();
+  } else {
+    response.body.destroy();
+  }
+};
+
+export interface Answer {
+  readonly url: URL;
+  readonly status: 200 | 206 | 304;
+  readonly headers: Dispatcher.ResponseData['headers'];
+  readonly body: Dispatcher.ResponseData['body'];
+  /** For an answer whose body is not wanted. */
+  discard(): void;
+}
+
+export interface Request {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly headersTimeoutMs: number;
+}
+
+const isContent = (status: number): status is 200 | 206 | 304 => status === 200 || status === 206 || status === 304;
+
+const baseUrl = (text: string): URL => {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+    throw new OtadError('CONFIG_INVALID', { key: 'url', expected: 'an http or https URL' });
+  }
+  return url;
+};
+
+/** The head of an answer that may be read: 200, 206 or 304, not encoded, not a page. Throws OtadError for all others. */
+export const openExchange = async (connections: Connections, request: Request, watch: Watch): Promise<Answer> => {
+  const origin = baseUrl(request.url);
+  let url = origin;
+  for (let hops = 0; ; hops += 1) {
+    const isElsewhere = url.host !== origin.host && !isLocalHost(origin);
+    watch.enter('headers', request.headersTimeoutMs);
+    let response: Dispatcher.ResponseData;
+    try {
+      response = await connections.request(url, {
+        method: 'GET',
+        headers: { ...request.headers, 'accept-encoding': 'identity' },
+        dispatcher: isElsewhere ? connections.guarded : connections.direct,
+        signal: watch.signal,
+      } as Omit<Dispatcher.RequestOptions, 'origin' | 'path'>);
+    } catch (cause) {
+      throw toHttpError(cause, 'head', url, watch);
+    }
+    watch.enter('body', 0);
+    const { statusCode, headers } = response;
+    try {
+      const location = headerOf(headers, 'location');
+      if ([301, 302, 303, 307, 308].includes(statusCode) && location !== null) {
+        url = followRedirect(origin, url, location, hops);
+        discard(response);
+        continue;
+      }
+      if (!isContent(statusCode)) {
+        throw statusError(statusCode, headers, url, Date.now());
+      }
+      checkPlainContent(headers, url);
+      return { url, status: statusCode, headers, body: response.body, discard: () => discard(response) };
+    } catch (error) {
+      discard(response);
+      throw error;
+    }
+  }
+};

@@ -1,0 +1,140 @@
+// What may be believed of an HTTP answer, as pure functions: redirects, waiting times, ranges, encodings, login pages.
+// Nothing here opens a connection.
+
+import { BlockList, isIP } from 'node:net';
+import { OtadError } from '../core/errors.ts';
+
+export const redirectsMax = 3;
+/** A server may ask for patience, not for ever. */
+export const retryAfterMaxS = 24 * 3600;
+
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+/** The first value of a header, or null. */
+export const headerOf = (headers: Headers, name: string): string | null => {
+  const value = headers[name];
+  return (Array.isArray(value) ? value[0] : value) ?? null;
+};
+
+/** A URL for people: no credentials, no query, bounded. */
+export const shownUrl = (url: URL): string => `${url.protocol}//${url.host}${url.pathname}`.slice(0, 256);
+
+const localNetworks = (): BlockList => {
+  const list = new BlockList();
+  list.addSubnet('0.0.0.0', 8, 'ipv4');
+  list.addSubnet('127.0.0.0', 8, 'ipv4');
+  list.addSubnet('169.254.0.0', 16, 'ipv4');
+  list.addAddress('::', 'ipv6');
+  list.addAddress('::1', 'ipv6');
+  list.addSubnet('fe80::', 10, 'ipv6');
+  list.addSubnet('::ffff:0.0.0.0', 104, 'ipv6');
+  list.addSubnet('::ffff:127.0.0.0', 104, 'ipv6');
+  list.addSubnet('::ffff:169.254.0.0', 112, 'ipv6');
+  return list;
+};
+
+/** Loopback, link-local or unspecified. */
+export const isLocalAddress = (address: string): boolean => {
+  const plain = address.split('%')[0] ?? address;
+  const family = isIP(plain);
+  return family !== 0 && localNetworks().check(plain, family === 4 ? 'ipv4' : 'ipv6');
+};
+
+/** True for a host that is this device or its link by its very name; other names are judged when they are resolved. */
+export const isLocalHost = (url: URL): boolean => {
+  const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
+  return host === 'localhost' || host.endsWith('.localhost') || isLocalAddress(host);
+};
+
+/** Where a redirect leads. Throws HTTP_REDIRECT_REFUSED for one too many, a downgrade, or a way into this device. */
+export const followRedirect = (origin: URL, from: URL, location: string, hops: number): URL => {
+  const refuse = (reason: string): OtadError =>
+    new OtadError('HTTP_REDIRECT_REFUSED', { reason, from: shownUrl(from), location: location.slice(0, 128) });
+  if (hops >= redirectsMax) {
+    throw refuse(`more than ${redirectsMax} redirects`);
+  }
+  if (!URL.canParse(location, from.href)) {
+    throw refuse('not a URL');
+  }
+  const target = new URL(location, from);
+  if (target.protocol !== 'https:' && (target.protocol !== 'http:' || from.protocol === 'https:')) {
+    throw refuse('to plain HTTP or another protocol');
+  }
+  if (isLocalHost(target) && !isLocalHost(origin)) {
+    throw refuse('to a local address');
+  }
+  target.hash = '';
+  return target;
+};
+
+/**
+ * Seconds to wait by Retry-After, at least 1 and at most a day; null when it says nothing usable. A date is read against the
+ * answer's own Date header, since this device's clock may be anywhere; `wallMs` stands in when there is none.
+ */
+export const parseRetryAfter = (value: string | null, date: string | null, wallMs: number): number | null => {
+  if (value === null) {
+    return null;
+  }
+  const bound = (seconds: number): number => Math.min(Math.max(Math.ceil(seconds), 1), retryAfterMaxS);
+  if (/^\d{1,15}$/.test(value.trim())) {
+    return bound(Number(value.trim()));
+  }
+  const untilMs = Date.parse(value);
+  const sentMs = date === null ? Number.NaN : Date.parse(date);
+  return Number.isFinite(untilMs) ? bound((untilMs - (Number.isFinite(sentMs) ? sentMs : wallMs)) / 1000) : null;
+};
+
+/** A status that is no content. */
+export const statusError = (status: number, headers: Headers, url: URL, wallMs: number): OtadError => {
+  const details = { status, url: shownUrl(url) };
+  if (status === 511) {
+    return new OtadError('HTTP_PORTAL', details);
+  }
+  const retryAfterS = parseRetryAfter(headerOf(headers, 'retry-after'), headerOf(headers, 'date'), wallMs);
+  return new OtadError('HTTP_STATUS', { ...details, ...(retryAfterS === null ? {} : { retryAfterS }) });
+};
+
+/** Refuses an answer whose body is not the file itself: encoded, or a page made for people. */
+export const checkPlainContent = (headers: Headers, url: URL): void => {
+  const encoding = headerOf(headers, 'content-encoding');
+  if (encoding !== null && encoding.trim().toLowerCase() !== 'identity') {
+    throw new OtadError('HTTP_ENCODING_REFUSED', { url: shownUrl(url), encoding: encoding.slice(0, 64) });
+  }
+  const type = headerOf(headers, 'content-type')?.toLowerCase() ?? '';
+  if (type.startsWith('text/html') || type.startsWith('application/xhtml')) {
+    throw new OtadError('HTTP_PORTAL', { url: shownUrl(url), contentType: type.slice(0, 64) });
+  }
+};
+
+/** True for bytes that start like markup: a login page served under another type. */
+export const looksLikePage = (bytes: Uint8Array): boolean =>
+  new TextDecoder('latin1')
+    .decode(bytes.subarray(0, 64))
+    .replace(/^[\s\u00bb\u00bf\u00ef]*/, '')
+    .startsWith('<');
+
+/** The declared length of the body, or null. */
+export const contentLength = (headers: Headers): number | null => {
+  const value = headerOf(headers, 'content-length');
+  return value !== null && /^\d{1,15}$/.test(value) ? Number(value) : null;
+};
+
+/**
+ * Checks that an answer is the file from `offset` to its end and nothing else, before the first byte is used. A 200 to a
+ * request with an offset holds the file from byte 0: used at the offset it would spoil the slot, so it is refused.
+ */
+export const checkRange = (status: number, headers: Headers, offset: number, lengthTotal: number, url: URL): void => {
+  const shown = shownUrl(url);
+  if (offset === 0 && status === 200) {
+    const length = contentLength(headers);
+    if (length !== null && length > lengthTotal) {
+      throw new OtadError('FILE_TOO_LARGE', { url: shown, length, signed: lengthTotal });
+    }
+    return;
+  }
+  const range = headerOf(headers, 'content-range');
+  const wanted = `bytes ${offset}-${lengthTotal - 1}/${lengthTotal}`;
+  if (status !== 206 || range?.trim().toLowerCase() !== wanted) {
+    throw new OtadError('HTTP_RANGE_MISMATCH', { url: shown, status, wanted, range: range?.slice(0, 64) });
+  }
+};

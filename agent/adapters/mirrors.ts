@@ -1,0 +1,153 @@
+// The repository's files over HTTP from one or several base URLs, tried in order. Which mirror answers is of no consequence
+// for trust: every byte is checked against signed metadata by the caller. A mirror's ETag is only ever sent back to it.
+
+import type { FreshFile, MetadataFetcher } from '../../verity/metadata-fetcher.ts';
+import { OtadError } from '../core/errors.ts';
+import type { ByteSink } from '../core/ports.ts';
+import type { HttpClient } from './http.ts';
+
+export interface Mirrors extends MetadataFetcher {
+  /** Puts the mirror that is asked first at the end. */
+  demoteFirst(): void;
+  fetchFresh: NonNullable<MetadataFetcher['fetchFresh']>;
+  /** Exactly the bytes from `offset` to `lengthTotal`, going on at the next mirror where one breaks off. */
+  stream(path: string, offset: number, lengthTotal: number, sink: ByteSink, signal: AbortSignal): Promise<void>;
+}
+
+const joinUrl = (base: string, path: string): string => `${base.replace(/\/+$/, '')}/${path}`;
+
+/** Worth another mirror: nothing was said, or this one says nonsense. */
+const isAboutMirror = (error: unknown): boolean =>
+  error instanceof OtadError && error.code !== 'CANCELLED' && ['transient', 'source'].includes(error.class);
+
+/**
+ * True for an answer that means 'there is no such file'. Object stores answer 403 for a key that is absent when listing is
+ * not allowed; the next root, which as a rule is not there, must not fail the poll for that.
+ */
+const isAbsent = (error: unknown, path: string): boolean => {
+  const status = error instanceof OtadError && error.code === 'HTTP_STATUS' ? error.details.status : null;
+  return status === 404 || status === 410 || (status === 403 && path.endsWith('.root.json'));
+};
+
+/** The first mirror's answer that is one. The last error is thrown when none has one. */
+const tryInOrder = async <T>(baseUrls: readonly string[], attempt: (base: string) => Promise<T>): Promise<T> => {
+  let failure: unknown = new OtadError('CONFIG_INVALID', { key: 'baseUrls', expected: 'at least one URL' });
+  for (const base of baseUrls) {
+    try {
+      return await attempt(base);
+    } catch (error) {
+      if (!isAboutMirror(error)) {
+        throw error;
+      }
+      failure = error;
+    }
+  }
+  throw failure;
+};
+
+/** `validator` is '<base URL> <etag>': a URL holds no space. */
+const etagFor = (base: string, validator: string | null): string | null =>
+  validator?.startsWith(`${base} `) ? validator.slice(base.length + 1) : null;
+
+/** Passes on what lies behind the first `skipBytes`: for a server that knows no ranges. */
+const skipFirst = (skipBytes: number, sink: ByteSink): ByteSink => {
+  let left = skipBytes;
+  return (bytes) => {
+    const skipped = Math.min(left, bytes.length);
+    left -= skipped;
+    return skipped === bytes.length ? undefined : sink(bytes.subarray(skipped));
+  };
+};
+
+const isRangeRefused = (error: unknown): boolean => error instanceof OtadError && error.code === 'HTTP_RANGE_MISMATCH';
+
+const streamFrom = async (
+  http: HttpClient,
+  url: string,
+  { offset, lengthTotal, sink, signal }: Parameters<HttpClient['streamRange']>[1],
+): Promise<void> => {
+  try {
+    await http.streamRange(url, { offset, lengthTotal, sink, signal });
+  } catch (error) {
+    if (!isRangeRefused(error) || offset === 0) {
+      throw error;
+    }
+    // Nothing was delivered. A resume must not end for ever at a server without ranges: take the whole file, drop the start.
+    await http.streamRange(url, { offset: 0, lengthTotal, sink: skipFirst(offset, sink), signal });
+  }
+};
+
+export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mirrors => {
+  let ordered = baseUrls;
+
+  const fetchFresh: Mirrors['fetchFresh'] = async (path, maxBytes, validator, signal) => {
+    const expects = path.startsWith('metadata/') ? 'json' : 'bytes';
+    let isAbsentSomewhere = false;
+    try {
+      return await tryInOrder<FreshFile | 'unchanged'>(ordered, async (base) => {
+        try {
+          const etag = etagFor(base, validator);
+          const file = await http.fetchBytes(joinUrl(base, path), { maxBytes, signal, expects, etag });
+          return file === 'unchanged'
+            ? file
+            : { bytes: file.bytes, validator: file.etag === null ? null : `${base} ${file.etag}` };
+        } catch (error) {
+          isAbsentSomewhere ||= isAbsent(error, path);
+          throw error;
+        }
+      });
+    } catch (error) {
+      // One mirror that answers decides over others that are down.
+      if (isAbsentSomewhere && isAboutMirror(error)) {
+        return null;
+      }
+      throw error;
+    }
+  };
+
+  return {
+    fetchFresh,
+    demoteFirst: () => {
+      ordered = [...ordered.slice(1), ...ordered.slice(0, 1)];
+    },
+    fetch: async (path, maxBytes, signal) => {
+      const file = await fetchFresh(path, maxBytes, null, signal);
+      return file === null || file === 'unchanged' ? null : file.bytes;
+    },
+    stream: async (path, offset, lengthTotal, sink, signal) => {
+      let position = offset;
+      let isSinkFailed = false;
+      const counting: ByteSink = (bytes) => {
+        position += bytes.length;
+        const refuse = (error: unknown): never => {
+          isSinkFailed = true;
+          throw error;
+        };
+        try {
+          return sink(bytes)?.catch(refuse);
+        } catch (error) {
+          return refuse(error);
+        }
+      };
+      await tryInOrder(ordered, async (base) => {
+        try {
+          await streamFrom(http, joinUrl(base, path), { offset: position, lengthTotal, sink: counting, signal });
+        } catch (error) {
+          // What the sink throws is about this device, whatever its class says: another mirror would not help.
+          throw isSinkFailed ? new SinkFailure(error) : error;
+        }
+      }).catch((error: unknown) => {
+        throw error instanceof SinkFailure ? error.reason : error;
+      });
+    },
+  };
+};
+
+class SinkFailure extends Error {
+  readonly reason: unknown;
+
+  constructor(reason: unknown) {
+    super('the sink failed');
+    this.reason = reason;
+  }
+}

@@ -1,0 +1,191 @@
+// The shapes that cross the API, as zod schemas: requests are checked against them, the OpenAPI document is made from them.
+// otactl takes only the types from here: loading zod would double its start time, and the socket's owner is otad itself.
+// Times are milliseconds since 1970 by the local clock, sizes are bytes, digests lower-case hex.
+
+import * as z from 'zod';
+import { type ErrorCode, errorCodes } from '../core/errors.ts';
+
+const slotName = z.enum(['a', 'b']);
+const timeMs = z.number();
+const count = z.number().min(0);
+/** Longest reason that an operator may give. */
+export const reasonCharsMax = 200;
+export const historyLimitMax = 1000;
+export const historyLimitDefault = 50;
+
+export const failureSchema = z.strictObject({
+  code: z.enum(Object.keys(errorCodes) as [ErrorCode, ...ErrorCode[]]),
+  class: z.enum(['transient', 'source', 'release', 'device', 'config', 'policy', 'request', 'bug']),
+  message: z.string(),
+  retryAfterS: z.number().optional(),
+});
+
+export const errorSchema = z.strictObject({
+  error: z.strictObject({
+    code: failureSchema.shape.code,
+    class: failureSchema.shape.class,
+    message: z.string(),
+    details: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])).optional(),
+  }),
+});
+
+export const slotSchema = z.strictObject({
+  name: slotName,
+  version: z.string().nullable().describe('From the record in the slot; null when nothing proves it'),
+  state: z.enum(['good', 'pending', 'bad']).describe('What the bootloader says'),
+  booted: z.boolean(),
+  primary: z.boolean().describe('The bootloader tries this slot next'),
+  path: z.string(),
+  verityRoot: z.string().nullable().describe('dm-verity root; of the running kernel for the booted slot'),
+  hashOffset: z.number().nullable().describe('Byte offset of the dm-verity superblock in the slot'),
+  triesLeft: z.number().nullable().describe('Boot attempts left; null where the bootloader does not count'),
+  recordStatus: z.enum(['writing', 'verified', 'activated', 'denied']).nullable(),
+  verified: z.boolean().describe('The whole slot was read back and matched its signed root'),
+  note: z.string().describe('What the slot is, as a sentence'),
+});
+
+export const slotsSchema = z.strictObject({ slots: z.array(slotSchema) });
+
+export const progressSchema = z.strictObject({
+  slot: slotName,
+  version: z.string(),
+  step: z.enum(['reading', 'fetching', 'verifying']),
+  doneBytes: count,
+  totalBytes: count,
+  fetchedBytes: count.describe('Came over the network in this attempt'),
+  percent: z.number().min(0).max(100),
+});
+
+const conditionSchema = z.strictObject({ code: z.string(), sentence: z.string() });
+
+export const statusSchema = z.strictObject({
+  phase: z.enum([
+    'idle',
+    'checking',
+    'fetching',
+    'verifying',
+    'staged',
+    'activating',
+    'rebooting',
+    'assessing',
+    'confirming',
+    'reverting',
+    'halted',
+  ]),
+  now: z.string().describe('What happens now, as a sentence'),
+  next: z.string().describe('What happens next, or what it waits for, as a sentence'),
+  booted: slotName,
+  version: z.string().nullable().describe('Version that runs, by evidence; null when nothing proves it'),
+  confirmed: z.boolean().describe('The bootloader holds the running slot for good'),
+  primary: slotName,
+  slots: z.array(slotSchema),
+  progress: progressSchema.nullable(),
+  staged: z
+    .strictObject({
+      slot: slotName,
+      version: z.string(),
+      releaseId: z.string(),
+      intent: z.enum(['update', 'rollback']),
+      activated: z.boolean(),
+    })
+    .nullable(),
+  attention: failureSchema.nullable().describe('What a person should look at'),
+  hold: z.strictObject({ reason: z.string().nullable(), sinceMs: timeMs }).nullable(),
+  lastCheck: z
+    .strictObject({
+      timeMs,
+      version: z.string().nullable(),
+      releaseId: z.string().nullable(),
+      failure: failureSchema.nullable(),
+      reasons: z.array(conditionSchema),
+    })
+    .nullable(),
+  nextPollInMs: count,
+  denylist: z.array(z.string()).describe('Versions that failed here'),
+  evidence: z.array(z.string()).describe('What was read of the bootloader and the kernel, and from where'),
+  agentVersion: z.string(),
+  compatible: z.string(),
+  channel: z.string(),
+  plan: count.describe('Number of the newest decision; rises with each'),
+  timeMs,
+  timeSynced: z.boolean(),
+});
+
+export const historySchema = z.strictObject({
+  history: z.array(
+    z.strictObject({
+      type: z.string(),
+      timeMs,
+      isTimeSynced: z.boolean(),
+      version: z.string().nullable(),
+      slot: slotName.nullable(),
+      reason: z.string().nullable(),
+      code: z.string().nullable(),
+    }),
+  ),
+});
+
+export const whySchema = z.strictObject({
+  summary: z.string(),
+  reasons: z.array(
+    z.strictObject({
+      topic: z.enum(['now', 'attention', 'hold', 'update', 'denylist', 'rollback']),
+      code: z.string(),
+      sentence: z.string(),
+      timeMs: timeMs.nullable(),
+    }),
+  ),
+});
+
+export const configSchema = z.strictObject({
+  config: z.array(
+    z.strictObject({
+      key: z.string(),
+      value: z.unknown(),
+      origin: z.string().describe('File that set it, or "default"'),
+    }),
+  ),
+});
+
+export const denylistSchema = z.strictObject({
+  denylist: z.array(
+    z.strictObject({
+      releaseId: z.string(),
+      version: z.string(),
+      sequence: z.number(),
+      reason: z.string(),
+      timeMs,
+    }),
+  ),
+});
+
+export const acceptedSchema = z.strictObject({
+  message: z.string().describe('What happens now, as a sentence'),
+});
+
+export const historyQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(historyLimitMax).default(historyLimitDefault),
+});
+export const noQuery = z.strictObject({});
+export const noBody = z.strictObject({});
+
+// A reason ends in terminals, pages and logs: one line of plain text.
+const reason = z
+  .string()
+  .trim()
+  .min(1)
+  .max(reasonCharsMax)
+  .regex(/^\P{Cc}*$/u, 'one line of text without control characters');
+export const reasonBody = z.strictObject({ reason: reason.nullable().default(null) });
+export const undenyBody = z.strictObject({ releaseId: z.string().min(1).max(reasonCharsMax) });
+
+export type ErrorBody = z.infer<typeof errorSchema>;
+export type SlotBody = z.infer<typeof slotSchema>;
+export type SlotsBody = z.infer<typeof slotsSchema>;
+export type ProgressBody = z.infer<typeof progressSchema>;
+export type StatusBody = z.infer<typeof statusSchema>;
+export type HistoryBody = z.infer<typeof historySchema>;
+export type WhyBody = z.infer<typeof whySchema>;
+export type ConfigBody = z.infer<typeof configSchema>;
+export type DenylistBody = z.infer<typeof denylistSchema>;
+export type AcceptedBody = z.infer<typeof acceptedSchema>;

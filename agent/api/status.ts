@@ -1,0 +1,83 @@
+// The status body: one look that tells a technician what runs, what is in the slots, what happens and what stands in
+// the way. Pure; never claims more than the bootloader and the slots' bytes say (I11).
+
+import type { Snapshot } from '../core/ports.ts';
+import type { Moment, Progress } from '../core/types.ts';
+import type { ApiContext } from './context.ts';
+import { narrate } from './narrative.ts';
+import type { DenylistBody, ProgressBody, StatusBody } from './schema.ts';
+import { slotBodies, trustedRecord } from './slot.ts';
+
+const progressBody = (progress: Progress): ProgressBody => ({
+  slot: progress.slot,
+  version: progress.version,
+  step: progress.step,
+  doneBytes: progress.doneBytes,
+  totalBytes: progress.totalBytes,
+  fetchedBytes: progress.fetchedBytes,
+  percent:
+    progress.totalBytes === 0 ? 0 : Math.min(100, Math.floor((1000 * progress.doneBytes) / progress.totalBytes) / 10),
+});
+
+const lastCheckBody = ({ lastCheck }: Snapshot['state']): StatusBody['lastCheck'] =>
+  lastCheck === null
+    ? null
+    : {
+        timeMs: lastCheck.timeMs,
+        version: lastCheck.release?.version ?? null,
+        releaseId: lastCheck.release?.id ?? null,
+        failure: lastCheck.failure,
+        reasons: lastCheck.reasons.map(({ code, sentence }) => ({ code, sentence })),
+      };
+
+const stagedBody = ({ staged }: Snapshot['state']): StatusBody['staged'] =>
+  staged === null
+    ? null
+    : {
+        slot: staged.slot,
+        version: staged.release.version,
+        releaseId: staged.release.id,
+        intent: staged.intent,
+        activated: staged.isActivated,
+      };
+
+export const statusBody = (
+  snapshot: Snapshot,
+  moment: Moment,
+  context: Pick<ApiContext, 'identity' | 'automation' | 'slotPaths'>,
+): StatusBody => {
+  const { state, boot, progress } = snapshot;
+  return {
+    phase: state.phase.kind,
+    ...narrate(snapshot, moment, context.automation),
+    booted: boot.booted,
+    version: trustedRecord(snapshot, boot.booted)?.release.version ?? null,
+    confirmed: boot.slots[boot.booted].state === 'good',
+    primary: boot.primary,
+    slots: slotBodies(snapshot, context.slotPaths),
+    progress: progress === null ? null : progressBody(progress),
+    staged: stagedBody(state),
+    attention: state.attention,
+    hold: state.hold === null ? null : { reason: state.hold.reason, sinceMs: state.hold.sinceMs },
+    lastCheck: lastCheckBody(state),
+    nextPollInMs: Math.max(0, state.nextPollMs - moment.monoMs),
+    denylist: state.denylist.map((entry) => entry.release.version),
+    evidence: [...boot.evidence],
+    agentVersion: context.identity.agentVersion,
+    compatible: context.identity.compatible,
+    channel: context.identity.channel,
+    plan: state.plan,
+    timeMs: moment.wallMs,
+    timeSynced: moment.isSynced,
+  };
+};
+
+export const denylistBody = ({ state }: Snapshot): DenylistBody => ({
+  denylist: state.denylist.map(({ release, reason, timeMs }) => ({
+    releaseId: release.id,
+    version: release.version,
+    sequence: release.sequence,
+    reason,
+    timeMs,
+  })),
+});

@@ -1,0 +1,82 @@
+// The commands that order something and return: reboot, confirm, rollback, hold, release, undeny.
+
+import type { DenylistBody, HistoryBody, SlotBody, StatusBody } from '../api/schema.ts';
+import { OtadError } from '../core/errors.ts';
+import { type CommandContext, type CommandRun, isAgreed, order } from './command.ts';
+import { localTime, plain } from './layout.ts';
+
+const reasonOf = ({ invocation }: CommandContext): { reason: string | null } => ({
+  reason: invocation.words.length === 0 ? null : invocation.words.join(' '),
+});
+
+export const runConfirm: CommandRun = (context) => order(context, '/v1/confirm');
+export const runHold: CommandRun = (context) => order(context, '/v1/hold', reasonOf(context));
+export const runRelease: CommandRun = (context) => order(context, '/v1/release-hold');
+
+export const runReboot: CommandRun = async (context) => {
+  const { invocation, terminal } = context;
+  if (!invocation.isYes && terminal.canAsk) {
+    const { staged } = await context.api.get<StatusBody>('/v1/status');
+    // With nothing staged there is nothing to ask about; otad says so itself.
+    const question =
+      staged === null
+        ? null
+        : `Reboot now into ${plain(staged.version)} in slot ${staged.slot}? Users of this gateway are cut off for the boot.`;
+    if (question !== null && !(await isAgreed(context, question))) return 1;
+  }
+  return order(context, '/v1/reboot');
+};
+
+/** When that system last proved itself in that slot, from the history; null when the history does not reach back so far. */
+const provenAt = ({ history }: HistoryBody, slot: SlotBody): string | null => {
+  const entry = history.find(
+    ({ type, version, slot: name }) =>
+      version === slot.version && name === slot.name && (type === 'confirmed' || type === 'installed'),
+  );
+  if (entry === undefined) return null;
+  const word = entry.type === 'confirmed' ? 'confirmed' : 'verified';
+  return `${word} ${localTime(entry.timeMs, entry.isTimeSynced)}`;
+};
+
+const previewHistory = 200;
+
+const previewRollback = async ({ api, terminal }: CommandContext): Promise<string> => {
+  const [status, history] = await Promise.all([
+    api.get<StatusBody>('/v1/status'),
+    api.get<HistoryBody>(`/v1/history?limit=${previewHistory}`),
+  ]);
+  const name = (slot: SlotBody | undefined) => plain(slot?.version ?? 'an unnamed system');
+  const from = status.slots.find((slot) => slot.booted);
+  const to = status.slots.find((slot) => !slot.booted);
+  const proof = to === undefined ? null : provenAt(history, to);
+  const facts = [to?.verified === true ? 'verified' : 'not verified', ...(proof === null ? [] : [proof])];
+  terminal.complain(
+    `From  ${name(from)} in slot ${status.booted}, ${status.confirmed ? 'confirmed' : 'not confirmed'}`,
+  );
+  terminal.complain(`To    ${name(to)} in slot ${to?.name ?? '-'}, ${facts.join(', ')}`);
+  return `Go back to ${name(to)} and reboot now?`;
+};
+
+export const runRollback: CommandRun = async (context) => {
+  const { invocation, terminal } = context;
+  // A program that reads JSON wants no prose beside it; a person sees the preview with --yes too.
+  if (!invocation.isJson || terminal.canAsk) {
+    const question = await previewRollback(context);
+    if (!(await isAgreed(context, question))) return 1;
+  }
+  return order(context, '/v1/rollback', reasonOf(context));
+};
+
+export const runUndeny: CommandRun = async (context) => {
+  const wanted = context.invocation.words[0] ?? '';
+  const { denylist } = await context.api.get<DenylistBody>('/v1/denylist');
+  const sameVersion = denylist.filter((entry) => entry.version === wanted);
+  const isId = denylist.some((entry) => entry.releaseId === wanted);
+  if (!isId && sameVersion.length > 1) {
+    throw new OtadError('BAD_REQUEST', {
+      problem: `several releases are called ${wanted}; name one by its id`,
+      ids: sameVersion.map((entry) => entry.releaseId).join(' '),
+    });
+  }
+  return order(context, '/v1/undeny', { releaseId: isId ? wanted : (sameVersion[0]?.releaseId ?? wanted) });
+};

@@ -1,0 +1,57 @@
+// How otactl lays out text: columns, times, sizes, colours. Pure. Everything that came from elsewhere passes `plain`, so
+// that no server, check or operator can send control sequences to a technician's terminal.
+
+export type Tone = 'good' | 'warn' | 'bad' | 'dim' | 'strong';
+
+const sequences: Readonly<Record<Tone, string>> = { good: '32', warn: '33', bad: '31', dim: '2', strong: '1' };
+
+export type Paint = (tone: Tone, text: string) => string;
+export const paintNothing: Paint = (_, text) => text;
+export const paintAnsi: Paint = (tone, text) => (text === '' ? '' : `\u001b[${sequences[tone]}m${text}\u001b[0m`);
+
+/** One line without control characters and without characters that turn the direction of writing. */
+export const plain = (text: string): string =>
+  text.replace(/[\p{Cc}\p{Zl}\p{Zp}\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gu, ' ').trim();
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the sequences that paintAnsi writes.
+const visibleLength = (text: string): number => [...text.replace(/\u001b\[\d+m/g, '')].length;
+
+export const padEnd = (text: string, width: number): string =>
+  text + ' '.repeat(Math.max(0, width - visibleLength(text)));
+
+/** Rows as columns, two blanks apart; the last column is not padded. */
+export const table = (rows: readonly (readonly string[])[], indent = ''): string[] => {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, visibleLength(cell));
+  }
+  return rows.map((row) =>
+    `${indent}${row.map((cell, column) => (column === row.length - 1 ? cell : padEnd(cell, widths[column] ?? 0))).join('  ')}`.trimEnd(),
+  );
+};
+
+const two = (value: number): string => String(value).padStart(2, '0');
+
+/** Marks a time that was taken while the clock was not synchronised. */
+export const unsyncedMark = '~';
+
+/** Local time; `~` behind it when the clock was not synchronised. */
+export const localTime = (timeMs: number, isSynced = true): string => {
+  const time = new Date(timeMs);
+  if (Number.isNaN(time.getTime())) return 'unknown time';
+  const date = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`;
+  return `${date} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}${isSynced ? '' : unsyncedMark}`;
+};
+
+export const sizeText = (bytes: number): string => {
+  if (bytes < 1024) return `${Math.round(bytes)} B`;
+  if (bytes < 1024 * 1024) return `${(bytes / 1024).toFixed(1)} KiB`;
+  if (bytes < 1024 ** 3) return `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
+  return `${(bytes / 1024 ** 3).toFixed(2)} GiB`;
+};
+
+/** `[#####-----]`, `width` characters inside the brackets. */
+export const bar = (percent: number, width: number): string => {
+  const full = Math.round((Math.min(100, Math.max(0, percent)) / 100) * width);
+  return `[${'#'.repeat(full)}${'-'.repeat(width - full)}]`;
+};

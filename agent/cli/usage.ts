@@ -1,0 +1,262 @@
+// The commands of otactl as data: what each does, its arguments, its options, an example. Help, completion, argument
+// checks and docs/reference/exit-codes.md are all made from this table.
+
+export type OptionName = 'json' | 'socket' | 'timeout' | 'help' | 'version' | 'yes' | 'limit' | 'no-wait';
+
+interface OptionDoc {
+  readonly short: string | null;
+  /** Name of the value, or null for a switch. */
+  readonly value: string | null;
+  readonly text: string;
+}
+
+export const options: Readonly<Record<OptionName, OptionDoc>> = {
+  json: { short: null, value: null, text: 'Print JSON for programs.' },
+  socket: {
+    short: null,
+    value: 'PATH',
+    text: 'Directory of status.sock and control.sock, or one socket for both. Default: $OTAD_SOCKET_DIR or /run/otad.',
+  },
+  timeout: { short: null, value: 'SECONDS', text: 'Give up waiting after so long.' },
+  help: { short: 'h', value: null, text: 'Show help, also for one command.' },
+  version: { short: null, value: null, text: 'Show the version of otactl.' },
+  yes: { short: 'y', value: null, text: 'Do not ask, just do it.' },
+  limit: { short: 'n', value: 'COUNT', text: 'Show so many entries (1 to 1000, default 20).' },
+  'no-wait': { short: null, value: null, text: 'Return as soon as otad has accepted the command.' },
+};
+
+export const globalOptions: readonly OptionName[] = ['json', 'socket', 'timeout', 'help', 'version'];
+
+interface CommandDoc {
+  readonly arguments: string;
+  /** Most words after the command; a reason may be written without quotes. */
+  readonly argumentsMax: number;
+  readonly argumentsMin: number;
+  readonly options: readonly OptionName[];
+  readonly summary: string;
+  readonly text: readonly string[];
+  readonly example: string;
+  /** Exit codes beside 0, 1 and 64. */
+  readonly exits: readonly string[];
+}
+
+const none = { arguments: '', argumentsMax: 0, argumentsMin: 0, options: [] as readonly OptionName[], exits: [] };
+const reasonWordsMax = 50;
+
+const lookCommands = {
+  status: {
+    ...none,
+    summary: 'What runs, what is in the slots, what happens now and next.',
+    text: ['Start here. The line with > is the running slot.'],
+    example: 'otactl status',
+  },
+  why: {
+    ...none,
+    summary: 'Why it is not updating, and why it rolled back.',
+    text: ['Lists every condition that is not met, the most pressing first.'],
+    example: 'otactl why',
+  },
+  history: {
+    ...none,
+    options: ['limit'],
+    summary: 'What happened here, newest first.',
+    text: ['Times are local; ~ behind a time: the clock was not synchronised then.'],
+    example: 'otactl history --limit 50',
+  },
+  slots: {
+    ...none,
+    summary: 'The two slots with their devices and dm-verity roots.',
+    text: ['With these a slot can be checked by hand: veritysetup verify --hash-offset=OFFSET PATH PATH ROOT'],
+    example: 'otactl slots',
+  },
+  watch: {
+    ...none,
+    summary: 'Follow what happens until Ctrl-C.',
+    text: ['Survives a restart of otad. With --json: one status a line.'],
+    example: 'otactl watch',
+  },
+  config: {
+    ...none,
+    summary: 'Every setting, its value and the file that set it.',
+    text: ['Settings are drop-in files in /etc/otad/config.d; restart otad after a change.'],
+    example: 'otactl config',
+  },
+} as const satisfies Record<string, CommandDoc>;
+
+const updateCommands = {
+  check: {
+    ...none,
+    options: ['no-wait'],
+    summary: 'Ask the server for news now, and wait for the answer.',
+    text: ['What is new is installed by itself if the settings say so; otherwise: otactl install'],
+    example: 'otactl check',
+    exits: [
+      '0: something new was found',
+      '2: nothing new',
+      '3: there is a release, but policy stands against it',
+      '4: a release is staged, reboot to use it',
+      '5: what the server offers did not pass verification',
+      '6: otad is busy',
+    ],
+  },
+  install: {
+    ...none,
+    options: ['yes', 'no-wait'],
+    summary: 'Check and install now, without waiting for a window.',
+    text: [
+      'Writes and verifies the other slot while this system goes on running. Ctrl-C stops the watching, not the install.',
+      'Then: otactl reboot',
+    ],
+    example: 'otactl install',
+    exits: [
+      '2: nothing new',
+      '3: refused by policy',
+      '4: already staged, reboot to use it',
+      '5: verification failed',
+      '6: busy',
+    ],
+  },
+  reboot: {
+    ...none,
+    options: ['yes'],
+    summary: 'Reboot now into the system that is staged.',
+    text: ['The new system is on trial: unless its health checks pass, the gateway comes back to this one by itself.'],
+    example: 'otactl reboot --yes',
+    exits: ['2: nothing is staged', '6: busy'],
+  },
+  confirm: {
+    ...none,
+    summary: 'Keep the running system without waiting for its health checks.',
+    text: ['Only when you have looked at it yourself: after this it does not go back by itself.'],
+    example: 'otactl confirm',
+    exits: ['2: already confirmed', '6: busy'],
+  },
+  rollback: {
+    arguments: '[REASON]',
+    argumentsMin: 0,
+    argumentsMax: reasonWordsMax,
+    options: ['yes'],
+    summary: 'Return to the system in the other slot and reboot into it.',
+    text: ['Shows first from what to what. The reason is kept in the history.'],
+    example: 'otactl rollback modem drivers are broken',
+    exits: ['3: there is no verified system to return to', '6: busy'],
+  },
+} as const satisfies Record<string, CommandDoc>;
+
+const policyCommands = {
+  hold: {
+    arguments: '[REASON]',
+    argumentsMin: 0,
+    argumentsMax: reasonWordsMax,
+    options: [],
+    summary: 'Stop updates on this gateway until they are released.',
+    text: ['What is being tried is still judged: a sick system goes back even while updates are held.'],
+    example: 'otactl hold measuring until Friday',
+    exits: [],
+  },
+  release: {
+    ...none,
+    summary: 'End a hold.',
+    text: [],
+    example: 'otactl release',
+    exits: ['2: nothing is held'],
+  },
+  undeny: {
+    arguments: 'VERSION',
+    argumentsMin: 1,
+    argumentsMax: 1,
+    options: [],
+    summary: 'Allow a release that failed here to be tried again.',
+    text: ['VERSION as `otactl why` shows it, or the release id.'],
+    example: 'otactl undeny 1.2',
+    exits: ['2: it is not on the denylist'],
+  },
+  completion: {
+    arguments: 'bash|zsh|fish',
+    argumentsMin: 1,
+    argumentsMax: 1,
+    options: [],
+    summary: 'Print the completion script for a shell.',
+    text: [],
+    example: 'otactl completion bash > /etc/bash_completion.d/otactl',
+    exits: [],
+  },
+} as const satisfies Record<string, CommandDoc>;
+
+export const commands = { ...lookCommands, ...updateCommands, ...policyCommands };
+export type CommandName = keyof typeof commands;
+export const commandNames = Object.keys(commands) as CommandName[];
+export const commandDoc = (name: CommandName): CommandDoc => commands[name];
+
+const groups: readonly (readonly [title: string, names: readonly string[]])[] = [
+  ['Look', Object.keys(lookCommands)],
+  ['Update', Object.keys(updateCommands)],
+  ['Decide', Object.keys(policyCommands)],
+];
+
+const optionLines = (names: readonly OptionName[]): string[] =>
+  names.map((name) => {
+    const { short, value, text } = options[name];
+    const flags = `${short === null ? '    ' : `-${short}, `}--${name}${value === null ? '' : ` ${value}`}`;
+    return `  ${flags.padEnd(23)} ${text}`;
+  });
+
+export const exitCodeMeanings: readonly (readonly [code: number, meaning: string])[] = [
+  [0, 'done'],
+  [1, 'error'],
+  [2, 'nothing to do'],
+  [3, 'refused by policy; the reason is printed'],
+  [4, 'reboot required'],
+  [5, 'verification failed'],
+  [6, 'busy'],
+  [64, 'wrong usage'],
+];
+
+export const generalHelp = (): string => {
+  const blocks = groups.map(([title, names]) =>
+    [
+      `${title}:`,
+      ...names.map((name) => {
+        const doc = commandDoc(name as CommandName);
+        return `  ${`${name} ${doc.arguments}`.trimEnd().padEnd(23)} ${doc.summary}`;
+      }),
+    ].join('\n'),
+  );
+  return [
+    'otactl: look at and steer the updates of this gateway.',
+    '',
+    'Usage: otactl COMMAND [ARGUMENTS] [OPTIONS]',
+    '',
+    blocks.join('\n\n'),
+    '',
+    'Options:',
+    ...optionLines(globalOptions),
+    '',
+    'In trouble?',
+    '  otactl status            what runs, and is it confirmed?',
+    '  otactl why               what stands in the way?',
+    '  otactl rollback          back to the system before',
+    '  otactl hold              stop further updates',
+    '',
+    `Exit codes: ${exitCodeMeanings.map(([code, meaning]) => `${code} ${meaning.split(';')[0]}`).join(', ')}.`,
+    'More on a command: otactl COMMAND --help',
+    '',
+  ].join('\n');
+};
+
+export const commandHelp = (name: CommandName): string => {
+  const doc = commandDoc(name);
+  return [
+    `Usage: otactl ${`${name} ${doc.arguments}`.trimEnd()} [OPTIONS]`,
+    '',
+    doc.summary,
+    ...doc.text,
+    '',
+    `Example: ${doc.example}`,
+    '',
+    'Options:',
+    ...optionLines([...doc.options, ...globalOptions]),
+    ...(doc.exits.length === 0 ? [] : ['', 'Exit codes:', ...doc.exits.map((line) => `  ${line}`)]),
+    '',
+  ].join('\n');
+};

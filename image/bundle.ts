@@ -1,0 +1,64 @@
+// Makes the agent's programs into single files for devices: otad.mjs and otactl.mjs, with the sqlite3 addon beside them.
+// A gateway needs Node and these three files, no node_modules.
+
+import { copyFile, mkdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { build, type Plugin } from 'esbuild';
+
+export interface BundleOptions {
+  /** Where package.json and node_modules are. */
+  readonly projectDir: string;
+  readonly outDir: string;
+}
+
+const addonName = 'node_sqlite3.node';
+
+/** sqlite3 searches for its addon in a dozen folders of node_modules; in a bundle there is one place, beside the file. */
+const addonBesideBundle: Plugin = {
+  name: 'addon-beside-bundle',
+  setup({ onLoad, onResolve }) {
+    onLoad({ filter: /[/\\]sqlite3[/\\]lib[/\\]sqlite3-binding\.js$/ }, () => ({
+      contents: `module.exports = require('./${addonName}');`,
+      loader: 'js',
+    }));
+    onResolve({ filter: /\.node$/ }, ({ path }) => ({ path, external: true }));
+  },
+};
+
+// CommonJS packages inside the bundle call require for node:* modules and the addon.
+const banner = [
+  "import { createRequire as createRequireOfBundle } from 'node:module';",
+  'const require = createRequireOfBundle(import.meta.url);',
+].join('\n');
+
+const bundleOne = async (projectDir: string, entry: string, outfile: string): Promise<void> => {
+  await build({
+    absWorkingDir: projectDir,
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    // Names stay as they are: stack traces are what a technician sends us.
+    minifyWhitespace: true,
+    minifySyntax: true,
+    legalComments: 'none',
+    banner: { js: banner },
+    plugins: [addonBesideBundle],
+    logLevel: 'silent',
+  });
+};
+
+/** Writes otad.mjs, otactl.mjs and the addon into `outDir`. */
+export const bundleAgent = async ({ projectDir, outDir }: BundleOptions): Promise<void> => {
+  await mkdir(outDir, { recursive: true });
+  await Promise.all([
+    bundleOne(projectDir, 'agent/main.ts', join(outDir, 'otad.mjs')),
+    bundleOne(projectDir, 'agent/otactl.ts', join(outDir, 'otactl.mjs')),
+  ]);
+  // By rename: a running daemon keeps the file that it has mapped.
+  const addon = join(outDir, addonName);
+  await copyFile(join(projectDir, 'node_modules/sqlite3/build/Release', addonName), `${addon}.part`);
+  await rename(`${addon}.part`, addon);
+};

@@ -1,0 +1,73 @@
+// Chooses the command of `otapub` and turns what it throws into a message and an exit code. Never prints a stack for what
+// a person can mend.
+
+import { errorCodes, OtadError, toFailure } from '../agent/core/errors.ts';
+import { buildCommand } from './commands/build.ts';
+import type { Command, CommandIo } from './commands/command.ts';
+import { initCommand } from './commands/init.ts';
+import { releaseCommand } from './commands/release.ts';
+import { renewCommand } from './commands/renew.ts';
+import { serveCommand } from './commands/serve.ts';
+import { statusCommand } from './commands/status.ts';
+import { verifyCommand } from './commands/verify.ts';
+
+export const commands: readonly Command[] = [
+  initCommand,
+  buildCommand,
+  releaseCommand,
+  renewCommand,
+  statusCommand,
+  verifyCommand,
+  serveCommand,
+];
+
+const overview = (): string =>
+  [
+    'usage: otapub COMMAND ...',
+    '',
+    'Publishes signed releases for otad as a folder of plain files.',
+    '',
+    ...commands.map(({ name, summary }) => `  ${name.padEnd(9)} ${summary}`),
+    '',
+    'otapub COMMAND --help explains one of them.',
+    'exit codes: 0 done, 1 error, 2 nothing to do, 3 refused, 5 verification failed, 6 busy, 64 usage',
+  ].join('\n');
+
+export interface CommandLineIo extends CommandIo {
+  /** One line for the person, beside the output proper. */
+  warn(line: string): void;
+}
+
+const describeError = (error: unknown, commandName: string): string => {
+  if (error instanceof OtadError && error.code === 'BAD_REQUEST' && typeof error.details.problem === 'string') {
+    return `otapub: ${error.details.problem}\nSee: otapub ${commandName} --help`;
+  }
+  return `otapub: ${toFailure(error).message}`;
+};
+
+/** Runs one command line (without node and script) to its exit code. */
+export const runCommandLine = async (args: readonly string[], io: CommandLineIo): Promise<number> => {
+  const [name, ...rest] = args;
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    const topic = commands.find((command) => command.name === rest[0]);
+    (name === undefined ? io.warn : io.print)(
+      name === 'help' && topic !== undefined ? topic.help.trimEnd() : overview(),
+    );
+    return name === undefined ? errorCodes.BAD_REQUEST.exitCode : 0;
+  }
+  const command = commands.find((known) => known.name === name);
+  if (command === undefined) {
+    io.warn(`otapub: there is no command '${name}'\nSee: otapub --help`);
+    return errorCodes.BAD_REQUEST.exitCode;
+  }
+  if (rest.includes('--help') || rest.includes('-h')) {
+    io.print(command.help.trimEnd());
+    return 0;
+  }
+  try {
+    return await command.run(rest, io);
+  } catch (error) {
+    io.warn(describeError(error, name));
+    return errorCodes[error instanceof OtadError ? error.code : 'INTERNAL'].exitCode;
+  }
+};

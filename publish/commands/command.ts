@@ -1,0 +1,80 @@
+// What a command of `otapub` is, and how its words are read: strict options, plain messages, no guessing.
+
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { OtadError } from '../../agent/core/errors.ts';
+
+export interface CommandIo {
+  /** One line for the reader, or for the program behind `--json`. */
+  print(line: string): void;
+  /** Ends long commands (`serve`) and cancels the others. */
+  readonly signal: AbortSignal;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  nowMs(): number;
+}
+
+export interface Command {
+  readonly name: string;
+  readonly summary: string;
+  readonly help: string;
+  /** Resolves to the exit code. */
+  run(args: readonly string[], io: CommandIo): Promise<number>;
+}
+
+export const usageError = (problem: string): OtadError => new OtadError('BAD_REQUEST', { problem });
+
+type OptionsConfig = NonNullable<ParseArgsConfig['options']>;
+
+/** Options and operands. Unknown options, missing values and a wrong number of operands are usage errors. */
+export const parseWords = <T extends OptionsConfig>(
+  args: readonly string[],
+  options: T,
+  operands: { readonly min: number; readonly max: number; readonly names: string },
+) => {
+  let words: ReturnType<typeof parseArgs<{ options: T; allowPositionals: true; strict: true }>>;
+  try {
+    words = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+  } catch (error) {
+    throw usageError(error instanceof Error ? error.message : String(error));
+  }
+  const count = words.positionals.length;
+  if (count < operands.min) throw usageError(`missing ${operands.names}`);
+  if (count > operands.max) throw usageError(`too many operands: ${words.positionals.slice(operands.max).join(' ')}`);
+  return words;
+};
+
+/** A whole number of an option, or undefined when it was not given. */
+export const wholeNumber = (
+  name: string,
+  text: string | undefined,
+  range: { readonly min: number; readonly max: number },
+): number | undefined => {
+  if (text === undefined) return undefined;
+  const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= range.min && value <= range.max)) {
+    throw usageError(`--${name} must be a whole number from ${range.min} to ${range.max}, not '${text}'`);
+  }
+  return value;
+};
+
+export const required = (name: string, text: string | undefined): string => {
+  if (text === undefined || text === '') throw usageError(`--${name} is required`);
+  return text;
+};
+
+/** Rows with columns as wide as their widest cell. */
+export const formatTable = (rows: readonly (readonly string[])[]): readonly string[] => {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+};
+
+const unitNames = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+export const formatBytes = (bytes: number): string => {
+  const power = bytes < 1024 ? 0 : Math.min(unitNames.length - 1, Math.floor(Math.log2(bytes) / 10));
+  return `${power === 0 ? bytes : (bytes / 1024 ** power).toFixed(1)} ${unitNames[power]}`;
+};

@@ -1,0 +1,154 @@
+// `otapub release`: everything that a person says about a release, handed to publishRelease.
+
+import type { Wave } from '../../agent/core/types.ts';
+import { type ImageSource, type PublishedRelease, publishRelease } from '../release.ts';
+import { parseCompression, sourceDateEpochS } from './build.ts';
+import { type Command, type CommandIo, formatBytes, parseWords, required, usageError, wholeNumber } from './command.ts';
+
+const help = `usage: otapub release DIR --channel C --compatible X --release-version V (--image IMG | --layer L...) [options]
+
+Publishes a release to one channel: stores the image, signs the metadata, timestamp last.
+Without --image and --layer it offers a version that is published already: to another channel,
+or with other waves.
+
+options:
+  --channel C              such as stable or beta
+  --compatible X           product family; devices of another one never take it
+  --release-version V      a version means the same image for ever
+  --image IMG              a squashfs image
+  --layer L                a layer to build the image from; repeat, lowest first
+  --compression C          for --layer: zstd (default) or gzip
+  --sequence N             default: the last one of this product plus one
+  --notes-url URL          where a person reads what is new
+  --wave START:PERCENT     from START on, PERCENT of all devices; repeat, growing.
+                           START: now, +6h, +3d, or a time such as 2026-05-01T06:00Z
+  --rollback-floor N       once confirmed, devices refuse sequences below N
+  --floor-epoch N          allows a lower sequence; root metadata must allow it
+  --from VERSION           installs only from this version; repeat
+  --hardware REV           only on this hardware revision; repeat
+  --agent-version-min V    needs at least this otad
+  --health-deadline S      seconds the new system has to become healthy (default 300)
+  --health-check NAME      a check that must pass besides those of the image; repeat
+  --data-schema OLDEST:OWN data schemas that this release reads (default 0:0)
+  --keys FOLDER            where the private keys are (default DIR/keys); repeat
+  --salt HEX               dm-verity salt instead of a random one, for tests
+  --json                   print the release as JSON
+environment:
+  SOURCE_DATE_EPOCH        for --layer: seconds since 1970 for all times in the image (default 0)
+`;
+
+const unitS: Readonly<Record<string, number>> = { m: 60, h: 3600, d: 86_400 };
+
+const parseStart = (text: string, nowS: number): number => {
+  if (text === 'now') return nowS;
+  const relative = /^\+(\d{1,6})([mhd])$/.exec(text);
+  if (relative !== null) return nowS + Number(relative[1]) * (unitS[relative[2] ?? ''] ?? 0);
+  // With a zone, or the same words would mean another time on another machine.
+  const isDated = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})$/.test(text);
+  const timeMs = isDated ? Date.parse(text) : Number.NaN;
+  if (!Number.isFinite(timeMs)) {
+    throw usageError(`--wave starts at now, +6h, +3d or a time such as 2026-05-01T06:00Z, not '${text}'`);
+  }
+  return Math.floor(timeMs / 1000);
+};
+
+export const parseWave = (text: string, nowS: number): Wave => {
+  const colon = text.lastIndexOf(':');
+  if (colon < 0) throw usageError(`--wave must be START:PERCENT, not '${text}'`);
+  const percent = wholeNumber('wave', text.slice(colon + 1), { min: 0, max: 100 }) ?? 0;
+  return { startAtS: parseStart(text.slice(0, colon), nowS), percent };
+};
+
+const parseDataSchema = (text: string | undefined) => {
+  if (text === undefined) return undefined;
+  const match = /^(\d{1,9}):(\d{1,9})$/.exec(text);
+  if (match === null) throw usageError(`--data-schema must be OLDEST:OWN, not '${text}'`);
+  return { oldest: Number(match[1]), own: Number(match[2]) };
+};
+
+const parseSalt = (text: string | undefined): string | undefined => {
+  if (text === undefined || /^(?:[0-9a-f]{2}){0,256}$/.test(text)) return text;
+  throw usageError('--salt must be at most 256 bytes in lower-case hex');
+};
+
+const options = {
+  channel: { type: 'string' },
+  compatible: { type: 'string' },
+  'release-version': { type: 'string' },
+  image: { type: 'string' },
+  layer: { type: 'string', multiple: true },
+  compression: { type: 'string' },
+  sequence: { type: 'string' },
+  'notes-url': { type: 'string' },
+  wave: { type: 'string', multiple: true },
+  'rollback-floor': { type: 'string' },
+  'floor-epoch': { type: 'string' },
+  from: { type: 'string', multiple: true },
+  hardware: { type: 'string', multiple: true },
+  'agent-version-min': { type: 'string' },
+  'health-deadline': { type: 'string' },
+  'health-check': { type: 'string', multiple: true },
+  'data-schema': { type: 'string' },
+  keys: { type: 'string', multiple: true },
+  salt: { type: 'string' },
+  json: { type: 'boolean' },
+} as const;
+
+const parseImage = (
+  values: { image?: string | undefined; layer?: string[] | undefined; compression?: string | undefined },
+  io: CommandIo,
+): ImageSource | undefined => {
+  const compression = parseCompression(values.compression);
+  if (values.image !== undefined && values.layer !== undefined)
+    throw usageError('--image and --layer exclude each other');
+  if (values.image !== undefined) return { imagePath: values.image };
+  if (values.layer === undefined) return undefined;
+  return { layers: values.layer, compression, sourceDateEpochS: sourceDateEpochS(io) };
+};
+
+const describe = ({ release, imageFile, versions }: PublishedRelease): readonly string[] => {
+  const [rootfs] = release.artifacts;
+  return [
+    `Published ${release.version} (sequence ${release.sequence}) for ${release.compatible} to ${release.channel}`,
+    `  image        ${imageFile}, ${formatBytes(rootfs?.lengthBytes ?? 0)}`,
+    `  sha256       ${rootfs?.sha256Hex}`,
+    `  verity root  ${rootfs?.verity?.rootHex}`,
+    ...release.waves.map(({ startAtS, percent }) => {
+      return `  wave         ${percent}% from ${new Date(startAtS * 1000).toISOString()}`;
+    }),
+    `  metadata     targets ${versions.targets}, snapshot ${versions.snapshot}, timestamp ${versions.timestamp}`,
+  ];
+};
+
+const run: Command['run'] = async (args, io) => {
+  const { values, positionals } = parseWords(args, options, { min: 1, max: 1, names: 'DIR' });
+  const anyCount = { min: 0, max: Number.MAX_SAFE_INTEGER };
+  const nowMs = io.nowMs();
+  const published = await publishRelease({
+    folder: positionals[0] ?? '',
+    channel: required('channel', values.channel),
+    compatible: required('compatible', values.compatible),
+    version: required('release-version', values['release-version']),
+    image: parseImage(values, io),
+    sequence: wholeNumber('sequence', values.sequence, { ...anyCount, min: 1 }),
+    keyFolders: values.keys,
+    notesUrl: values['notes-url'],
+    waves: values.wave?.map((text) => parseWave(text, Math.floor(nowMs / 1000))),
+    rollbackFloor: wholeNumber('rollback-floor', values['rollback-floor'], anyCount),
+    floorEpoch: wholeNumber('floor-epoch', values['floor-epoch'], anyCount),
+    from: values.from,
+    hardwareRevisions: values.hardware,
+    agentVersionMin: values['agent-version-min'],
+    healthDeadlineS: wholeNumber('health-deadline', values['health-deadline'], { min: 1, max: 86_400 }),
+    healthChecks: values['health-check'],
+    dataSchema: parseDataSchema(values['data-schema']),
+    saltHex: parseSalt(values.salt),
+    nowMs,
+    signal: io.signal,
+  });
+  if (values.json === true) io.print(JSON.stringify(published));
+  else for (const line of describe(published)) io.print(line);
+  return 0;
+};
+
+export const releaseCommand: Command = { name: 'release', summary: 'publish a release to a channel', help, run };

@@ -1,0 +1,272 @@
+// Publishes a release: builds or takes an image, stores it, writes the release document and signs the repository
+// forward. Order and refusals live in publication.ts and release-plan.ts; this file joins them under the lock.
+
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { OtadError } from '../agent/core/errors.ts';
+import type { Artifact, Release, Wave } from '../agent/core/types.ts';
+import { encodeRelease, releaseDocumentPath } from '../verity/release-document.ts';
+import { floorEpochMember } from '../verity/tuf-metadata.ts';
+import { type ImageFacts, imageTargetPath, publishedImages, readDocument, targetFileOf } from './catalogue.ts';
+import { buildImage } from './image-build.ts';
+import { storeImage } from './image-store.ts';
+import { readKeyFiles } from './key-files.ts';
+import { sha256Hex } from './metadata-signing.ts';
+import { compatibleSchema, type ImageIdentity, sequenceSchema, versionSchema } from './os-release.ts';
+import {
+  type AfterWrite,
+  type PublicationOptions,
+  type PublishedVersions,
+  publish,
+  removeLeftovers,
+  storeTarget,
+  targetFilePath,
+} from './publication.ts';
+import { loadPublished, type PublishedState } from './published-state.ts';
+import { publisherPaths, readSettings } from './publisher-folder.ts';
+import { withPublisherLock } from './publisher-lock.ts';
+import { planRelease, type ReleasePlan, releaseIdOf } from './release-plan.ts';
+import { type Compression, readImageIdentity } from './squashfs.ts';
+
+const saltBytes = 32;
+export const defaultHealthDeadlineS = 300;
+
+/** A ready-made image file, or layers to build one from. */
+export type ImageSource =
+  | { readonly imagePath: string }
+  | {
+      readonly layers: readonly string[];
+      readonly compression?: Compression | undefined;
+      readonly sourceDateEpochS?: number | undefined;
+    };
+
+export interface ReleaseOptions {
+  /** The publisher's folder, as `initRepository` made it. */
+  readonly folder: string;
+  readonly channel: string;
+  readonly compatible: string;
+  readonly version: string;
+  /** May be left out for a version that is published already: promotes it, or changes its waves. */
+  readonly image?: ImageSource | undefined;
+  /** Default: the version's own, else what the image says, else the last of this compatible plus one. */
+  readonly sequence?: number | undefined;
+  /** Where the private keys are. Default: `keys` of the folder. */
+  readonly keyFolders?: readonly string[] | undefined;
+  readonly notesUrl?: string | undefined;
+  /** Default none: all devices at once. */
+  readonly waves?: readonly Wave[] | undefined;
+  /** Default 0: no floor. */
+  readonly rollbackFloor?: number | undefined;
+  /** Default 0; root metadata must allow it. */
+  readonly floorEpoch?: number | undefined;
+  /** Stepping stones: versions this one installs from. Default any. */
+  readonly from?: readonly string[] | undefined;
+  readonly hardwareRevisions?: readonly string[] | undefined;
+  readonly agentVersionMin?: string | undefined;
+  readonly healthDeadlineS?: number | undefined;
+  readonly healthChecks?: readonly string[] | undefined;
+  readonly dataSchema?: { readonly oldest: number; readonly own: number } | undefined;
+  /** dm-verity salt in hex. Default 32 random bytes. */
+  readonly saltHex?: string | undefined;
+  /** Milliseconds since 1970. Default now. */
+  readonly nowMs?: number | undefined;
+  readonly afterWrite?: AfterWrite | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface PublishedRelease {
+  readonly release: Release;
+  /** Target path of the release document. */
+  readonly documentPath: string;
+  /** The image's file in the repository. */
+  readonly imageFile: string;
+  readonly versions: PublishedVersions;
+}
+
+const checkWish = (options: ReleaseOptions): void => {
+  const checks = [
+    ['compatible', compatibleSchema.safeParse(options.compatible), 'lower-case letters, digits, . _ -'],
+    ['version', versionSchema.safeParse(options.version), 'letters, digits, . ~ + _ -'],
+    ['sequence', sequenceSchema.optional().safeParse(options.sequence), 'an integer of 1 or more'],
+  ] as const;
+  for (const [key, result, expected] of checks) {
+    if (!result.success) throw new OtadError('BAD_REQUEST', { key, value: String(options[key]), expected });
+  }
+};
+
+const readKeys = async (folders: readonly string[]) => (await Promise.all(folders.map(readKeyFiles))).flat();
+
+/** The document of the release, complete but for the check that `encodeRelease` makes. */
+const composeRelease = (
+  options: ReleaseOptions,
+  identity: ImageIdentity,
+  artifact: Artifact,
+  publishedAtS: number,
+): Release => ({
+  id: identity.releaseId,
+  version: identity.version,
+  sequence: identity.sequence,
+  channel: options.channel,
+  compatible: identity.compatible,
+  hardwareRevisions: options.hardwareRevisions ?? [],
+  agentVersionMin: options.agentVersionMin ?? null,
+  notesUrl: options.notesUrl ?? null,
+  floorEpoch: options.floorEpoch ?? 0,
+  rollbackFloor: options.rollbackFloor ?? 0,
+  waves: options.waves ?? [],
+  artifacts: [artifact],
+  health: { deadlineS: options.healthDeadlineS ?? defaultHealthDeadlineS, checks: options.healthChecks ?? [] },
+  dataSchema: options.dataSchema ?? { oldest: 0, own: 0 },
+  from: options.from ?? [],
+  publishedAtS,
+});
+
+interface ImageTarget {
+  readonly lengthBytes: number;
+  readonly sha256Hex: string;
+  readonly facts: ImageFacts;
+}
+
+/** Stores the given image, or takes the published one. A published version with other bytes is refused. */
+const settleImage = async (
+  options: ReleaseOptions,
+  publication: PublicationOptions,
+  plan: ReleasePlan,
+  imagePath: string | null,
+): Promise<ImageTarget> => {
+  const { identity, published } = plan;
+  if (imagePath === null && published !== null) return { ...published, facts: factsOf(identity, published) };
+  const saltHex = published?.saltHex ?? options.saltHex ?? randomBytes(saltBytes).toString('hex');
+  const stored = await storeImage(
+    publication,
+    {
+      path: imagePath ?? '',
+      targetPath: published?.path ?? imageTargetPath(identity.compatible, identity.version),
+      saltHex,
+    },
+    (image) => {
+      if (published === null || published.sha256Hex === image.sha256Hex) return;
+      const problem = 'this version is published with other content; give the new image a new version';
+      throw new OtadError('RELEASE_REFUSED', {
+        problem,
+        version: identity.version,
+        published: published.sha256Hex,
+        given: image.sha256Hex,
+      });
+    },
+    options.signal,
+  );
+  return { ...stored, facts: factsOf(identity, { saltHex, rootHex: stored.rootHex }) };
+};
+
+const factsOf = (identity: ImageIdentity, seal: { saltHex: string; rootHex: string }): ImageFacts => ({
+  ...identity,
+  saltHex: seal.saltHex,
+  rootHex: seal.rootHex,
+});
+
+const artifactOf = (path: string, image: ImageTarget): Artifact => ({
+  role: 'rootfs',
+  path,
+  lengthBytes: image.lengthBytes,
+  sha256Hex: image.sha256Hex,
+  verity: {
+    algorithm: 'sha256',
+    blockSizeBytes: 4096,
+    saltHex: image.facts.saltHex,
+    rootHex: image.facts.rootHex,
+    hashOffsetBytes: image.lengthBytes,
+  },
+});
+
+const isUnchanged = (current: Release | null, next: Release): boolean =>
+  current !== null &&
+  Buffer.from(encodeRelease({ ...current, publishedAtS: 0 })).equals(encodeRelease({ ...next, publishedAtS: 0 }));
+
+const checkFloorEpoch = (options: ReleaseOptions, state: PublishedState): void => {
+  const allowed = state.root[floorEpochMember] ?? 0;
+  const floorEpoch = options.floorEpoch ?? 0;
+  if (floorEpoch > allowed) {
+    throw new OtadError('RELEASE_REFUSED', {
+      problem: 'root metadata does not allow this floor epoch',
+      floorEpoch,
+      allowed,
+    });
+  }
+};
+
+const publishLocked = async (options: ReleaseOptions, work: string): Promise<PublishedRelease> => {
+  const paths = publisherPaths(options.folder);
+  const { lifetimesS } = await readSettings(paths);
+  const keys = await readKeys(options.keyFolders ?? [paths.keys]);
+  const nowS = Math.floor((options.nowMs ?? Date.now()) / 1000);
+  const publication: PublicationOptions = { paths, lifetimesS, keys, nowS, afterWrite: options.afterWrite };
+  await removeLeftovers(paths.repository);
+
+  const state = await loadPublished(paths);
+  checkFloorEpoch(options, state);
+  const documentPath = releaseDocumentPath(options.channel, options.compatible);
+  const current = await readDocument(paths.targets, state.targets, documentPath);
+  const source = options.image;
+  const ready = source !== undefined && 'imagePath' in source ? source.imagePath : null;
+  const baked = ready === null ? null : await readImageIdentity(ready, options.signal);
+  const wish = {
+    channel: options.channel,
+    compatible: options.compatible,
+    version: options.version,
+    sequence: options.sequence,
+    floorEpoch: options.floorEpoch ?? 0,
+    hasImage: source !== undefined,
+  };
+  const plan = planRelease(wish, publishedImages(state.targets), current, baked);
+
+  let imagePath = ready;
+  if (source !== undefined && 'layers' in source) {
+    imagePath = join(work, 'image.squashfs');
+    await buildImage({ ...source, outputPath: imagePath, identity: plan.identity, signal: options.signal });
+  }
+  const image = await settleImage(options, publication, plan, imagePath);
+  const targetPath = plan.published?.path ?? imageTargetPath(options.compatible, options.version);
+  const release = composeRelease(options, plan.identity, artifactOf(targetPath, image), nowS);
+  const document = encodeRelease(release);
+  if (isUnchanged(current, release))
+    throw new OtadError('NOTHING_TO_DO', { channel: options.channel, version: release.version });
+
+  const documentSha256 = sha256Hex(document);
+  await storeTarget(publication, documentPath, document, documentSha256);
+  const versions = await publish(publication, state, {
+    targets: {
+      ...state.targets.targets,
+      [targetPath]: targetFileOf(image.lengthBytes, image.sha256Hex, image.facts),
+      [documentPath]: targetFileOf(document.length, documentSha256),
+    },
+    isSnapshotRenewed: true,
+  });
+  return {
+    release,
+    documentPath,
+    imageFile: join(paths.targets, targetFilePath(targetPath, image.sha256Hex)),
+    versions,
+  };
+};
+
+/**
+ * Publishes one release to one channel. Throws RELEASE_REFUSED when it contradicts what is published, IMAGE_UNUSABLE,
+ * KEY_UNUSABLE, and NOTHING_TO_DO when exactly this is published. Whatever it throws, the repository stays acceptable.
+ */
+export const publishRelease = async (options: ReleaseOptions): Promise<PublishedRelease> => {
+  checkWish(options);
+  const paths = publisherPaths(options.folder);
+  await readSettings(paths);
+  return await withPublisherLock(paths.folder, async () => {
+    const work = await mkdtemp(join(paths.folder, '.release-'));
+    try {
+      return await publishLocked(options, work);
+    } finally {
+      await rm(work, { recursive: true, force: true });
+    }
+  });
+};
+
+export { releaseIdOf };

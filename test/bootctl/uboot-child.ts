@@ -1,0 +1,24 @@
+// One step of the U-Boot adapter in a process of its own, so that a test can have its system calls fail or kill it.
+// Arguments: fw_env.config, lock file, step. Prints `done` or the code of the error.
+
+import { readFile } from 'node:fs/promises';
+import { OtadError } from '../../agent/core/errors.ts';
+import { parseFwEnvConfig } from '../../bootctl/fw-env-config.ts';
+import { createUbootControl } from '../../bootctl/uboot.ts';
+import { contractVerity } from '../contract/boot-control.ts';
+
+const [configPath = '', lockPath = '', step = ''] = process.argv.slice(2);
+const { signal } = new AbortController();
+const control = createUbootControl({
+  config: parseFwEnvConfig(await readFile(configPath, 'utf8'), configPath),
+  evidence: { slot: 'a', root: null, evidence: [] },
+  lockPath,
+});
+try {
+  if (step === 'activate') await control.activate('b', 3, contractVerity('b'), signal);
+  if (step === 'status') console.log((await control.status(signal)).evidence.join('\n'));
+  console.log('done');
+} catch (error) {
+  if (!(error instanceof OtadError)) throw error;
+  console.log(error.code);
+}

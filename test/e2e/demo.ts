@@ -1,0 +1,194 @@
+// `npm start`: a virtual gateway updates itself, survives a sick release, and a technician looks and rolls back.
+// Ends with 0 only if the daemon's own answers say so. `--keep` stays up, `--report FILE` writes the answers as JSON.
+
+import { rm, writeFile } from 'node:fs/promises';
+import { relative, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { StatusBody } from '../../agent/api/schema.ts';
+import { sizeText } from '../../agent/cli/layout.ts';
+import type { Gateway } from './gateway.ts';
+import { Narrator, narrateGateway } from './narrator.ts';
+import { type Report, readReport } from './report.ts';
+import { createWorld, type World } from './world.ts';
+
+const mebibyte = 1024 * 1024;
+/** About a good mobile connection, so that there is something to see. */
+const linkBytesPerS = 4 * mebibyte;
+const stageTimeoutMs = 30_000;
+const projectDir = resolve(import.meta.dirname, '../../..');
+const folder = resolve(projectDir, '.virtual');
+
+interface Options {
+  readonly isKept: boolean;
+  readonly reportPath: string | null;
+}
+
+const usage = `Usage: npm start -- [--keep] [--report FILE]
+
+  --keep         stay up afterwards, to try otactl, fw_printenv and the REST API by hand
+  --report FILE  write slots, history and denylist, as the daemon tells them, as JSON
+`;
+
+const readOptions = (args: readonly string[]): Options | null => {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: { keep: { type: 'boolean' }, report: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    });
+    if (values.help === true) return null;
+    return { isKept: values.keep === true, reportPath: values.report === undefined ? null : resolve(values.report) };
+  } catch {
+    return null;
+  }
+};
+
+const rests = (status: StatusBody, version: string): boolean =>
+  status.phase === 'idle' && status.version === version && status.confirmed && status.attention === null;
+
+/** Runs otactl and shows what it printed. Gives its exit status. */
+const showOtactl = async (gateway: Gateway, narrator: Narrator, ...args: readonly string[]): Promise<number | null> => {
+  const { exitCode, stdout, stderr } = await gateway.otactl(...args);
+  const shown = args.map((word) => (/\s/.test(word) ? `'${word}'` : word)).join(' ');
+  narrator.transcript(`otactl ${shown}`, `${stdout}${stderr}`, exitCode);
+  return exitCode;
+};
+
+const runStages = async ({ gateway, vendor }: World, narrator: Narrator): Promise<void> => {
+  const until = (isReached: (status: StatusBody) => boolean) => gateway.waitUntil(isReached, stageTimeoutMs);
+
+  narrator.title('1  The gateway starts with 1.0');
+  await gateway.powerOn();
+  await until((status) => rests(status, '1.0'));
+
+  narrator.title('2  The vendor offers 1.1');
+  await vendor.offer('1.1');
+  await until((status) => rests(status, '1.1'));
+
+  narrator.title('3  A technician goes back to 1.0, and forward again');
+  await showOtactl(gateway, narrator, 'rollback', '--yes', 'comparing with the version before');
+  await until((status) => rests(status, '1.0'));
+  await showOtactl(gateway, narrator, 'undeny', '1.1');
+  await until((status) => rests(status, '1.1'));
+
+  narrator.title('4  The vendor offers 1.2, which is sick');
+  await vendor.offer('1.2');
+  await until((status) => rests(status, '1.1') && status.denylist.includes('1.2'));
+};
+
+const runTechnician = async (gateway: Gateway, narrator: Narrator): Promise<void> => {
+  narrator.title('5  The technician looks');
+  await showOtactl(gateway, narrator, 'status');
+  await showOtactl(gateway, narrator, 'history', '--limit', '12');
+  await showOtactl(gateway, narrator, 'why');
+  await showOtactl(gateway, narrator, 'rollback', '--yes');
+};
+
+/** What must be true in the end, each with the answer that says so. */
+const judge = (status: StatusBody, report: Report): readonly (readonly [claim: string, holds: boolean])[] => {
+  const booted = report.slots.find((slot) => slot.booted);
+  const denied = report.denylist.find(({ version }) => version === '1.2');
+  const types = (version: string) =>
+    report.history.filter((entry) => entry.version === version).map(({ type }) => type);
+  return [
+    ['1.1 runs and is confirmed', status.version === '1.1' && status.confirmed && booted?.state === 'good'],
+    ['the bootloader starts it next as well', status.primary === status.booted],
+    [
+      '1.1 was installed, tried and confirmed',
+      ['installed', 'trial-started', 'confirmed'].every((type) => types('1.1').includes(type)),
+    ],
+    [
+      '1.2 was tried, failed its health check and was rolled back',
+      ['trial-started', 'health-failed', 'rolled-back'].every((type) => types('1.2').includes(type)),
+    ],
+    ['1.2 was never confirmed', !types('1.2').includes('confirmed')],
+    [`1.2 is denied: ${denied?.reason ?? 'no'}`, denied?.reason.includes('field bus can1') === true],
+    ['nothing else is denied', report.denylist.length === 1],
+  ];
+};
+
+const showWays = (gateway: Gateway, narrator: Narrator): void => {
+  const near = (path: string): string => relative(process.cwd(), path) || '.';
+  const { paths } = gateway;
+  narrator.title('The gateway stays up. Try, in another terminal in this folder (Ctrl-C here ends it):');
+  const lines = [
+    `alias otactl='node ${near(gateway.otactlPath)} --socket ${near(paths.runDir)}'`,
+    'otactl status; otactl --help',
+    `fw_printenv -c ${near(paths.fwEnvConfig)}`,
+    `curl --unix-socket ${near(paths.runDir)}/status.sock http://otad/v1/status`,
+    `curl --unix-socket ${near(paths.runDir)}/control.sock -X POST http://otad/v1/check`,
+    `tail -f ${near(paths.agentLog)}`,
+    `kill -9 $(cat ${near(paths.agentPid)})   # otad is started again at once`,
+  ];
+  for (const line of lines) process.stdout.write(`  ${line}\n`);
+};
+
+const runDemo = async (options: Options, narrator: Narrator, signal: AbortSignal): Promise<boolean> => {
+  const startedMs = performance.now();
+  await rm(folder, { recursive: true, force: true });
+  narrator.title('0  The vendor builds and signs three releases with otapub');
+  const world = await createWorld({
+    folder,
+    slotSizeBytes: 64 * mebibyte,
+    baseBytes: 6 * mebibyte,
+    applicationBytes: 2 * mebibyte,
+    healthDeadlineS: 2,
+    onConsole: (line) => narrator.line('board', line, 'dim'),
+    onBuilt: ({ release }) => {
+      const [image] = release.artifacts;
+      narrator.line(
+        'otapub',
+        `${release.version}: ${sizeText(image?.lengthBytes ?? 0)}, verity root ${image?.verity?.rootHex.slice(0, 16)}…`,
+      );
+    },
+  });
+  const { gateway, served } = world;
+  const telling = new AbortController();
+  const told = narrateGateway(gateway, narrator, telling.signal);
+  const stop = () => telling.abort();
+  signal.addEventListener('abort', stop);
+  try {
+    served.link.setRate(linkBytesPerS);
+    await Promise.race([runStages(world, narrator), told.then(() => signal.throwIfAborted())]);
+    stop();
+    await told;
+    await runTechnician(gateway, narrator);
+    const report = await readReport(gateway.api);
+    const findings = judge(await gateway.api.status(), report);
+    narrator.title('What the daemon answers in the end');
+    for (const [claim, holds] of findings) narrator.line(holds ? 'yes' : 'NO', claim, holds ? 'good' : 'bad');
+    narrator.line('', `${((performance.now() - startedMs) / 1000).toFixed(0)} s`);
+    if (options.reportPath !== null) await writeFile(options.reportPath, `${JSON.stringify(report, null, 2)}\n`);
+    if (options.isKept) {
+      showWays(gateway, narrator);
+      await new Promise<void>((done) => signal.addEventListener('abort', () => done(), { once: true }));
+    }
+    return findings.every(([, holds]) => holds);
+  } finally {
+    stop();
+    await world.close();
+  }
+};
+
+const main = async (): Promise<void> => {
+  const options = readOptions(process.argv.slice(2));
+  if (options === null) {
+    process.stderr.write(usage);
+    process.exitCode = 64;
+    return;
+  }
+  const narrator = new Narrator(process.stdout);
+  const interrupted = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => interrupted.abort());
+  try {
+    process.exitCode = (await runDemo(options, narrator, interrupted.signal)) ? 0 : 1;
+  } catch (error) {
+    if (interrupted.signal.aborted) {
+      process.exitCode = 130;
+      return;
+    }
+    narrator.line('failed', error instanceof Error ? error.message : String(error), 'bad');
+    process.exitCode = 1;
+  }
+};
+
+await main();

@@ -1,0 +1,104 @@
+// SIGKILL and power cuts at many moments of an update. The gateway always ends on the release it was offered, and what
+// was verified once is not fetched again.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { StatusBody } from '../../agent/api/schema.ts';
+import { checkpointBytesOf } from '../../agent/runtime/slot-fill.ts';
+import { publishedImage } from './publisher.ts';
+import { checkSlots, createStage, isAtRest, type Stage } from './stage.ts';
+
+const mebibyte = 1024 * 1024;
+const linkBytesPerS = 4 * mebibyte;
+/** What the network's buffers may hold when the daemon dies. */
+const inFlightBytes = mebibyte / 2;
+/** Metadata, headers and the like over the whole test. */
+const overheadBytes = mebibyte / 4;
+
+describe('an interrupted update', { concurrency: 2 }, () => {
+  let stage: Stage;
+  before(async () => {
+    stage = await createStage({ baseBytes: 6 * mebibyte, applicationBytes: mebibyte, healthDeadlineS: 5 });
+  });
+  after(() => stage.close());
+
+  test('goes on after SIGKILL of the daemon at many moments, fetching at most a checkpoint again each time', async (context) => {
+    const { gateway, vendor, served } = await stage.world(context, { settings: { triesMax: 9 } });
+    const { facts } = await publishedImage(vendor, '1.1');
+    await gateway.powerOn();
+    await gateway.waitUntil(isAtRest('1.0'));
+    served.link.setRate(linkBytesPerS);
+    const received = served.link.receivedBytes();
+    await vendor.offer('1.1');
+    let kills = 0;
+    for (let share = 0.1; share < 1; share += 0.15) {
+      const reached = await gateway.waitUntil(
+        ({ phase, progress }) =>
+          phase !== 'idle' &&
+          phase !== 'checking' &&
+          (phase !== 'fetching' || (progress?.step === 'fetching' && progress.doneBytes > share * facts.lengthBytes)),
+      );
+      if (reached.phase !== 'fetching') break;
+      await gateway.killAgent();
+      kills += 1;
+    }
+    await gateway.waitUntil(isAtRest('1.1'));
+    assert.ok(kills >= 5, `only ${kills} kills`);
+    const fetched = served.link.receivedBytes() - received;
+    const bound = facts.lengthBytes + kills * (checkpointBytesOf(facts.lengthBytes) + inFlightBytes) + overheadBytes;
+    assert.ok(fetched <= bound, `${fetched} bytes for an image of ${facts.lengthBytes} with ${kills} kills`);
+    await checkSlots(gateway);
+  });
+
+  test('goes on after power cuts in every phase', async (context) => {
+    const { gateway, vendor, served } = await stage.world(context, { settings: { triesMax: 9 } });
+    await gateway.powerOn();
+    await gateway.waitUntil(isAtRest('1.0'));
+    served.link.setRate(linkBytesPerS * 4);
+    await vendor.offer('1.1');
+    const cutIn = new Set<string>();
+    const isNew = ({ phase, progress }: StatusBody): boolean =>
+      phase !== 'idle' && !cutIn.has(phase) && (phase !== 'fetching' || (progress?.doneBytes ?? 0) > 0);
+    for (;;) {
+      const status = await gateway.waitUntil((next) => isNew(next) || isAtRest('1.1')(next));
+      if (status.phase === 'idle') break;
+      cutIn.add(status.phase);
+      await gateway.cutPower();
+      await gateway.powerOn();
+    }
+    assert.ok(cutIn.has('fetching') && cutIn.size >= 3, [...cutIn].join(' '));
+    await checkSlots(gateway);
+  });
+
+  test('goes on where the line broke, without asking for the same bytes', async (context) => {
+    const { gateway, vendor, served } = await stage.world(context);
+    const { facts } = await publishedImage(vendor, '1.1');
+    await gateway.powerOn();
+    await gateway.waitUntil(isAtRest('1.0'));
+    await vendor.offer('1.1');
+    served.link.cutAfter(facts.lengthBytes / 2);
+    await gateway.waitUntil(
+      ({ lastCheck }) => lastCheck?.reasons.some(({ code }) => code === 'install-failed') === true,
+    );
+    await served.link.mend();
+    await gateway.waitUntil(isAtRest('1.1'));
+    const ranges = served.requests.filter(({ path }) => path.endsWith('.squashfs')).map(({ range }) => range);
+    const resumed = ranges.map((range) => Number(/bytes=(\d+)-/.exec(range ?? '')?.[1] ?? 0));
+    assert.ok(Math.max(...resumed) > facts.lengthBytes / 4, ranges.join(' '));
+    await checkSlots(gateway);
+  });
+
+  test('is denied when the new system never comes up within its tries', async (context) => {
+    const { gateway, vendor } = await stage.world(context, { settings: { triesMax: 2 } });
+    await gateway.powerOn();
+    await vendor.offer('1.1');
+    // The trial is cut each time before it can be judged.
+    for (let trial = 0; trial < 2; trial++) {
+      await gateway.waitUntil(({ version, confirmed }) => version === '1.1' && !confirmed);
+      await gateway.cutPower();
+      await gateway.powerOn();
+    }
+    const status = await gateway.waitUntil((next) => isAtRest('1.0')(next) && next.denylist.includes('1.1'));
+    assert.equal(status.booted, 'a');
+  });
+});

@@ -1,0 +1,114 @@
+// The vendor's side of the virtual world: a real otapub repository with layered releases, served by its own static
+// server behind a link that can be slow or cut.
+
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type PublishedImage, publishedImages } from '../../publish/catalogue.ts';
+import { targetFilePath } from '../../publish/publication.ts';
+import { loadPublished } from '../../publish/published-state.ts';
+import { type PublisherPaths, publisherPaths } from '../../publish/publisher-folder.ts';
+import { type PublishedRelease, publishRelease } from '../../publish/release.ts';
+import { initRepository } from '../../publish/repository-init.ts';
+import { createStaticServer, type StaticServerOptions } from '../../publish/static-server.ts';
+import { type ApplicationRelease, channel, compatible, writeApplicationLayer, writeBaseLayer } from './layers.ts';
+import { createLink, type Link } from './link.ts';
+
+/** Where releases wait before they are offered to gateways. */
+const buildChannel = 'built';
+
+export interface PublisherOptions {
+  /** Absolute; is created. */
+  readonly folder: string;
+  /** Holds the agent's bundles. */
+  readonly bundleDir: string;
+  /** Bytes in the base layer and in each application layer that do not compress. */
+  readonly baseBytes: number;
+  readonly applicationBytes: number;
+  readonly healthDeadlineS: number;
+}
+
+/** A vendor's folder: layers, keys and repository. It can be copied as a whole. */
+export interface Vendor {
+  readonly folder: string;
+  readonly paths: PublisherPaths;
+  /** Builds, signs and stores a release; no gateway is offered it yet. */
+  readonly build: (release: ApplicationRelease) => Promise<PublishedRelease>;
+  /** Offers a built release to the gateways' channel. `nowMs`: when it is signed. */
+  readonly offer: (version: string, nowMs?: number) => Promise<PublishedRelease>;
+}
+
+/** What a server was asked, and how many bytes of the body left. */
+export type ServedRequest = Parameters<NonNullable<StaticServerOptions['onRequest']>>[0];
+
+export interface Served {
+  readonly link: Link;
+  readonly requests: readonly ServedRequest[];
+  readonly close: () => Promise<void>;
+}
+
+const layerFolder = (folder: string, name: string): string => join(folder, 'layers', name);
+const publisherFolder = (folder: string): string => join(folder, 'otapub');
+
+/** The image's own settings: what every gateway of this kind has. */
+const imageSettings = { compatible, channel };
+
+const writeLayers = async (options: PublisherOptions, root: string): Promise<void> => {
+  const base = layerFolder(options.folder, 'base');
+  await writeBaseLayer(base, options.bundleDir, options.baseBytes);
+  const agentFolder = join(base, 'files/usr/lib/otad');
+  await mkdir(join(agentFolder, 'config.d'), { recursive: true });
+  await writeFile(join(agentFolder, 'config.d/10-image.json'), `${JSON.stringify(imageSettings, null, 2)}\n`);
+  await writeFile(join(agentFolder, 'root.json'), root);
+};
+
+/** The vendor whose folder `createVendor` made, or a copy of it. */
+export const openVendor = (options: PublisherOptions): Vendor => {
+  const folder = publisherFolder(options.folder);
+  const common = { folder, compatible, healthDeadlineS: options.healthDeadlineS };
+  return {
+    folder: options.folder,
+    paths: publisherPaths(folder),
+    build: async (release) => {
+      const layer = layerFolder(options.folder, `app-${release.version}`);
+      await writeApplicationLayer(layer, release, options.applicationBytes);
+      const { version, sequence } = release;
+      return await publishRelease({ ...common, channel: buildChannel, version, sequence, image: { layers: [layer] } });
+    },
+    offer: (version, nowMs) => publishRelease({ ...common, channel, version, nowMs }),
+  };
+};
+
+/** An image of the repository, as the signed targets describe it. */
+export interface StoredImage {
+  readonly facts: PublishedImage;
+  readonly file: string;
+}
+
+export const publishedImage = async ({ paths }: Vendor, version: string): Promise<StoredImage> => {
+  const { targets } = await loadPublished(paths);
+  const facts = publishedImages(targets).find((image) => image.version === version);
+  if (facts === undefined) throw new Error(`the vendor has no image of ${version}`);
+  return { facts, file: join(paths.targets, targetFilePath(facts.path, facts.sha256Hex)) };
+};
+
+/** Makes keys, an empty repository and the base layer that trusts its root. */
+export const createVendor = async (options: PublisherOptions): Promise<Vendor> => {
+  const { paths } = await initRepository({ folder: publisherFolder(options.folder), name: 'example-vendor' });
+  await writeLayers(options, await readFile(paths.root, 'utf8'));
+  return openVendor(options);
+};
+
+/** Serves the vendor's repository over a link. */
+export const serveVendor = async (vendor: Vendor): Promise<Served> => {
+  const requests: ServedRequest[] = [];
+  const server = await createStaticServer(vendor.paths.repository, { onRequest: (request) => requests.push(request) });
+  const link = await createLink(server.port);
+  return {
+    link,
+    requests,
+    close: async () => {
+      link.close();
+      await server.close();
+    },
+  };
+};

@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { request } from 'undici';
+import { commands, runCommandLine } from '../../publish/command-line.ts';
+import { parseWave } from '../../publish/commands/release.ts';
+import { publisherPaths } from '../../publish/publisher-folder.ts';
+import { aFolder, aLayer, testNowMs, testSaltHex } from './publisher-fixture.ts';
+
+interface Outcome {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const otapub = async (
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Outcome> => {
+  const lines = { out: [] as string[], err: [] as string[] };
+  const exitCode = await runCommandLine(args, {
+    print: (line) => lines.out.push(line),
+    warn: (line) => lines.err.push(line),
+    signal: new AbortController().signal,
+    environment,
+    nowMs: () => testNowMs,
+  });
+  return { exitCode, stdout: lines.out.join('\n'), stderr: lines.err.join('\n') };
+};
+
+const aSetup = async (t: TestContext) => {
+  const work = await aFolder(t);
+  const layer = await aLayer(join(work, 'layer'), { 'opt/app': 'application\n' });
+  const folder = join(work, 'publisher');
+  assert.equal((await otapub(['init', folder, '--name', 'acme'])).exitCode, 0);
+  const release = (...more: string[]): Promise<Outcome> =>
+    otapub(['release', folder, '--channel', 'stable', '--compatible', 'gw', '--salt', testSaltHex, ...more]);
+  return { work, layer, folder, release };
+};
+
+test('init says what to keep where, and where the root goes', async (t) => {
+  const folder = join(await aFolder(t), 'publisher');
+  const { stdout } = await otapub(['init', folder, '--timestamp-days', '7', '--root', '1/2']);
+  assert.match(stdout, /root +1 of 2 keys/);
+  assert.match(stdout, /timestamp +1 of 1 key, valid until 2026-03-08T12:00:00Z/);
+  assert.match(stdout, /Move the root keys off this machine/);
+  assert.ok(stdout.includes(publisherPaths(folder).root));
+  const names = await readdir(publisherPaths(folder).keys);
+  for (const name of names) {
+    const { seed } = JSON.parse(await readFile(join(publisherPaths(folder).keys, name), 'utf8')) as { seed: string };
+    assert.ok(!stdout.includes(seed));
+  }
+});
+
+test('a release goes from layers to a verified repository', async (t) => {
+  const { folder, layer, release } = await aSetup(t);
+  const first = await release('--release-version', '1.0', '--layer', layer, '--wave', 'now:10', '--wave', '+1d:100');
+  assert.equal(first.exitCode, 0, first.stderr);
+  assert.match(first.stdout, /Published 1\.0 \(sequence 1\) for gw to stable/);
+  assert.match(first.stdout, /wave +100% from 2026-03-02T12:00:00\.000Z/);
+  const verified = await otapub(['verify', folder]);
+  assert.equal(verified.exitCode, 0);
+  assert.match(verified.stdout, /^ok +image +images\/gw\/gw-1\.0\.squashfs/m);
+  const status = await otapub(['status', folder]);
+  assert.match(status.stdout, /stable +gw +1\.0 +1 /);
+});
+
+test('build and release agree on one image', async (t) => {
+  const { work, layer, release } = await aSetup(t);
+  const image = join(work, 'out.squashfs');
+  const words = ['--compatible', 'gw', '--release-version', '1.2', '--sequence', '4', '--compression', 'gzip'];
+  const built = await otapub(['build', layer, '--output', image, ...words], { SOURCE_DATE_EPOCH: '1700000000' });
+  assert.equal(built.exitCode, 0, built.stderr);
+  const released = await release('--release-version', '1.2', '--image', image, '--json');
+  assert.equal(released.exitCode, 0, released.stderr);
+  assert.equal(JSON.parse(released.stdout).release.sequence, 4);
+});
+
+test('--json gives one JSON document from each command that has it', async (t) => {
+  const { folder, layer, release } = await aSetup(t);
+  const outcomes = [
+    await release('--release-version', '1.0', '--layer', layer, '--json'),
+    await otapub(['status', folder, '--json']),
+    await otapub(['verify', folder, '--json']),
+    await otapub(['renew', folder, '--json']),
+  ];
+  for (const { exitCode, stdout } of outcomes) {
+    assert.equal(exitCode, 0);
+    assert.equal(typeof JSON.parse(stdout), 'object');
+  }
+});
+
+test('exit codes: 2 nothing to do, 3 refused, 5 not sound, 64 layer', async (t) => {
+  const { folder, layer, release } = await aSetup(t);
+  const wish = ['--release-version', '1.0', '--layer', layer];
+  assert.equal((await release(...wish)).exitCode, 0);
+  assert.equal((await release(...wish)).exitCode, 2);
+  assert.equal((await release('--release-version', '0.9', '--sequence', '1', '--layer', layer)).exitCode, 3);
+  assert.equal((await otapub(['init', folder])).exitCode, 3);
+  assert.equal((await release('--release-version', '2.0', '--layer', folder)).exitCode, 64);
+  const { targets } = publisherPaths(folder);
+  const [image = ''] = await readdir(join(targets, 'images/gw'));
+  await writeFile(join(targets, 'images/gw', image), 'rotten');
+  const verified = await otapub(['verify', folder]);
+  assert.equal(verified.exitCode, 5);
+  assert.match(verified.stdout, /^WRONG +image/m);
+});
+
+for (const [args, message] of [
+  [['frobnicate'], /there is no command 'frobnicate'/],
+  [[], /usage: otapub COMMAND/],
+  [['init'], /missing DIR/],
+  [['init', 'a', 'b'], /too many operands: b/],
+  [['init', 'a', '--root', '3/2'], /--root must be THRESHOLD\/KEYS/],
+  [['init', 'a', '--root-days', 'soon'], /--root-days must be a whole number/],
+  [['release', 'a', '--channel', 'c'], /--compatible is required/],
+  [['release', 'a', '--chanel', 'c'], /--chanel/],
+  [['build', 'a', '--output', 'x', '--compatible', 'UP', '--release-version', '1', '--sequence', '1'], /lower-case/],
+  [['verify', 'http://127.0.0.1:1/'], /--root is required for a URL/],
+] as const) {
+  test(`'otapub ${args.join(' ')}' is a usage error with a message`, async () => {
+    const { exitCode, stderr } = await otapub(args);
+    assert.equal(exitCode, 64);
+    assert.match(stderr, message);
+  });
+}
+
+test('every command has help that names all of its options', async () => {
+  for (const { name } of commands) {
+    const { exitCode, stdout } = await otapub([name, '--help']);
+    assert.equal(exitCode, 0);
+    assert.match(stdout, new RegExp(`^usage: otapub ${name} `));
+    assert.ok(Math.max(...stdout.split('\n').map((line) => line.length)) <= 110, name);
+  }
+});
+
+test('a wave starts now, after a while, or at a time with its zone', () => {
+  assert.deepEqual(parseWave('now:5', 1000), { startAtS: 1000, percent: 5 });
+  assert.deepEqual(parseWave('+2h:5', 1000), { startAtS: 8200, percent: 5 });
+  assert.deepEqual(parseWave('1970-01-02T00:00Z:5', 1000), { startAtS: 86_400, percent: 5 });
+  assert.deepEqual(parseWave('1970-01-02T00:00:30+00:30:5', 1000), { startAtS: 84_630, percent: 5 });
+  for (const text of ['now', 'now:101', '1970-01-02:5', '1970-01-02T00:00:5', 'tomorrow:5']) {
+    assert.throws(() => parseWave(text, 1000), { code: 'BAD_REQUEST' });
+  }
+});
+
+test('serve never offers a folder without metadata, such as the one with the keys', async (t) => {
+  const { folder } = await aSetup(t);
+  const { exitCode, stderr } = await otapub(['serve', publisherPaths(folder).keys, '--port', '0']);
+  assert.equal(exitCode, 1);
+  assert.match(stderr, /no metadata\/timestamp\.json/);
+});
+
+test('serve answers until it is interrupted and tells each request', async (t) => {
+  const { folder } = await aSetup(t);
+  const stop = new AbortController();
+  const lines: string[] = [];
+  let announce: (url: string) => void = () => undefined;
+  const announced = new Promise<string>((resolve) => {
+    announce = resolve;
+  });
+  const running = runCommandLine(['serve', folder, '--port', '0', '--verbose'], {
+    print: (line) => {
+      lines.push(line);
+      announce(/at (http:\S+)$/.exec(line)?.[1] ?? '');
+    },
+    warn: (line) => lines.push(line),
+    signal: stop.signal,
+    environment: {},
+    nowMs: () => testNowMs,
+  });
+  const url = await announced;
+  const { statusCode, body } = await request(`${url}metadata/timestamp.json`);
+  const text = await body.text();
+  assert.equal(statusCode, 200);
+  stop.abort();
+  assert.equal(await running, 0);
+  assert.equal(lines[1], `200 GET /metadata/timestamp.json ${text.length} bytes`);
+});

@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { copyFile, mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Updater } from 'tuf-js';
+import { publisherPaths } from '../../publish/publisher-folder.ts';
+import { createHttpReader } from '../../publish/repository-reader.ts';
+import { createStaticServer } from '../../publish/static-server.ts';
+import { verifyRepository } from '../../publish/verification.ts';
+import { aFolder, aPublisher, channel, compatible } from './publisher-fixture.ts';
+
+test('another TUF client loads the metadata, the document and the image', async (t) => {
+  // tuf-js asks the local clock.
+  const nowMs = Date.now();
+  const publisher = await aPublisher(t, { nowMs });
+  const { imageFile, release } = await publisher.release({ nowMs });
+  await publisher.release({ nowMs, version: '1.1' });
+  const paths = publisherPaths(publisher.folder);
+  const server = await createStaticServer(paths.repository);
+  t.after(() => server.close());
+  const work = await aFolder(t);
+  const metadataDir = join(work, 'metadata');
+  const targetDir = join(work, 'targets');
+  await mkdir(metadataDir);
+  await mkdir(targetDir);
+  await copyFile(paths.root, join(metadataDir, 'root.json'));
+  const updater = new Updater({
+    metadataDir,
+    metadataBaseUrl: `${server.url}metadata`,
+    targetDir,
+    targetBaseUrl: `${server.url}targets`,
+  });
+  await updater.refresh();
+
+  const document = await updater.getTargetInfo(`channels/${channel}/${compatible}.json`);
+  assert.ok(document);
+  const documentFile = await updater.downloadTarget(document);
+  assert.equal(JSON.parse(await readFile(documentFile, 'utf8')).version, '1.1');
+
+  const image = await updater.getTargetInfo(release.artifacts[0]?.path ?? '');
+  assert.ok(image);
+  const downloaded = await readFile(await updater.downloadTarget(image));
+  assert.ok(downloaded.equals(await readFile(imageFile)));
+});
+
+test('verification over HTTP reads what verification of the folder reads', async (t) => {
+  const nowMs = Date.now();
+  const publisher = await aPublisher(t, { nowMs });
+  await publisher.release({ nowMs });
+  const paths = publisherPaths(publisher.folder);
+  const server = await createStaticServer(paths.repository);
+  t.after(() => server.close());
+  const report = await verifyRepository({
+    reader: createHttpReader(server.url),
+    root: await readFile(paths.root),
+    nowMs,
+    signal: new AbortController().signal,
+  });
+  assert.deepEqual(
+    report.files.map(({ kind, note, problem }) => [kind, note, problem]),
+    [
+      ['metadata', 'root 1, timestamp 2, snapshot 2, targets 2', null],
+      ['release', '1.0 (sequence 1)', null],
+      ['image', '1.0 (sequence 1)', null],
+    ],
+  );
+});

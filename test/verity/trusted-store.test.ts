@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { OtadError } from '../../agent/core/errors.ts';
+import { createTrustedStore } from '../../verity/trusted-store.ts';
+
+const aFolder = async (t: TestContext): Promise<string> => {
+  const folder = await mkdtemp(join(tmpdir(), 'otad-trusted-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+};
+
+test('gives back the bytes, replaces them whole, removes them, and leaves no temporary file', async (t) => {
+  const folder = join(await aFolder(t), 'made', 'here');
+  const store = createTrustedStore(folder);
+  assert.equal(await store.read('root.json'), null);
+  await store.remove('root.json');
+  await store.write('root.json', Buffer.from('one'));
+  await store.write('root.json', Buffer.from('second'));
+  assert.equal(Buffer.from((await store.read('root.json')) ?? []).toString(), 'second');
+  assert.deepEqual(await readdir(folder), ['root.json']);
+  await store.remove('root.json');
+  assert.equal(await store.read('root.json'), null);
+});
+
+test('writes over what a cut left behind', async (t) => {
+  const folder = await aFolder(t);
+  await writeFile(join(folder, '.root.json.new'), 'torn');
+  await createTrustedStore(folder).write('root.json', Buffer.from('whole'));
+  assert.deepEqual(await readdir(folder), ['root.json']);
+});
+
+test('does not follow a link, read a folder, or take in a file that is far too long', async (t) => {
+  const folder = await aFolder(t);
+  const store = createTrustedStore(folder);
+  await writeFile(join(folder, 'secret'), 'secret');
+  await symlink(join(folder, 'secret'), join(folder, 'root.json'));
+  assert.equal(await store.read('root.json'), null);
+  await mkdir(join(folder, 'snapshot.json'));
+  assert.equal(await store.read('snapshot.json'), null);
+  await writeFile(join(folder, 'targets.json'), '');
+  await truncate(join(folder, 'targets.json'), 64 * 1024 * 1024);
+  assert.equal(await store.read('targets.json'), null);
+});
+
+test('refuses names with a separator', async (t) => {
+  const store = createTrustedStore(await aFolder(t));
+  for (const name of ['../x', 'a/b', '', '.hidden', '..']) {
+    await assert.rejects(store.write(name, Buffer.from('x')), OtadError);
+    await assert.rejects(async () => store.read(name), OtadError);
+  }
+});
+
+test('says what could not be written', async (t) => {
+  const folder = await aFolder(t);
+  await writeFile(join(folder, 'file'), '');
+  await assert.rejects(
+    createTrustedStore(join(folder, 'file')).write('root.json', Buffer.from('x')),
+    (error) => error instanceof OtadError && error.code === 'STORE_IO',
+  );
+});

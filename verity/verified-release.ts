@@ -1,0 +1,96 @@
+// From a target path to a Verified<Release>: the one place in the program that brands a release as verified. The document's
+// bytes have the signed length and digest, it is for this channel and product, and each artifact is itself a signed target.
+
+import { createHash } from 'node:crypto';
+import { OtadError } from '../agent/core/errors.ts';
+import type { Artifact, Release, Verified } from '../agent/core/types.ts';
+import { fetchRequired, type MetadataFetcher } from './metadata-fetcher.ts';
+import { parseRelease, releaseDocumentBytesMax, releaseDocumentPath } from './release-document.ts';
+import type { TargetInfo } from './target-search.ts';
+import type { TrustedFiles } from './trusted-store.ts';
+import type { TufClient } from './tuf-client.ts';
+import { floorEpochMember, type RootMetadata } from './tuf-metadata.ts';
+
+/** The newest release document, byte for byte: a poll without news needs no request for it. */
+const cachedName = 'release-document';
+
+export interface ReleaseQuery {
+  readonly channel: string;
+  readonly compatible: string;
+}
+
+const isSigned = (bytes: Uint8Array, target: TargetInfo): boolean =>
+  bytes.length === target.lengthBytes && createHash('sha256').update(bytes).digest('hex') === target.sha256Hex;
+
+/** 5.7: at most the signed length, then length and digest, before anything reads it. */
+const readDocument = async (
+  fetcher: MetadataFetcher,
+  files: TrustedFiles,
+  target: TargetInfo,
+  signal: AbortSignal,
+): Promise<Uint8Array> => {
+  if (target.lengthBytes > releaseDocumentBytesMax) {
+    throw new OtadError('RELEASE_MALFORMED', { bytes: target.lengthBytes, maximum: releaseDocumentBytesMax });
+  }
+  const cached = await files.read(cachedName);
+  if (cached !== null && isSigned(cached, target)) {
+    return cached;
+  }
+  const bytes = await fetchRequired(fetcher, target.urlPath, target.lengthBytes, signal);
+  if (!isSigned(bytes, target)) {
+    throw new OtadError('TARGET_DIGEST_MISMATCH', { path: target.path });
+  }
+  await files.write(cachedName, bytes);
+  return bytes;
+};
+
+const checkArtifact = async (client: TufClient, artifact: Artifact, signal: AbortSignal): Promise<void> => {
+  const { lengthBytes, sha256Hex } = await client.findTarget(artifact.path, signal);
+  if (lengthBytes !== artifact.lengthBytes || sha256Hex !== artifact.sha256Hex) {
+    const reason = 'length or digest differ from the signed target';
+    throw new OtadError('RELEASE_MALFORMED', { artifact: artifact.path, reason });
+  }
+};
+
+const checkMatch = (release: Release, query: ReleaseQuery, root: RootMetadata): void => {
+  if (release.compatible !== query.compatible || release.channel !== query.channel) {
+    const { channel, compatible } = release;
+    throw new OtadError('RELEASE_INCOMPATIBLE', {
+      channel,
+      compatible,
+      wanted: `${query.channel}/${query.compatible}`,
+    });
+  }
+  // Who signs releases must not be able to allow older ones: only root raises the epoch.
+  const allowed = root[floorEpochMember] ?? 0;
+  if (release.floorEpoch > allowed) {
+    const reason = 'the floor epoch is above the one that root signs';
+    throw new OtadError('RELEASE_MALFORMED', { reason, floorEpoch: release.floorEpoch, allowed });
+  }
+};
+
+/**
+ * The release of a channel as the metadata of the last refresh names it. Throws TARGET_UNKNOWN when there is none,
+ * TARGET_DIGEST_MISMATCH, RELEASE_MALFORMED, RELEASE_INCOMPATIBLE, and what the client throws.
+ */
+export const readRelease = async (
+  { client, fetcher, files, root }: ReleaseReader,
+  query: ReleaseQuery,
+  signal: AbortSignal,
+): Promise<Verified<Release>> => {
+  const target = await client.findTarget(releaseDocumentPath(query.channel, query.compatible), signal);
+  const release = parseRelease(await readDocument(fetcher, files, target, signal));
+  checkMatch(release, query, root);
+  for (const artifact of release.artifacts) {
+    await checkArtifact(client, artifact, signal);
+  }
+  return release as Verified<Release>;
+};
+
+export interface ReleaseReader {
+  readonly client: TufClient;
+  readonly fetcher: MetadataFetcher;
+  readonly files: TrustedFiles;
+  /** Of the same refresh. */
+  readonly root: RootMetadata;
+}
