@@ -75,8 +75,8 @@ export const createClaimRules = ({ ground, verdict }: CheckContext): ClaimRules 
     }
     const isResting = state.phase.kind === 'idle' && state.isBootedConfirmed && state.records[state.booted] !== null;
     const running = contentOf(ground, ground.running);
-    if (isResting && running !== null && state.confirmed?.id !== running.release.id) {
-      verdict.violate('I11', `the state claims ${state.confirmed?.version} while ${running.release.version} runs`);
+    if (isResting && running !== null && state.confirmed !== null && state.confirmed.id !== running.release.id) {
+      verdict.violate('I11', `the state claims ${state.confirmed.version} while ${running.release.version} runs`);
     }
   };
 

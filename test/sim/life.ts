@@ -2,6 +2,7 @@
 // time: when no promise can go on, the next timer fires.
 
 import { setImmediate as drain } from 'node:timers/promises';
+import { readFacts } from '../../agent/adapters/device-facts.ts';
 import { ceilToBlock, recordAreaBytes } from '../../agent/core/slot-layout.ts';
 import type { Policy } from '../../agent/core/types.ts';
 import { createExecutors } from '../../agent/runtime/executors.ts';
@@ -15,7 +16,7 @@ import type { Life, PlannedFault } from './faults.ts';
 import { powerOn } from './firmware.ts';
 import { createGate, type Gate, type Generation, type TracePoint } from './gate.ts';
 import { contentOf, createGround, cutPower, type Ground, heal, loseDatabase } from './ground.ts';
-import { createPorts } from './ports.ts';
+import { createPorts, type SimPorts } from './ports.ts';
 import { scriptOf, type Step } from './script.ts';
 import { createTimeline, type Timeline } from './timeline.ts';
 import { createVerdict, type Verdict, type Violation } from './verdict.ts';
@@ -25,6 +26,8 @@ export interface Outcome {
   readonly violation: Violation | null;
   readonly struck: readonly PlannedFault[];
   readonly points: readonly TracePoint[];
+  /** From this point on no fault strikes. */
+  readonly settledAt: number;
   readonly lines: readonly string[];
   readonly hash: number;
   /** The release that runs confirmed at the end. */
@@ -74,6 +77,7 @@ class LifeRun {
   readonly #gate: Gate;
   readonly #verdict: Verdict;
   readonly #checkers: Checkers;
+  #settledAt = Number.POSITIVE_INFINITY;
   #generation: Generation | null = null;
   #runtime: Runtime | null = null;
 
@@ -107,6 +111,7 @@ class LifeRun {
       violation: this.#verdict.first(),
       struck: this.#gate.plan.struck(),
       points: this.#gate.points(),
+      settledAt: this.#settledAt,
       lines: this.#gate.lines(),
       hash: this.#gate.hash(),
       confirmed: this.#confirmed()?.release.version ?? null,
@@ -137,18 +142,9 @@ class LifeRun {
     });
   }
 
-  /** Starts a process of otad; what main.ts does, over the fake world. */
-  #start(): void {
-    const generation = this.#gate.open();
-    const ports = createPorts({
-      ground: this.#ground,
-      gate: this.#gate,
-      timeline: this.#timeline,
-      checkers: this.#checkers,
-      generation,
-    });
+  #createRuntime(generation: Generation, ports: SimPorts, slotSizeBytes: Policy['slotSizeBytes']): Runtime {
     const install = createInstall({ slots: ports.slots, source: ports.source, sealing: this.#catalogue.sealing });
-    const runtime = createRuntime({
+    return createRuntime({
       store: ports.store,
       boot: ports.boot,
       clock: ports.clock,
@@ -159,22 +155,36 @@ class LifeRun {
         health: ports.health,
         rebooter: ports.rebooter,
       }),
-      policy,
+      policy: { ...policy, slotSizeBytes },
       log: {
         info: (message) => this.#gate.note(`log: ${message}`),
+        history: (entry) => this.#gate.note(`history: ${entry.type} ${entry.version ?? ''} ${entry.reason ?? ''}`),
         warn: (message, fields) => {
           this.#gate.note(`warn: ${message} ${String(fields.code ?? '')}`);
           if (generation.ending === null) this.#checkers.onLog(fields);
         },
       },
     });
+  }
+
+  /** Starts a process of otad; what main.ts does, over the fake world. */
+  #start(): void {
+    const generation = this.#gate.open();
+    const ports = createPorts({
+      ground: this.#ground,
+      gate: this.#gate,
+      timeline: this.#timeline,
+      checkers: this.#checkers,
+      generation,
+    });
     this.#generation = generation;
     this.#runtime = null;
     const { signal } = new AbortController();
     const begin = async (): Promise<void> => {
-      const boot = await ports.boot.status(signal);
-      const records = { a: await ports.slots.readRecord('a', signal), b: await ports.slots.readRecord('b', signal) };
-      await runtime.start({ bootId: `boot-${this.#ground.bootCount}`, boot, records });
+      const bootId = `boot-${this.#ground.bootCount}`;
+      const facts = await readFacts({ boot: ports.boot, slots: ports.slots, bootId, problems: [] }, signal);
+      const runtime = this.#createRuntime(generation, ports, facts.slotSizeBytes);
+      await runtime.start(facts);
       if (generation.ending !== null) return;
       this.#runtime = runtime;
       generation.submit = (command) => {
@@ -242,6 +252,7 @@ class LifeRun {
   async #settle(): Promise<void> {
     const { plan } = this.#gate;
     plan.stop();
+    this.#settledAt = this.#gate.points().length;
     heal(this.#ground);
     this.#gate.note('faults stop');
     this.#generation?.submit?.({ command: 'release-hold' });

@@ -1,6 +1,7 @@
 // The ports of agent/core/ports.ts over the fake world. One set a process; when the process is gone they answer nobody.
 // Each applies its effect to the ground truth at once and tells the checkers before anybody can react to it.
 
+import type { LocalSlotDevices } from '../../agent/adapters/slot-device.ts';
 import { OtadError, toFailure } from '../../agent/core/errors.ts';
 import type {
   BootControl,
@@ -8,7 +9,6 @@ import type {
   Health,
   Rebooter,
   ReleaseSource,
-  SlotDevices,
   SlotHandle,
   Store,
 } from '../../agent/core/ports.ts';
@@ -24,7 +24,7 @@ import type { Timeline } from './timeline.ts';
 
 export interface SimPorts {
   readonly boot: BootControl;
-  readonly slots: SlotDevices;
+  readonly slots: LocalSlotDevices;
   readonly source: ReleaseSource;
   readonly health: Health;
   readonly rebooter: Rebooter;
@@ -188,7 +188,7 @@ const createHandle = (context: PortContext, slot: SlotName): SlotHandle => {
   };
 };
 
-const createSlots = (context: PortContext): SlotDevices => {
+const createSlots = (context: PortContext): LocalSlotDevices => {
   const { ground, gate, generation } = context;
   const { sealing } = ground.catalogue;
   return {
@@ -198,6 +198,7 @@ const createSlots = (context: PortContext): SlotDevices => {
         if (fault === 'open-busy') throw new OtadError('SLOT_BUSY', { slot });
         return createHandle(context, slot);
       }),
+    sizeBytes: async (slot) => ground.media[slot].sizeBytes,
     readRecord: (slot) =>
       gate.call(generation, 'slot.record', slot, 0, (fault) => {
         if (fault === 'record-eio') throw new OtadError('SLOT_IO', { slot });
