@@ -266,7 +266,9 @@ class LifeRun {
       return;
     }
     const next = this.#catalogue.get(offered.release.sequence + 1, true);
-    if (!(await this.#converge(next, convergeMs)) && this.#verdict.first() === null) {
+    // Where decay took the last good slot from under a trial that fails, what runs is all there is: a person must decide.
+    const isStranded = this.#ground.broken.size > 0 && contentOf(this.#ground, this.#ground.running)?.isHealthy !== true;
+    if (!(await this.#converge(next, convergeMs)) && this.#verdict.first() === null && !isStranded) {
       this.#verdict.violate('I8', `${next.release.version} is not confirmed although the faults stopped`);
     }
   }
