@@ -38,7 +38,7 @@ const asksFor = (state: State, deed: Deed): boolean => {
   }
 };
 
-export const createClaimRules = ({ ground, verdict }: CheckContext): ClaimRules => {
+export const createClaimRules = ({ ground, plan, verdict }: CheckContext): ClaimRules => {
   let stored: State | null = null;
   let storedLosses = 0;
   /** The newest commit failed: from here to the next the process works without its database, as it should. */
@@ -52,6 +52,10 @@ export const createClaimRules = ({ ground, verdict }: CheckContext): ClaimRules 
   const checkEntry = (entry: HistoryEntry): void => {
     const { type, slot, version } = entry;
     if (entry.code === 'INTERNAL') verdict.violate('I12', `history tells of a bug: ${entry.reason}`);
+    const isServerWrong = plan.struck().some(({ fault }) => fault === 'piece-wrong' || fault === 'read-garbage');
+    if (entry.code === 'IMAGE_DIGEST_MISMATCH' && !isServerWrong) {
+      verdict.violate('I11', 'history blames the server for bytes that the slot lost');
+    }
     if (slot === null || !isEnvKnown()) return;
     const claim = `history claims '${type}' of ${version} in slot ${slot}`;
     if (type === 'confirmed' && stateOf(slot) !== 'good') verdict.violate('I11', `${claim}; it is ${stateOf(slot)}`);

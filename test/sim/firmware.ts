@@ -17,6 +17,7 @@ export interface FirmwareContext {
   readonly verdict: Verdict;
 }
 
+const rotBytes = 5 * 4096;
 const powerOnMs = 20_000;
 /** Power-ons in a row after which nothing boots any more. */
 const powerOnsMax = 16;
@@ -38,7 +39,8 @@ export const powerOn = ({ ground, gate, timeline, checkers, verdict }: FirmwareC
     const content = contentOf(ground, slot);
     if (fault === 'rot-other') {
       const other = ground.media[otherSlot(slot)];
-      other.rot(gate.chance(gate.points().length).below(other.sizeBytes));
+      // Somewhere in the part that images use.
+      other.rot(gate.chance(gate.points().length).below(rotBytes));
       ground.broken.add(otherSlot(slot));
     }
     if (fault === 'shared-data-fault') ground.isDataFaulty = true;

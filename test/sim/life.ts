@@ -33,6 +33,8 @@ export interface Outcome {
   /** The release that runs confirmed at the end. */
   readonly confirmed: string | null;
   readonly boots: number;
+  /** The version that the first boot after the n-th call started. */
+  bootedAfter(at: number): string | null;
 }
 
 const minute = 60_000;
@@ -42,6 +44,8 @@ const hour = 60 * minute;
 const restartMs = 5_000;
 /** How long a step of the script may take before the next one begins. */
 const stepMs = 6 * hour;
+/** How long a gateway runs on after a step. */
+const dwellMs = 2 * hour;
 /** How long a healed world may take to converge: the longest pause of the agent is a day, a shutdown may be asked for thrice. */
 const convergeMs = 60 * hour;
 
@@ -77,6 +81,7 @@ class LifeRun {
   readonly #gate: Gate;
   readonly #verdict: Verdict;
   readonly #checkers: Checkers;
+  readonly #booted: { readonly at: number; readonly version: string | null }[] = [];
   #settledAt = Number.POSITIVE_INFINITY;
   #generation: Generation | null = null;
   #runtime: Runtime | null = null;
@@ -116,6 +121,7 @@ class LifeRun {
       hash: this.#gate.hash(),
       confirmed: this.#confirmed()?.release.version ?? null,
       boots: this.#ground.bootCount,
+      bootedAfter: (at) => this.#booted.find((boot) => boot.at > at)?.version ?? null,
     };
   }
 
@@ -140,6 +146,8 @@ class LifeRun {
       checkers: this.#checkers,
       verdict: this.#verdict,
     });
+    const version = contentOf(this.#ground, this.#ground.running)?.release.version ?? null;
+    this.#booted.push({ at: this.#gate.points().length, version });
   }
 
   #createRuntime(generation: Generation, ports: SimPorts, slotSizeBytes: Policy['slotSizeBytes']): Runtime {
@@ -246,6 +254,8 @@ class LifeRun {
       return confirmed === release || (confirmed !== null && this.#isDenied(release));
     };
     await this.#runUntil(isDone, this.#timeline.nowMs() + stepMs);
+    // Life goes on: a poll or two without news.
+    await this.#runUntil(() => false, this.#timeline.nowMs() + dwellMs);
   }
 
   /** The faults stop. The gateway must come to run the newest good release, confirmed, within a bounded time. */
