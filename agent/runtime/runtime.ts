@@ -53,6 +53,7 @@ class Loop implements Runtime {
   readonly #stopped = new AbortController();
   #state: State | null = null;
   #boot: BootStatus | null = null;
+  #facts: DeviceFacts | null = null;
   #progress: Progress | null = null;
   #queue: Waiting[] = [];
   #effects: Effect[] = [];
@@ -68,6 +69,7 @@ class Loop implements Runtime {
   async start(facts: DeviceFacts): Promise<void> {
     this.#state = await this.#options.store.load();
     this.#boot = facts.boot;
+    this.#facts = facts;
     await this.#send({ kind: 'started', facts });
   }
 
@@ -165,8 +167,19 @@ class Loop implements Runtime {
     if (bootChanging.has(effect.kind)) await this.#readBoot();
     this.#running = null;
     this.#progress = null;
-    if (!this.#stopped.signal.aborted) void this.#send({ kind: 'effect-done', done });
+    if (!this.#stopped.signal.aborted) void this.#send(this.#forgotten() ?? { kind: 'effect-done', done });
     this.#next();
+  }
+
+  /**
+   * A bootloader that lost its environment no longer holds the running slot as good. Then there is no way back from a trial:
+   * what runs is assessed and confirmed anew, as after a start, before anything else is done (I4, I8).
+   */
+  #forgotten(): Event | null {
+    const [state, boot, facts] = [this.#state, this.#boot, this.#facts];
+    if (state === null || boot === null || facts === null) return null;
+    if (!state.isBootedConfirmed || boot.slots[boot.booted].state === 'good') return null;
+    return { kind: 'started', facts: { ...facts, boot, records: state.records } };
   }
 
   async #execute(effect: Effect, signal: AbortSignal): Promise<EffectDone> {
