@@ -199,6 +199,7 @@ class LifeRun {
       if (generation.ending !== null) return;
       this.#runtime = runtime;
       generation.submit = (command) => {
+        this.#checkers.onCommand(command);
         void runtime.submit(command).then((reply) => this.#checkers.onReply(command, reply));
       };
     };

@@ -51,9 +51,12 @@ export const createReleaseRules = (context: CheckContext, people: People): Relea
   const remember = (release: SealedRelease | null): void => {
     if (release !== null) rolledBack.set(release.release.id, ground.databaseLosses);
   };
+  /** The database was lost and the slots' records could not be read at a start: what was tried here is known to nobody. */
+  const isMemoryUnreadable = (): boolean =>
+    ground.databaseLosses > 0 && plan.struck().some(({ fault }) => fault === 'record-eio');
   const requireFresh = (release: SealedRelease, what: string): void => {
     const losses = rolledBack.get(release.release.id);
-    if (losses === undefined || ground.isEnvLostEver) return;
+    if (losses === undefined || ground.isEnvLostEver || isMemoryUnreadable()) return;
     // With the database, the denylist is lost; then the slot itself must remember, while it still holds the release.
     if (losses === ground.databaseLosses || evidence === release.release.id) {
       verdict.violate('I6', `${release.release.version} was rolled back and is ${what} again`);
@@ -115,7 +118,7 @@ export const createReleaseRules = (context: CheckContext, people: People): Relea
         verdict.violate('I5', `${version} is fetched; the floor is ${floor}`);
       }
       const running = contentOf(ground, ground.running);
-      if (running !== null && sequence <= running.release.sequence) {
+      if (running !== null && sequence <= running.release.sequence && !isMemoryUnreadable()) {
         verdict.violate('I5', `${version} is fetched while ${running.release.version} runs`);
       }
       requireFresh(release, 'fetched');
