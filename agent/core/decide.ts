@@ -8,7 +8,16 @@ import { onEffectDone } from './outcomes.ts';
 import { recover } from './recover.ts';
 import { waitsForDownloadWindow } from './schedule.ts';
 import type { State } from './state.ts';
-import { type Context, type Decision, isRebootDue, proceedStaged, startAssess, startCheck, startReboot, stay } from './steps.ts';
+import {
+  type Context,
+  type Decision,
+  isRebootDue,
+  proceedStaged,
+  startAssess,
+  startCheck,
+  startReboot,
+  stay,
+} from './steps.ts';
 import type { Moment, Policy } from './types.ts';
 
 export type { Decision } from './steps.ts';

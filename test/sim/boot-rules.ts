@@ -3,9 +3,9 @@
 
 import { otherSlot, type SlotName, slotNames } from '../../agent/core/types.ts';
 import { type BootModel, type BootResult, boot, lostModel, slotState } from '../../bootctl/model.ts';
-import type { CheckContext } from './verdict.ts';
 import { contentOf, isBootable } from './ground.ts';
 import type { People } from './people.ts';
+import type { CheckContext } from './verdict.ts';
 
 export interface BootRules {
   onPowerOn(before: BootModel, result: BootResult): void;

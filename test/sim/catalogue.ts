@@ -1,8 +1,8 @@
 // The releases that the simulated publisher has: small images with their real dm-verity trees, made by the production sealing.
 // The bytes differ from release to release in every block, so that a mixture of two is never mistaken for either.
 
-import { ceilToBlock } from '../../agent/core/slot-layout.ts';
 import type { Sealing } from '../../agent/core/ports.ts';
+import { ceilToBlock } from '../../agent/core/slot-layout.ts';
 import type { Artifact, Release, Verified, VerityParameters } from '../../agent/core/types.ts';
 import { createSealing } from '../../verity/sealing.ts';
 import { createChance } from './chance.ts';

@@ -34,6 +34,7 @@ export interface Checkers {
   onAssessed(report: HealthReport): void;
   onRebootRequest(slot: SlotName): void;
   beforeCommit(state: State, history: readonly HistoryEntry[], isLost: boolean): void;
+  onCommand(command: Command): void;
   onReply(command: Command, reply: Reply): void;
   onLog(fields: Readonly<Record<string, unknown>>): void;
 }
@@ -88,6 +89,7 @@ export const createCheckers = (context: CheckContext): Checkers => {
       claims.beforeCommit(state, history, isLost);
       releases.beforeCommit(state, isLost);
     },
+    onCommand: people.onCommand,
     onReply: (command, reply) => {
       people.onReply(command, reply);
       claims.onReply(command, reply);

@@ -5,8 +5,8 @@ import type { Command, Reply } from '../../agent/core/events.ts';
 import type { State } from '../../agent/core/state.ts';
 import type { HistoryEntry, SlotName } from '../../agent/core/types.ts';
 import { slotState } from '../../bootctl/model.ts';
-import type { CheckContext } from './verdict.ts';
 import { contentOf } from './ground.ts';
+import type { CheckContext } from './verdict.ts';
 
 export type Deed = 'invalidate' | 'activate' | 'mark-good' | 'mark-bad' | 'write' | 'reboot';
 

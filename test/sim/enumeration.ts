@@ -13,13 +13,11 @@ export const successors = (outcome: Outcome, isWanted: FaultFilter): readonly Li
   const { life, points, settledAt } = outcome;
   const before = life.faults ?? [];
   const first = (before.at(-1)?.at ?? -1) + 1;
-  return points
-    .slice(first, settledAt)
-    .flatMap(({ point }, index) =>
-      faultsAt(point)
-        .filter(isWanted)
-        .map((fault) => ({ ...life, faults: [...before, { at: first + index, fault }] })),
-    );
+  return points.slice(first, settledAt).flatMap(({ point }, index) =>
+    faultsAt(point)
+      .filter(isWanted)
+      .map((fault) => ({ ...life, faults: [...before, { at: first + index, fault }] })),
+  );
 };
 
 /**
@@ -28,17 +26,11 @@ export const successors = (outcome: Outcome, isWanted: FaultFilter): readonly Li
  */
 const pairedFaults: ReadonlySet<FaultKind> = new Set<FaultKind>([
   'cut-lost',
-  'cut-torn',
-  'kill',
   'kill-with-database',
   'flush-lies',
-  'read-garbage',
-  'env-write-lost',
   'env-lost',
   'piece-truncated',
-  'piece-wrong',
   'panic',
-  'power-cycles',
   'health-fails',
   'reboot-ignored',
 ]);

@@ -3,8 +3,8 @@
 
 import type { Command } from '../../agent/core/events.ts';
 import { type Chance, createChance, foldSeed } from './chance.ts';
-import { type FaultKind, faultKinds, type Life, type PointKind, pointKinds } from './faults.ts';
 import { createFaultPlan, type FaultPlan } from './fault-plan.ts';
+import { type FaultKind, faultKinds, type Life, type PointKind, pointKinds } from './faults.ts';
 import type { CutStyle } from './medium.ts';
 import type { Timeline } from './timeline.ts';
 

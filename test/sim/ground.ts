@@ -7,7 +7,7 @@ import { type HistoryEntry, otherSlot, type SlotName, slotNames } from '../../ag
 import { activate, type BootModel, lostModel, markGood, slotState } from '../../bootctl/model.ts';
 import { type Catalogue, type SealedRelease, slotSizeBytes } from './catalogue.ts';
 import type { Chance } from './chance.ts';
-import { createMedium, type CutStyle, type Medium } from './medium.ts';
+import { type CutStyle, createMedium, type Medium } from './medium.ts';
 
 /** What the server has to offer, and how the world is disposed while no single fault strikes. */
 export interface Ground {
@@ -83,7 +83,10 @@ export const createGround = (catalogue: Catalogue): Ground => {
   );
   return {
     catalogue,
-    media: { a: createMedium(factorySlot(factory, catalogue.sealing)), b: createMedium(Buffer.alloc(slotSizeBytes, 0xff)) },
+    media: {
+      a: createMedium(factorySlot(factory, catalogue.sealing)),
+      b: createMedium(Buffer.alloc(slotSizeBytes, 0xff)),
+    },
     identified: { a: null, b: null },
     env: markGood(trial, 'a'),
     running: 'a',

@@ -17,7 +17,7 @@ import { powerOn } from './firmware.ts';
 import { createGate, type Gate, type Generation, type TracePoint } from './gate.ts';
 import { contentOf, createGround, cutPower, type Ground, heal, loseDatabase } from './ground.ts';
 import { createPorts, type SimPorts } from './ports.ts';
-import { scriptOf, type Step } from './script.ts';
+import { type Step, scriptOf } from './script.ts';
 import { createTimeline, type Timeline } from './timeline.ts';
 import { createVerdict, type Verdict, type Violation } from './verdict.ts';
 
@@ -33,6 +33,8 @@ export interface Outcome {
   /** The release that runs confirmed at the end. */
   readonly confirmed: string | null;
   readonly boots: number;
+  /** The database was lost when only it knew whether the other slot had been tried: then its release is denied, to be safe (I6). */
+  readonly isDenialExcused: boolean;
   /** The version that the first boot after the n-th call started. */
   bootedAfter(at: number): string | null;
 }
@@ -121,6 +123,7 @@ class LifeRun {
       hash: this.#gate.hash(),
       confirmed: this.#confirmed()?.release.version ?? null,
       boots: this.#ground.bootCount,
+      isDenialExcused: this.#ground.isDenialExcused,
       bootedAfter: (at) => this.#booted.find((boot) => boot.at > at)?.version ?? null,
     };
   }
@@ -190,12 +193,16 @@ class LifeRun {
     const { signal } = new AbortController();
     const begin = async (): Promise<void> => {
       const bootId = `boot-${this.#ground.bootCount}`;
-      const facts = await readFacts({ boot: ports.boot, slots: ports.slots, bootId, problems: [] }, signal);
+      const facts = await readFacts(
+        { boot: ports.boot, slots: ports.slots, bootId, bootedRelease: null, problems: [] },
+        signal,
+      );
       const runtime = this.#createRuntime(generation, ports, facts.slotSizeBytes);
       await runtime.start(facts);
       if (generation.ending !== null) return;
       this.#runtime = runtime;
       generation.submit = (command) => {
+        this.#checkers.onCommand(command);
         void runtime.submit(command).then((reply) => this.#checkers.onReply(command, reply));
       };
     };
@@ -277,7 +284,8 @@ class LifeRun {
     }
     const next = this.#catalogue.get(offered.release.sequence + 1, true);
     // Where decay took the last good slot from under a trial that fails, what runs is all there is: a person must decide.
-    const isStranded = this.#ground.broken.size > 0 && contentOf(this.#ground, this.#ground.running)?.isHealthy !== true;
+    const isStranded =
+      this.#ground.broken.size > 0 && contentOf(this.#ground, this.#ground.running)?.isHealthy !== true;
     if (!(await this.#converge(next, convergeMs)) && this.#verdict.first() === null && !isStranded) {
       this.#verdict.violate('I8', `${next.release.version} is not confirmed although the faults stopped`);
     }

@@ -94,7 +94,11 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'reboot-uncapped',
-    edits: one(steps, 'const isCapped = staged.reboots >= context.policy.rebootAttemptsMax;', 'const isCapped = false;'),
+    edits: one(
+      steps,
+      'const isCapped = staged.reboots >= context.policy.rebootAttemptsMax;',
+      'const isCapped = false;',
+    ),
     caughtBy: ['I10'],
   },
   {

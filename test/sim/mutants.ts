@@ -54,12 +54,18 @@ const hunt = async (bench: string, { name, edits, caughtBy, pairOf, scenario }: 
   try {
     await plant(bench, edits);
     const hunter = join(bench, 'test/sim/hunt.js');
-    const { stdout } = await run(process.execPath, [hunter, scenario ?? 'update,sick', ...(pairOf ?? [])], { timeout: huntMs });
+    const { stdout } = await run(process.execPath, [hunter, scenario ?? 'update,sick', ...(pairOf ?? [])], {
+      timeout: huntMs,
+    });
     const found = JSON.parse(stdout) as { invariant: string; text: string; life: string; lives: number } | null;
     if (found === null) return { name, isKilled: false, sentence: 'survived' };
     const isExpected = caughtBy.some((invariant) => invariant === found.invariant);
     const sentence = `${found.invariant} after ${found.lives} lives (${found.life}): ${found.text}`;
-    return { name, isKilled: isExpected, sentence: isExpected ? sentence : `not by ${caughtBy.join(', ')} but ${sentence}` };
+    return {
+      name,
+      isKilled: isExpected,
+      sentence: isExpected ? sentence : `not by ${caughtBy.join(', ')} but ${sentence}`,
+    };
   } catch (error) {
     return { name, isKilled: false, sentence: `could not be hunted: ${(error as Error).message}` };
   } finally {
@@ -86,5 +92,7 @@ const work = async (): Promise<void> => {
 
 await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, work));
 const survivors = results.filter(({ isKilled }) => !isKilled);
-console.log(`${results.length - survivors.length} of ${results.length} mutants killed (invariants ${invariants.join(' ')})`);
+console.log(
+  `${results.length - survivors.length} of ${results.length} mutants killed (invariants ${invariants.join(' ')})`,
+);
 process.exitCode = survivors.length === 0 && results.length > 0 ? 0 : 1;

@@ -9,6 +9,8 @@ import { contentOf, type Ground } from './ground.ts';
 export interface People {
   onPowerOn(): void;
   onAssessed(report: HealthReport): void;
+  /** A technician asks; what follows may come before the answer. */
+  onCommand(command: Command): void;
   onReply(command: Command, reply: Reply): void;
   /** A report of this boot, or a person in this boot, says that what runs may be confirmed. */
   mayConfirm(): boolean;
@@ -24,6 +26,7 @@ export const createPeople = (ground: Ground): People => {
   let baseline: ReadonlySet<string> = new Set();
   let hasPassed = false;
   let hasPersonConfirmed = false;
+  let isPersonAsking = false;
 
   const isRunningGood = (): boolean => ground.env !== null && slotState(ground.env, ground.running) === 'good';
   const acceptRunning = (): void => {
@@ -35,6 +38,7 @@ export const createPeople = (ground: Ground): People => {
     onPowerOn: () => {
       hasPassed = false;
       hasPersonConfirmed = false;
+      isPersonAsking = false;
     },
     onAssessed: (report) => {
       const failing = report.results.filter((result) => result.isRequired && !result.isPassed);
@@ -45,7 +49,11 @@ export const createPeople = (ground: Ground): People => {
       hasPassed = failing.every((result) => baseline.has(result.name));
       if (hasPassed) acceptRunning();
     },
+    onCommand: (command) => {
+      if (command.command === 'confirm') isPersonAsking = true;
+    },
     onReply: (command, reply) => {
+      if (command.command === 'confirm') isPersonAsking = false;
       if (!reply.isAccepted) return;
       asked.set(command.command, (asked.get(command.command) ?? 0) + 1);
       if (command.command === 'confirm') {
@@ -53,7 +61,7 @@ export const createPeople = (ground: Ground): People => {
         acceptRunning();
       }
     },
-    mayConfirm: () => hasPassed || hasPersonConfirmed,
+    mayConfirm: () => hasPassed || hasPersonConfirmed || isPersonAsking,
     isAccepted: (release) => accepted.has(release.release.id),
     commands: (kind) => asked.get(kind) ?? 0,
   };

@@ -3,15 +3,7 @@
 
 import type { LocalSlotDevices } from '../../agent/adapters/slot-device.ts';
 import { OtadError, toFailure } from '../../agent/core/errors.ts';
-import type {
-  BootControl,
-  Clock,
-  Health,
-  Rebooter,
-  ReleaseSource,
-  SlotHandle,
-  Store,
-} from '../../agent/core/ports.ts';
+import type { BootControl, Clock, Health, Rebooter, ReleaseSource, SlotHandle, Store } from '../../agent/core/ports.ts';
 import type { State } from '../../agent/core/state.ts';
 import type { CheckOutcome, HealthReport, Moment, SlotName } from '../../agent/core/types.ts';
 import type { BootModel } from '../../bootctl/model.ts';
@@ -129,7 +121,13 @@ const createBoot = ({ ground, gate, checkers, generation }: PortContext): BootCo
   };
 };
 
-const writeSlot = (context: PortContext, slot: SlotName, offset: number, bytes: Uint8Array, fault: FaultKind | null) => {
+const writeSlot = (
+  context: PortContext,
+  slot: SlotName,
+  offset: number,
+  bytes: Uint8Array,
+  fault: FaultKind | null,
+) => {
   const { ground, gate, checkers } = context;
   const medium = ground.media[slot];
   checkers.beforeSlotWrite(slot, offset, bytes.length);
@@ -335,8 +333,7 @@ const createClock = ({ ground, gate, timeline, generation }: PortContext): Clock
         windows: { download: true, reboot: true },
       };
     },
-    setTimer: (delayMs, fire) =>
-      generation.ending === null ? timeline.setTimer(delayMs, fire) : { cancel: () => {} },
+    setTimer: (delayMs, fire) => (generation.ending === null ? timeline.setTimer(delayMs, fire) : { cancel: () => {} }),
   };
 };
 

@@ -5,13 +5,11 @@ import type { State } from '../../agent/core/state.ts';
 import { otherSlot, type SlotName } from '../../agent/core/types.ts';
 import { type BootResult, slotState } from '../../bootctl/model.ts';
 import type { SealedRelease } from './catalogue.ts';
-import type { CheckContext } from './verdict.ts';
 import { faultEntry } from './faults.ts';
 import { contentOf } from './ground.ts';
 import type { People } from './people.ts';
+import type { CheckContext } from './verdict.ts';
 
-/** An interrupted write may lose what came since the last mark: one mark's distance and what was in flight. */
-const lostByInterruptionBytes = 4 * 4096;
 const hourMs = 3_600_000;
 /** A poll an hour, and the first steps of the backoff. */
 const pollsAnHour = 12;
@@ -53,9 +51,12 @@ export const createReleaseRules = (context: CheckContext, people: People): Relea
   const remember = (release: SealedRelease | null): void => {
     if (release !== null) rolledBack.set(release.release.id, ground.databaseLosses);
   };
+  /** The database was lost and the slots' records could not be read at a start: what was tried here is known to nobody. */
+  const isMemoryUnreadable = (): boolean =>
+    ground.databaseLosses > 0 && plan.struck().some(({ fault }) => fault === 'record-eio');
   const requireFresh = (release: SealedRelease, what: string): void => {
     const losses = rolledBack.get(release.release.id);
-    if (losses === undefined || ground.isEnvLostEver) return;
+    if (losses === undefined || ground.isEnvLostEver || isMemoryUnreadable()) return;
     // With the database, the denylist is lost; then the slot itself must remember, while it still holds the release.
     if (losses === ground.databaseLosses || evidence === release.release.id) {
       verdict.violate('I6', `${release.release.version} was rolled back and is ${what} again`);
@@ -117,7 +118,7 @@ export const createReleaseRules = (context: CheckContext, people: People): Relea
         verdict.violate('I5', `${version} is fetched; the floor is ${floor}`);
       }
       const running = contentOf(ground, ground.running);
-      if (running !== null && sequence <= running.release.sequence) {
+      if (running !== null && sequence <= running.release.sequence && !isMemoryUnreadable()) {
         verdict.violate('I5', `${version} is fetched while ${running.release.version} runs`);
       }
       requireFresh(release, 'fetched');
@@ -126,7 +127,9 @@ export const createReleaseRules = (context: CheckContext, people: People): Relea
       const { id, version } = release.release;
       const total = (fetched.get(id) ?? 0) + lengthBytes;
       fetched.set(id, total);
-      const bound = release.image.length * (1 + refetchCount()) + struckCount() * lostByInterruptionBytes;
+      // An interruption may lose what came since the last mark. Marks stand at least a transfer (1 MiB) apart, and the images
+      // here are smaller, so each may cost one image: this finds downloads without end, not a lost resume.
+      const bound = release.image.length * (1 + refetchCount() + struckCount());
       if (total > bound) verdict.violate('I10', `${total} bytes of ${version} were fetched, ${bound} are allowed`);
     },
     onRebootRequest: () => {

@@ -5,8 +5,8 @@
 import { otherSlot, type SlotName, type VerityParameters } from '../../agent/core/types.ts';
 import { slotState } from '../../bootctl/model.ts';
 import { slotSizeBytes } from './catalogue.ts';
-import type { CheckContext } from './verdict.ts';
 import { contentOf } from './ground.ts';
+import type { CheckContext } from './verdict.ts';
 
 const blockBytes = 4096;
 /** The last two blocks hold the slot's record of itself: written while the slot is selectable, and not part of what boots. */
@@ -47,7 +47,8 @@ export const createSlotRules = ({ ground, policy, verdict }: CheckContext): Slot
       if (tries > policy.triesMax) verdict.violate('I4', `${tries} tries are granted, ${policy.triesMax} are allowed`);
       const content = contentOf(ground, slot);
       if (content === null || content.artifact.verity?.rootHex !== verity.rootHex) {
-        if (!ground.broken.has(slot)) verdict.violate('I3', `slot ${slot} is activated; its durable bytes are not signed`);
+        if (!ground.broken.has(slot))
+          verdict.violate('I3', `slot ${slot} is activated; its durable bytes are not signed`);
         return;
       }
       const missing = blocksOf(0, content.sealed.length).filter((block) => readBack[slot][block] !== true);

@@ -24,6 +24,8 @@ export interface Timeline {
   clear(): void;
 }
 
+/** As Node's timers: shorter ones take this long, so that time goes on whatever is asked for. */
+const timerMsMin = 1;
 /** More timers than this at once means that something arms them in a loop. */
 const timersMax = 64;
 
@@ -55,7 +57,7 @@ export const createTimeline = (): Timeline => {
       if (!Number.isFinite(delayMs)) throw new RangeError(`timer delay is ${delayMs}`);
       if (timers.length >= timersMax) throw new RangeError(`more than ${timersMax} timers are armed`);
       order += 1;
-      const timer: Timer = { dueMs: now + Math.max(0, delayMs), order, fire };
+      const timer: Timer = { dueMs: now + Math.max(timerMsMin, delayMs), order, fire };
       timers.push(timer);
       return { cancel: () => remove(timer) };
     },
