@@ -185,6 +185,9 @@ const recoverStaged = (
     // The flip did not happen, or was taken back: still staged.
     return proceedStaged(rest({ ...state, staged: { ...staged, isActivated: false } }), context);
   }
+  // It failed before, and was still selectable when that was cut short: made unselectable, never started (I6).
+  const denied = state.denylist.find((entry) => entry.release.id === staged.release.id);
+  if (denied !== undefined) return retire(state, context, staged, denied.reason);
   const activated: Staged = { ...staged, isActivated: true };
   if (isNewBoot && activated.reboots >= context.policy.rebootAttemptsMax) {
     return fellBack(state, context, activated, `${activated.reboots} reboots did not start it.`);

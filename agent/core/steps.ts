@@ -254,13 +254,15 @@ export const finishConfirm = (state: State, context: Context): Decision => {
   const { staged } = state;
   const release = staged?.release ?? state.records[state.booted]?.release ?? null;
   const left = state.confirmed;
+  // The floor never falls (I5): a rollback lowers what runs, not what may come. A new epoch, which root signs, sets it anew.
+  const isNewEpoch = (staged?.floorEpoch ?? 0) > state.floorEpoch;
+  const floorBefore = isNewEpoch ? 0 : state.sequenceFloor;
   const confirmed: State = rest({
     ...state,
     staged: null,
     isBootedConfirmed: true,
     confirmed: release === null ? state.confirmed : refOf(release),
-    // The floor never falls (I5): a rollback lowers what runs, not what may come.
-    sequenceFloor: Math.max(state.sequenceFloor, staged?.rollbackFloor ?? 0, release?.sequence ?? 0),
+    sequenceFloor: Math.max(floorBefore, staged?.rollbackFloor ?? 0, release?.sequence ?? 0),
     floorEpoch: Math.max(state.floorEpoch, staged?.floorEpoch ?? 0),
     // What is confirmed after all, by itself or by a technician, has not failed here.
     denylist: state.denylist.filter((entry) => entry.release.id !== release?.id),
