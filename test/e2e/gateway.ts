@@ -18,9 +18,6 @@ import { type GatewayPaths, gatewayPaths, placement } from './gateway-paths.ts';
 /** Power-ons without a slot that opens, after which the board counts as dead. */
 const attemptsMax = 12;
 const reconnectMs = 50;
-const exitBusy = 6;
-const busyAttemptsMax = 20;
-const busyPauseMs = 100;
 
 export interface GatewayOptions {
   /** Absolute; is created. */
@@ -96,14 +93,9 @@ export class Gateway {
     await this.#agent?.kill();
   }
 
-  /** Runs otactl of the running system; again while a background check keeps otad busy, as a person would. */
-  async otactl(...args: readonly string[]): Promise<ProgramResult> {
-    const command = [this.otactlPath, '--socket', this.paths.runDir, ...args];
-    for (let attempt = 1; ; attempt++) {
-      const result = await runProgram(process.execPath, command);
-      if (result.exitCode !== exitBusy || attempt === busyAttemptsMax) return result;
-      await delay(busyPauseMs);
-    }
+  /** Runs otactl of the running system. */
+  otactl(...args: readonly string[]): Promise<ProgramResult> {
+    return runProgram(process.execPath, [this.otactlPath, '--socket', this.paths.runDir, ...args]);
   }
 
   get otactlPath(): string {
