@@ -57,7 +57,7 @@ const confirm = (state: State): Decision => {
 };
 
 /** The system that ran before, if its slot still holds it whole and it was not found bad. */
-const rollbackTarget = (state: State): SlotRecord | null => {
+export const rollbackTarget = (state: State): SlotRecord | null => {
   const record = state.records[otherSlot(state.booted)];
   if (record?.status !== 'activated' || state.staged !== null || !isFree(state)) return null;
   return state.denylist.some((entry) => entry.release.id === record.release.id) ? null : record;
