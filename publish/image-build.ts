@@ -54,11 +54,12 @@ export const buildImage = async (options: BuildOptions): Promise<BuiltImage> => 
   try {
     await mkdir(tree.root);
     await flattenLayers(layers, tree);
-    await writeIdentity(tree.root, options.identity);
+    const sourceDateEpochS = options.sourceDateEpochS ?? 0;
+    await writeIdentity(tree.root, options.identity, sourceDateEpochS);
     await sealTree(tree);
     await makeSquashfs(tree.root, temporary, {
       compression: options.compression ?? 'zstd',
-      sourceDateEpochS: options.sourceDateEpochS ?? 0,
+      sourceDateEpochS,
       signal: options.signal,
     });
     const lengthBytes = await padAndSync(temporary);

@@ -32,14 +32,31 @@ const keyFileSchema = z.strictObject({
   public: z.string().regex(/^[0-9a-f]{64}$/),
   seed: z.string().regex(/^[0-9a-f]{64}$/),
 });
+type KeyFile = z.infer<typeof keyFileSchema>;
 
-const toSigningKey = (role: RoleName, fileName: string, seed: Uint8Array): SigningKey => {
-  const pair = nacl.sign.keyPair.fromSeed(seed);
+const unusable = (path: string, problem: string, cause?: unknown): OtadError =>
+  new OtadError('KEY_UNUSABLE', { path, problem }, { cause });
+
+const deriveKey = (content: KeyFile, path: string): nacl.SignKeyPair => {
+  const pair = nacl.sign.keyPair.fromSeed(Buffer.from(content.seed, 'hex'));
+  // Signing with a public half that is not the seed's would give the seed away.
+  if (Buffer.from(pair.publicKey).toString('hex') !== content.public) {
+    throw unusable(path, 'the seed does not give the public key');
+  }
+  return pair;
+};
+
+/** The key pair is derived when it first signs: most runs use half of the keys. */
+const toSigningKey = (content: KeyFile, folder: string, fileName: string): SigningKey => {
+  let pair: nacl.SignKeyPair | null = null;
   return {
-    role,
+    role: content.role,
     fileName,
-    publicHex: Buffer.from(pair.publicKey).toString('hex'),
-    sign: (message) => nacl.sign.detached(message, pair.secretKey),
+    publicHex: content.public,
+    sign: (message) => {
+      pair ??= deriveKey(content, join(folder, fileName));
+      return nacl.sign.detached(message, pair.secretKey);
+    },
   };
 };
 
@@ -47,15 +64,12 @@ const toSigningKey = (role: RoleName, fileName: string, seed: Uint8Array): Signi
 export const createKeyFile = async (folder: string, role: RoleName, number: number): Promise<SigningKey> => {
   const seed = randomBytes(seedBytes);
   const fileName = `${role}-${number}.json`;
-  const key = toSigningKey(role, fileName, seed);
-  const content = { schema: 1, keytype: 'ed25519', role, public: key.publicHex, seed: seed.toString('hex') };
+  const publicHex = Buffer.from(nacl.sign.keyPair.fromSeed(seed).publicKey).toString('hex');
+  const content: KeyFile = { schema: 1, keytype: 'ed25519', role, public: publicHex, seed: seed.toString('hex') };
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await writeDurably(join(folder, fileName), `${JSON.stringify(content, null, 2)}\n`, 0o600);
-  return key;
+  return toSigningKey(content, folder, fileName);
 };
-
-const unusable = (path: string, problem: string, cause?: unknown): OtadError =>
-  new OtadError('KEY_UNUSABLE', { path, problem }, { cause });
 
 /** Reads through one descriptor, so that the file whose mode was checked is the file that is read. */
 const readPrivately = async (path: string): Promise<string> => {
@@ -75,16 +89,12 @@ const readPrivately = async (path: string): Promise<string> => {
 const readKeyFile = async (folder: string, fileName: string): Promise<SigningKey> => {
   const path = join(folder, fileName);
   const text = await readPrivately(path);
-  let content: z.infer<typeof keyFileSchema>;
   try {
-    content = keyFileSchema.parse(JSON.parse(text));
+    return toSigningKey(keyFileSchema.parse(JSON.parse(text)), folder, fileName);
   } catch {
     // No cause: a parser's message may quote what it read.
     throw unusable(path, 'not a key file of otapub');
   }
-  const key = toSigningKey(content.role, fileName, Buffer.from(content.seed, 'hex'));
-  if (key.publicHex !== content.public) throw unusable(path, 'the seed does not give the public key');
-  return key;
 };
 
 /** All keys of the folder, by file name. A missing folder holds no keys. */

@@ -23,8 +23,10 @@ export const compatibleSchema = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/);
 export const versionSchema = z.string().regex(/^[0-9A-Za-z][0-9A-Za-z.~^+_-]{0,63}$/);
 export const sequenceSchema = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
 
-const identityLines = (identity: ImageIdentity): ReadonlyMap<string, string> =>
+/** A build time of 0 says nothing: a build that is to be reproducible gives it as SOURCE_DATE_EPOCH. */
+const stampLines = (identity: ImageIdentity, buildTimeS: number): ReadonlyMap<string, string> =>
   new Map([
+    ...(buildTimeS > 0 ? [['OTAD_BUILD_TIME', String(buildTimeS)] as const] : []),
     ['IMAGE_ID', identity.compatible],
     ['IMAGE_VERSION', identity.version],
     ['OTAD_COMPATIBLE', identity.compatible],
@@ -48,8 +50,8 @@ export const parseOsRelease = (text: string): ReadonlyMap<string, string> => {
 };
 
 /** The text with the identity's lines in place of any that were there. */
-export const stampOsRelease = (text: string, identity: ImageIdentity): string => {
-  const ours = identityLines(identity);
+export const stampOsRelease = (text: string, identity: ImageIdentity, buildTimeS: number): string => {
+  const ours = stampLines(identity, buildTimeS);
   const kept = text.split('\n').filter((line) => line.trim() !== '' && !ours.has(line.split('=', 1)[0]?.trim() ?? ''));
   // Quotes, because a version may hold a tilde, which a shell that reads the file would expand.
   return `${[...kept, ...[...ours].map(([key, value]) => `${key}="${value}"`)].join('\n')}\n`;
@@ -83,12 +85,12 @@ const makeInnerFolder = async (root: string, path: string): Promise<void> => {
 };
 
 /** Writes the identity into the tree: /usr/lib/os-release is the file, /etc/os-release the link to it. */
-export const writeIdentity = async (root: string, identity: ImageIdentity): Promise<void> => {
+export const writeIdentity = async (root: string, identity: ImageIdentity, buildTimeS: number): Promise<void> => {
   await makeInnerFolder(root, dirname(vendorPath));
   await makeInnerFolder(root, dirname(adminPath));
   const text = (await fileTextOrNull(root, vendorPath)) ?? (await fileTextOrNull(root, adminPath)) ?? '';
   await rm(join(root, vendorPath), { force: true });
-  await writeFile(join(root, vendorPath), stampOsRelease(text, identity), { flag: 'wx' });
+  await writeFile(join(root, vendorPath), stampOsRelease(text, identity, buildTimeS), { flag: 'wx' });
   await chmod(join(root, vendorPath), 0o644);
   await rm(join(root, adminPath), { force: true });
   await symlink(`../${vendorPath}`, join(root, adminPath));

@@ -1,16 +1,14 @@
 // Publishes a release: builds or takes an image, stores it, writes the release document and signs the repository
 // forward. Order and refusals live in publication.ts and release-plan.ts; this file joins them under the lock.
 
-import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OtadError } from '../agent/core/errors.ts';
 import type { Artifact, Release, Wave } from '../agent/core/types.ts';
 import { encodeRelease, releaseDocumentPath } from '../verity/release-document.ts';
 import { floorEpochMember } from '../verity/tuf-metadata.ts';
-import { type ImageFacts, imageTargetPath, publishedImages, readDocument, targetFileOf } from './catalogue.ts';
+import { imageTargetPath, publishedImages, readDocument, targetFileOf } from './catalogue.ts';
 import { buildImage } from './image-build.ts';
-import { storeImage } from './image-store.ts';
 import { readKeyFiles } from './key-files.ts';
 import { sha256Hex } from './metadata-signing.ts';
 import { compatibleSchema, type ImageIdentity, sequenceSchema, versionSchema } from './os-release.ts';
@@ -26,10 +24,10 @@ import {
 import { loadPublished, type PublishedState } from './published-state.ts';
 import { publisherPaths, readSettings } from './publisher-folder.ts';
 import { withPublisherLock } from './publisher-lock.ts';
-import { planRelease, type ReleasePlan, releaseIdOf } from './release-plan.ts';
+import { artifactOf, settleImage } from './release-image.ts';
+import { planRelease } from './release-plan.ts';
 import { type Compression, readImageIdentity } from './squashfs.ts';
 
-const saltBytes = 32;
 export const defaultHealthDeadlineS = 300;
 
 /** A ready-made image file, or layers to build one from. */
@@ -122,64 +120,6 @@ const composeRelease = (
   publishedAtS,
 });
 
-interface ImageTarget {
-  readonly lengthBytes: number;
-  readonly sha256Hex: string;
-  readonly facts: ImageFacts;
-}
-
-/** Stores the given image, or takes the published one. A published version with other bytes is refused. */
-const settleImage = async (
-  options: ReleaseOptions,
-  publication: PublicationOptions,
-  plan: ReleasePlan,
-  imagePath: string | null,
-): Promise<ImageTarget> => {
-  const { identity, published } = plan;
-  if (imagePath === null && published !== null) return { ...published, facts: factsOf(identity, published) };
-  const saltHex = published?.saltHex ?? options.saltHex ?? randomBytes(saltBytes).toString('hex');
-  const stored = await storeImage(
-    publication,
-    {
-      path: imagePath ?? '',
-      targetPath: published?.path ?? imageTargetPath(identity.compatible, identity.version),
-      saltHex,
-    },
-    (image) => {
-      if (published === null || published.sha256Hex === image.sha256Hex) return;
-      const problem = 'this version is published with other content; give the new image a new version';
-      throw new OtadError('RELEASE_REFUSED', {
-        problem,
-        version: identity.version,
-        published: published.sha256Hex,
-        given: image.sha256Hex,
-      });
-    },
-    options.signal,
-  );
-  return { ...stored, facts: factsOf(identity, { saltHex, rootHex: stored.rootHex }) };
-};
-
-const factsOf = (identity: ImageIdentity, seal: { saltHex: string; rootHex: string }): ImageFacts => ({
-  ...identity,
-  saltHex: seal.saltHex,
-  rootHex: seal.rootHex,
-});
-
-const artifactOf = (path: string, image: ImageTarget): Artifact => ({
-  role: 'rootfs',
-  path,
-  lengthBytes: image.lengthBytes,
-  sha256Hex: image.sha256Hex,
-  verity: {
-    algorithm: 'sha256',
-    blockSizeBytes: 4096,
-    saltHex: image.facts.saltHex,
-    rootHex: image.facts.rootHex,
-    hashOffsetBytes: image.lengthBytes,
-  },
-});
-
 const isUnchanged = (current: Release | null, next: Release): boolean =>
   current !== null &&
   Buffer.from(encodeRelease({ ...current, publishedAtS: 0 })).equals(encodeRelease({ ...next, publishedAtS: 0 }));
@@ -268,5 +208,3 @@ export const publishRelease = async (options: ReleaseOptions): Promise<Published
     }
   });
 };
-
-export { releaseIdOf };

@@ -38,7 +38,7 @@ export interface StaticServer {
   readonly port: number;
   /** Base URL with a trailing slash. */
   readonly url: string;
-  /** Ends open connections too. */
+  /** Ends open connections too, and returns when every request has been reported. */
   close(): Promise<void>;
 }
 
@@ -187,10 +187,12 @@ export const createStaticServer = async (folder: string, options: StaticServerOp
       range: request.headers.range ?? null,
     });
   };
+  const pending = new Set<Promise<void>>();
   const server = createServer(
     { headersTimeout: headersTimeoutMs, requestTimeout: requestTimeoutMs },
     (request, response) => {
-      void serve(request, response);
+      const done = serve(request, response).finally(() => pending.delete(done));
+      pending.add(done);
     },
   );
   server.maxConnections = connectionsMax;
@@ -204,10 +206,11 @@ export const createStaticServer = async (folder: string, options: StaticServerOp
     host,
     port: address.port,
     url: `http://${host.includes(':') ? `[${host}]` : host}:${address.port}/`,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    close: async () => {
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
+      await Promise.all(pending);
+    },
   };
 };

@@ -20,7 +20,7 @@ const law: Readonly<Record<string, readonly string[]>> = {
   'agent/log': ['agent/core'],
   'agent/api': ['agent/core'],
   'agent/cli': ['agent/core', 'agent/api'],
-  'agent/otactl.ts': ['agent/core', 'agent/cli', 'agent/api'],
+  'agent/otactl.ts': ['agent/core', 'agent/cli', 'agent/api', 'agent/version.ts'],
   'agent/main.ts': ['agent', 'bootctl', 'verity', 'delta'],
   'agent/version.ts': [],
   image: ['agent/core', 'verity', 'publish', 'bootctl'],

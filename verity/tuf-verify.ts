@@ -39,23 +39,36 @@ const decodeHex = (hex: string, lengthBytes: number): Uint8Array | null =>
 const ed25519Material = (key: TufKey): Uint8Array | null =>
   key.keytype === 'ed25519' && key.scheme === 'ed25519' ? decodeHex(key.keyval.public, publicKeyBytes) : null;
 
+/** Says of each key id whether its signature on the file holds; each is computed once, however many roles ask. */
+type SignatureCheck = (keyId: string, material: Uint8Array) => boolean;
+
+const createSignatureCheck = (file: MetadataFile<AnyMetadata>): SignatureCheck => {
+  const verdicts = new Map<string, boolean>();
+  return (keyId, material) => {
+    const known = verdicts.get(keyId);
+    if (known !== undefined) {
+      return known;
+    }
+    const sig = file.signatures.find((signature) => signature.keyid === keyId)?.sig;
+    const signature = sig === undefined ? null : decodeHex(sig, signatureBytes);
+    const verdict = signature !== null && verifyEd25519(file.signedBytes, signature, material);
+    verdicts.set(keyId, verdict);
+    return verdict;
+  };
+};
+
 /**
  * The signature check of every role (5.3.4, 5.4.2, 5.5.3, 5.6.3). What counts is distinct key material: the same key under
  * two ids, a key id listed twice, or a signature given twice adds nothing. Keys of other kinds are passed over.
  */
-export const checkSignatures = (file: MetadataFile<AnyMetadata>, { keys, role }: Delegator, name: string): void => {
+const checkSignatures = (isSignedBy: SignatureCheck, { keys, role }: Delegator, name: string): void => {
   const signers = new Set<string>();
   for (const keyId of new Set(role.keyids)) {
     const key = ownMember(keys, keyId);
     const material = key === undefined ? null : ed25519Material(key);
-    const sig = file.signatures.find((signature) => signature.keyid === keyId)?.sig;
-    const signature = sig === undefined ? null : decodeHex(sig, signatureBytes);
-    if (material === null || signature === null) {
-      continue;
-    }
-    const identity = Buffer.from(material).toString('hex');
-    if (!signers.has(identity) && verifyEd25519(file.signedBytes, signature, material)) {
-      signers.add(identity);
+    // A key id is the digest of its key (checked when the file was parsed), so a verdict under it holds in every role.
+    if (material !== null && isSignedBy(keyId, material)) {
+      signers.add(Buffer.from(material).toString('hex'));
     }
     if (signers.size >= role.threshold) {
       return;
@@ -115,15 +128,16 @@ const delegatorOf = (root: RootMetadata, role: keyof RootMetadata['roles']): Del
 /** 5.2: the root that the image carries. Its expiry does not matter yet; that it signs itself shows that it is whole. */
 export const verifyInitialRoot = (bytes: Uint8Array): Trusted<RootMetadata> => {
   const file = parseMetadata('root', bytes);
-  checkSignatures(file, delegatorOf(file.signed, 'root'), 'root');
+  checkSignatures(createSignatureCheck(file), delegatorOf(file.signed, 'root'), 'root');
   return { signed: file.signed, bytes };
 };
 
 /** 5.3.4 and 5.3.5: version N+1, signed as root N wants and as it wants itself. */
 export const verifyNextRoot = (trusted: RootMetadata, bytes: Uint8Array): Trusted<RootMetadata> => {
   const file = parseMetadata('root', bytes);
-  checkSignatures(file, delegatorOf(trusted, 'root'), 'root');
-  checkSignatures(file, delegatorOf(file.signed, 'root'), 'root');
+  const isSignedBy = createSignatureCheck(file);
+  checkSignatures(isSignedBy, delegatorOf(trusted, 'root'), 'root');
+  checkSignatures(isSignedBy, delegatorOf(file.signed, 'root'), 'root');
   const { version } = file.signed;
   if (version <= trusted.version) {
     throw new OtadError('METADATA_ROLLBACK', { role: 'root', offered: version, trusted: trusted.version });
@@ -145,7 +159,7 @@ export const verifyStored = <R extends 'timestamp' | 'snapshot'>(
   bytes: Uint8Array,
 ): Trusted<MetadataOf[R]> => {
   const file = parseMetadata(kind, bytes);
-  checkSignatures(file, delegatorOf(root, kind), kind);
+  checkSignatures(createSignatureCheck(file), delegatorOf(root, kind), kind);
   return { signed: file.signed, bytes };
 };
 
@@ -157,7 +171,7 @@ export const verifyTimestamp = (
   nowS: number,
 ): Trusted<TimestampMetadata> => {
   const file = parseMetadata('timestamp', bytes);
-  checkSignatures(file, delegatorOf(root, 'timestamp'), 'timestamp');
+  checkSignatures(createSignatureCheck(file), delegatorOf(root, 'timestamp'), 'timestamp');
   const offered = file.signed;
   if (trusted !== null) {
     if (offered.version < trusted.signed.version) {
@@ -200,7 +214,7 @@ export const verifySnapshot = (
   const listed = timestamp.meta['snapshot.json'];
   checkListing(bytes, listed, 'snapshot');
   const file = parseMetadata('snapshot', bytes);
-  checkSignatures(file, delegatorOf(root, 'snapshot'), 'snapshot');
+  checkSignatures(createSignatureCheck(file), delegatorOf(root, 'snapshot'), 'snapshot');
   checkVersion(file.signed.version, listed.version, 'snapshot');
   if (trusted !== null) {
     checkSnapshotRollback(trusted.signed, file.signed);
@@ -229,7 +243,7 @@ export const verifyTargets = (
   const listed = listingOf(snapshot, role);
   checkListing(bytes, listed, role);
   const file = parseMetadata('targets', bytes, role);
-  checkSignatures(file, delegator, role);
+  checkSignatures(createSignatureCheck(file), delegator, role);
   checkVersion(file.signed.version, listed.version, role);
   checkExpiry(file.signed, nowS, role);
   return { signed: file.signed, bytes };

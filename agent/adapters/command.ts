@@ -124,7 +124,7 @@ export const runCommand = (
 export const lastLine = (output: string): string | null => {
   const lines = output
     .split(/[\r\n]+/)
-    .map((line) => line.replace(/\p{C}+/gu, ' ').trim())
+    .map((line) => line.replace(/[\s\p{C}]+/gu, ' ').trim())
     .filter((line) => line !== '');
   const last = lines.at(-1);
   return last === undefined ? null : last.slice(0, lineLengthMax);

@@ -5,13 +5,14 @@ import { type Failure, toFailure } from '../core/errors.ts';
 import type { DeviceFacts } from '../core/events.ts';
 import type { BootControl } from '../core/ports.ts';
 import { blockSizeBytes, recordAreaBytes } from '../core/slot-layout.ts';
-import type { SlotName, SlotRecord } from '../core/types.ts';
+import type { ReleaseRef, SlotName, SlotRecord } from '../core/types.ts';
 import type { LocalSlotDevices } from './slot-device.ts';
 
 export interface FactsOptions {
   readonly boot: BootControl;
   readonly slots: LocalSlotDevices;
   readonly bootId: string;
+  readonly bootedRelease: ReleaseRef | null;
   /** What was found wrong before. */
   readonly problems: readonly Failure[];
 }
@@ -44,7 +45,7 @@ const readSlot = async (slots: LocalSlotDevices, slot: SlotName, signal: AbortSi
 
 /** Throws what reading the boot state throws: BOOT_EVIDENCE_MISSING, BOOT_ENV_*. */
 export const readFacts = async (
-  { boot, slots, bootId, problems }: FactsOptions,
+  { boot, slots, bootId, bootedRelease, problems }: FactsOptions,
   signal: AbortSignal,
 ): Promise<Facts> => {
   const status = await boot.status(signal);
@@ -52,6 +53,7 @@ export const readFacts = async (
   const b = await readSlot(slots, 'b', signal);
   return {
     bootId,
+    bootedRelease,
     boot: status,
     records: { a: a.record, b: b.record },
     slotSizeBytes: { a: a.sizeBytes, b: b.sizeBytes },

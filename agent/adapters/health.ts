@@ -60,16 +60,12 @@ const metadataCheck = (options: HealthOptions): Check => ({
   isRequired: true,
   run: async (timeoutMs, signal) => {
     if (options.hasFetchedMetadata()) return null;
-    const limit = new AbortController();
-    const timer = options.clock.setTimer(timeoutMs, () => limit.abort());
+    const limit = AbortSignal.timeout(timeoutMs);
     try {
-      await options.fetchMetadata(AbortSignal.any([signal, limit.signal]));
+      await options.fetchMetadata(AbortSignal.any([signal, limit]));
       return null;
     } catch (error) {
-      if (limit.signal.aborted) return `no metadata within ${timeoutMs} ms`;
-      return toFailure(error).message;
-    } finally {
-      timer.cancel();
+      return limit.aborted ? `no metadata within ${timeoutMs} ms` : toFailure(error).message;
     }
   },
 });

@@ -3,9 +3,11 @@
 
 import { type LookupAddress, type LookupOptions, lookup } from 'node:dns';
 import { readFile } from 'node:fs/promises';
-import type { Dispatcher } from 'undici';
+import { TLSSocket } from 'node:tls';
+import type { buildConnector, Dispatcher } from 'undici';
 import { OtadError } from '../core/errors.ts';
 import { isLocalAddress } from './http-rules.ts';
+import { objectionToServer } from './tls-rules.ts';
 
 export interface ProxySettings {
   /** Proxy URL for http and https origins; null: none. */
@@ -53,6 +55,27 @@ const guardedLookup = (hostname: string, options: LookupOptions, done: LookupDon
   });
 };
 
+/** A connector that hands out a TLS connection only after it has been judged. */
+const connectorOf = (
+  base: buildConnector.connector,
+  judge: (socket: TLSSocket, host: string) => Error | null,
+): buildConnector.connector => {
+  return (options, done) =>
+    base(options, (...[error, socket]) => {
+      if (error !== null) {
+        done(error, null);
+        return;
+      }
+      const objection = socket instanceof TLSSocket ? judge(socket, options.servername || options.hostname) : null;
+      if (objection === null) {
+        done(null, socket);
+      } else {
+        socket.destroy();
+        done(objection, null);
+      }
+    });
+};
+
 const readCa = async (caFile: string | null): Promise<string | null> => {
   try {
     return caFile === null ? null : await readFile(caFile, 'utf8');
@@ -72,9 +95,10 @@ type Response = Dispatcher.ResponseData;
 
 /** Loads undici and opens nothing yet. Throws CONFIG_UNREADABLE for the CA file, CONFIG_INVALID for a proxy. */
 export const openConnections = async (settings: ConnectionSettings): Promise<Connections> => {
-  const { EnvHttpProxyAgent, request } = await import('undici');
+  const { buildConnector, EnvHttpProxyAgent, request } = await import('undici');
   const ca = await readCa(settings.caFile);
   const connect = { timeout: settings.connectTimeoutMs, ...(ca === null ? {} : { ca }) };
+  const judge = (socket: TLSSocket, host: string) => objectionToServer(socket, host, ca);
   const { proxy } = settings;
   const createAgent = (lookupOption: object): Dispatcher =>
     new EnvHttpProxyAgent({
@@ -82,7 +106,12 @@ export const openConnections = async (settings: ConnectionSettings): Promise<Con
       httpProxy: proxy.http ?? '',
       httpsProxy: proxy.https ?? '',
       noProxy: proxy.except,
-      connect: { ...connect, ...lookupOption },
+      // Judged after the handshake instead of in it, and never resumed: a resumed session does not show its chain again.
+      connect: connectorOf(
+        buildConnector({ ...connect, ...lookupOption, rejectUnauthorized: false, maxCachedSessions: 0 }),
+        judge,
+      ),
+      // Through a proxy undici makes the connection itself, and a certificate's dates count as usual.
       requestTls: connect,
       proxyTls: connect,
       // Plain HTTP goes to the proxy as such; many proxies refuse tunnels to port 80.

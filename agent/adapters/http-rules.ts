@@ -79,7 +79,7 @@ export const parseRetryAfter = (value: string | null, date: string | null, wallM
   if (/^\d{1,15}$/.test(value.trim())) {
     return bound(Number(value.trim()));
   }
-  const untilMs = Date.parse(value);
+  const untilMs = / GMT$/.test(value.trim()) ? Date.parse(value) : Number.NaN;
   const sentMs = date === null ? Number.NaN : Date.parse(date);
   return Number.isFinite(untilMs) ? bound((untilMs - (Number.isFinite(sentMs) ? sentMs : wallMs)) / 1000) : null;
 };

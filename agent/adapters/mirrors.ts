@@ -20,13 +20,15 @@ const joinUrl = (base: string, path: string): string => `${base.replace(/\/+$/, 
 const isAboutMirror = (error: unknown): boolean =>
   error instanceof OtadError && error.code !== 'CANCELLED' && ['transient', 'source'].includes(error.class);
 
+const isRoot = (path: string): boolean => path.endsWith('.root.json');
+
 /**
  * True for an answer that means 'there is no such file'. Object stores answer 403 for a key that is absent when listing is
  * not allowed; the next root, which as a rule is not there, must not fail the poll for that.
  */
 const isAbsent = (error: unknown, path: string): boolean => {
   const status = error instanceof OtadError && error.code === 'HTTP_STATUS' ? error.details.status : null;
-  return status === 404 || status === 410 || (status === 403 && path.endsWith('.root.json'));
+  return status === 404 || status === 410 || (status === 403 && isRoot(path));
 };
 
 /** The first mirror's answer that is one. The last error is thrown when none has one. */
@@ -84,7 +86,7 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
     const expects = path.startsWith('metadata/') ? 'json' : 'bytes';
     let isAbsentSomewhere = false;
     try {
-      return await tryInOrder<FreshFile | 'unchanged'>(ordered, async (base) => {
+      return await tryInOrder<FreshFile | 'unchanged' | null>(ordered, async (base) => {
         try {
           const etag = etagFor(base, validator);
           const file = await http.fetchBytes(joinUrl(base, path), { maxBytes, signal, expects, etag });
@@ -93,6 +95,10 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
             : { bytes: file.bytes, validator: file.etag === null ? null : `${base} ${file.etag}` };
         } catch (error) {
           isAbsentSomewhere ||= isAbsent(error, path);
+          // There is hardly ever a next root: the first mirror that answers decides. Any other file may just lag behind.
+          if (isAbsentSomewhere && isRoot(path)) {
+            return null;
+          }
           throw error;
         }
       });

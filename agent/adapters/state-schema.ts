@@ -4,7 +4,7 @@
 import * as z from 'zod';
 import { type ErrorClass, type ErrorCode, errorCodes, type Failure } from '../core/errors.ts';
 import type { DenyEntry, Phase, Reason, Staged, State } from '../core/state.ts';
-import type { HistoryEntry, HistoryType, Release, SlotRecord, Verified } from '../core/types.ts';
+import type { HistoryEntry, HistoryType, SlotRecord } from '../core/types.ts';
 
 const listMax = 10_000;
 const text = z.string().max(64 * 1024);
@@ -44,36 +44,6 @@ const verity = z.object({
   hashOffsetBytes: count,
 });
 
-const artifact = z.object({
-  role: z.enum(['rootfs', 'boot', 'uki', 'app']),
-  path: text,
-  lengthBytes: count,
-  sha256Hex: text,
-  verity: verity.nullable(),
-});
-
-const releaseFields = z.object({
-  id: text,
-  version: text,
-  sequence: whole,
-  channel: text,
-  compatible: text,
-  hardwareRevisions: list(text),
-  agentVersionMin: text.nullable(),
-  notesUrl: text.nullable(),
-  floorEpoch: whole,
-  rollbackFloor: whole,
-  waves: list(z.object({ startAtS: z.number(), percent: z.number() })),
-  artifacts: list(artifact),
-  health: z.object({ deadlineS: z.number(), checks: list(text) }),
-  dataSchema: z.object({ oldest: whole, own: whole }),
-  from: list(text),
-  publishedAtS: z.number(),
-});
-
-// Only a verified release gets into the state, so what comes back out of it was verified before it was stored.
-const release = releaseFields.transform((fields) => fields as unknown as Verified<Release>);
-
 const slotRecord = z.object({
   status: z.enum(['writing', 'verified', 'activated', 'denied']),
   release: releaseRef,
@@ -86,17 +56,20 @@ const slotRecord = z.object({
   reason: text.nullable(),
 });
 
+const checking = z.object({ kind: z.literal('checking'), isForced: z.boolean(), halted: failure.nullable() });
+
+/**
+ * Read back from a disk a release is no verified one any more: an install that was cut short becomes the check that comes
+ * before it. The next step is the same either way: ask the server, and resume what the slot holds.
+ */
+const interruptedInstall = z
+  .object({ kind: z.enum(['fetching', 'verifying']), isForced: z.boolean() })
+  .transform(({ isForced }): z.output<typeof checking> => ({ kind: 'checking', isForced, halted: null }));
+
 const phase = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('idle') }),
-  z.object({ kind: z.literal('checking'), isForced: z.boolean(), halted: failure.nullable() }),
-  z.object({
-    kind: z.literal('fetching'),
-    step: z.enum(['invalidate', 'write']),
-    slot,
-    release,
-    isForced: z.boolean(),
-  }),
-  z.object({ kind: z.literal('verifying'), slot, release, isForced: z.boolean() }),
+  checking,
+  interruptedInstall,
   z.object({ kind: z.literal('staged') }),
   z.object({ kind: z.literal('activating'), step: z.enum(['verify', 'baseline', 'flip']) }),
   z.object({ kind: z.literal('rebooting'), slot, sinceMs: z.number() }),
@@ -222,12 +195,13 @@ type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 
 
 type Stored<T extends z.ZodType> = Plain<z.output<T>>;
 
+type LoadedPhase = Exclude<Phase, { readonly kind: 'fetching' | 'verifying' }>;
+
 /** Compiles only while every stored form is the core's type, no key more and none less. */
 export type Claims = [
-  Holds<Same<Stored<typeof stateSchema>, Plain<State>>>,
-  Holds<Same<Stored<typeof phase>, Plain<Phase>>>,
+  Holds<Same<Stored<typeof stateSchema>, Plain<Omit<State, 'phase'> & { readonly phase: LoadedPhase }>>>,
+  Holds<Same<Stored<typeof phase>, Plain<LoadedPhase>>>,
   Holds<Same<Stored<typeof staged>, Plain<Staged>>>,
-  Holds<Same<Stored<typeof releaseFields>, Plain<Release>>>,
   Holds<Same<Stored<typeof slotRecord>, Plain<SlotRecord>>>,
   Holds<Same<Stored<typeof denyEntry>, Plain<DenyEntry>>>,
   Holds<Same<Stored<typeof reason>, Plain<Reason>>>,

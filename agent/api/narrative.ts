@@ -24,6 +24,10 @@ export const spanText = (ms: number): string => {
 /** With exactly one full stop at its end. Reasons come from checks and people, with or without one. */
 export const asSentence = (text: string): string => `${text.trim().replace(/[.\s]+$/, '')}.`;
 
+/** A condition by the name of the release it is about, unless it says the name itself. */
+export const aboutRelease = (version: string | null, sentence: string): string =>
+  version === null || sentence.includes(version) ? asSentence(sentence) : `${version}: ${asSentence(sentence)}`;
+
 const pollSentence = ({ state }: Snapshot, moment: Moment): string => {
   const leftMs = state.nextPollMs - moment.monoMs;
   return leftMs <= 0 ? 'Asks the server for news now.' : `Asks the server for news in ${spanText(leftMs)}.`;
@@ -48,8 +52,9 @@ const idle = (snapshot: Snapshot, moment: Moment): Narrative => {
   const blocking = lastCheck?.reasons.find((reason) => reason.code !== 'up-to-date');
   const poll = pollSentence(snapshot, moment);
   if (lastCheck === null || blocking === undefined) return { now, next: poll };
-  const name = lastCheck.release === null ? '' : `${lastCheck.release.version} waits: `;
-  return { now, next: `${name}${asSentence(blocking.sentence)} ${poll}` };
+  // A failure is not about the release that an earlier check saw.
+  const version = lastCheck.failure === null ? (lastCheck.release?.version ?? null) : null;
+  return { now, next: `${aboutRelease(version, blocking.sentence)} ${poll}` };
 };
 
 const staged = (snapshot: Snapshot, moment: Moment, automation: Automation): Narrative => {

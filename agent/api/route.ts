@@ -142,9 +142,9 @@ export const commandRoutes: readonly CommandRoute[] = [
   }),
   command({
     name: 'install',
-    summary: 'Checks and installs now, windows and hold notwithstanding. Signatures, floor and denylist stand.',
+    summary: 'Checks and installs now, windows, waves and hold notwithstanding. Signatures, floor and denylist stand.',
     body: noBody,
-    errors: ['BUSY', 'UNCONFIRMED', 'REBOOT_REQUIRED', 'DENIED', 'NOTHING_TO_DO'],
+    errors: ['BUSY', 'UNCONFIRMED'],
     toCommand: () => ({ command: 'install' }),
   }),
   command({
@@ -172,7 +172,7 @@ export const commandRoutes: readonly CommandRoute[] = [
     name: 'hold',
     summary: 'Stops updates until they are released. What is written stays; health checks and reverts go on.',
     body: reasonBody,
-    errors: ['NOTHING_TO_DO'],
+    errors: [],
     toCommand: ({ reason }) => ({ command: 'hold', reason }),
   }),
   command({
@@ -186,7 +186,7 @@ export const commandRoutes: readonly CommandRoute[] = [
     name: 'undeny',
     summary: 'Takes a release off the denylist, so that it may be tried again.',
     body: undenyBody,
-    errors: ['NOTHING_TO_DO'],
+    errors: ['NOT_FOUND'],
     toCommand: ({ releaseId }) => ({ command: 'undeny', releaseId }),
   }),
 ];

@@ -5,7 +5,7 @@ import type { Snapshot } from '../core/ports.ts';
 import type { Reason } from '../core/state.ts';
 import type { HistoryEntry, Moment } from '../core/types.ts';
 import type { Automation } from './context.ts';
-import { asSentence, narrate } from './narrative.ts';
+import { aboutRelease, asSentence, narrate } from './narrative.ts';
 import type { WhyBody } from './schema.ts';
 
 type Answer = WhyBody['reasons'][number];
@@ -70,8 +70,8 @@ const updateAnswers = (snapshot: Snapshot, moment: Moment): Answer[] => {
     // The failure above already says what the condition repeats.
     .filter((reason) => failure === null || reason.code !== 'check-failed')
     .map(({ code, sentence }): Answer => {
-      const name = release === null || code === 'up-to-date' ? '' : `${release.version}: `;
-      return { topic: 'update', code, sentence: `${name}${asSentence(sentence)}`, timeMs };
+      const version = failure === null && code !== 'up-to-date' ? (release?.version ?? null) : null;
+      return { topic: 'update', code, sentence: aboutRelease(version, sentence), timeMs };
     });
   return [...failed, ...conditions];
 };

@@ -2,6 +2,7 @@
 
 import type { DenylistBody, HistoryBody, SlotBody, StatusBody } from '../api/schema.ts';
 import { OtadError } from '../core/errors.ts';
+import { AnswerError } from './client.ts';
 import { type CommandContext, type CommandRun, isAgreed, order } from './command.ts';
 import { localTime, plain } from './layout.ts';
 
@@ -77,6 +78,13 @@ export const runUndeny: CommandRun = async (context) => {
       problem: `several releases are called ${wanted}; name one by its id`,
       ids: sameVersion.map((entry) => entry.releaseId).join(' '),
     });
+  }
+  if (!isId && sameVersion.length === 0) {
+    const known = denylist.map((entry) => entry.version).join(', ');
+    throw new AnswerError(
+      'NOTHING_TO_DO',
+      `${wanted} is not on the denylist${known === '' ? ', which is empty' : `; on it are: ${known}`}.`,
+    );
   }
   return order(context, '/v1/undeny', { releaseId: isId ? wanted : (sameVersion[0]?.releaseId ?? wanted) });
 };

@@ -55,3 +55,14 @@ export const bar = (percent: number, width: number): string => {
   const full = Math.round((Math.min(100, Math.max(0, percent)) / 100) * width);
   return `[${'#'.repeat(full)}${'-'.repeat(width - full)}]`;
 };
+
+/** Lines of at most `width` characters, broken between words; a longer word stays whole. */
+export const wrap = (text: string, width: number): string[] => {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+};

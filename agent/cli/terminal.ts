@@ -29,7 +29,8 @@ export const createTerminal = (process: NodeJS.Process): Terminal => {
   return {
     isInteractive,
     canAsk: stdin.isTTY === true,
-    columns: stdout.columns ?? columnsDefault,
+    // A serial console often says 0.
+    columns: stdout.columns || columnsDefault,
     paint: hasColor ? paintAnsi : paintNothing,
     line: (text) => void stdout.write(`${text}\n`),
     redraw: (text) => void stdout.write(`\r\u001b[K${text}`),

@@ -45,7 +45,7 @@ const checkOutcome = (status: StatusBody): Outcome => {
   }
   const blocking = codes.filter((code) => code !== 'manual-install');
   if (blocking.length > 0)
-    return { result: 'refused', exit: 3, message: `${version ?? 'The release'} waits: ${why}`, version };
+    return { result: 'refused', exit: 3, message: `${version ?? 'A release'} is not installed now. ${why}`, version };
   const message =
     codes.length > 0
       ? `${version} is available. To install it: otactl install`
@@ -133,6 +133,8 @@ const installOutcome = async (
   status: StatusBody,
 ): Promise<Outcome | null> => {
   if (status.plan <= before.plan) return null;
+  const isSameAsBefore = before.staged !== null && before.staged.releaseId === status.staged?.releaseId;
+  if (status.phase === 'staged' && isSameAsBefore) return isCheckOver(before, status) ? checkOutcome(status) : null;
   if (pastInstall.includes(status.phase)) return installed(status, status.lastCheck?.version ?? null);
   if (status.phase === 'halted') {
     return failed(status.attention?.code ?? null, status.attention?.message ?? status.now, null);

@@ -1,6 +1,8 @@
 // The commands of otactl as data: what each does, its arguments, its options, an example. Help, completion, argument
 // checks and docs/reference/exit-codes.md are all made from this table.
 
+import { wrap } from './layout.ts';
+
 export type OptionName = 'json' | 'socket' | 'timeout' | 'help' | 'version' | 'yes' | 'limit' | 'no-wait';
 
 interface OptionDoc {
@@ -15,7 +17,7 @@ export const options: Readonly<Record<OptionName, OptionDoc>> = {
   socket: {
     short: null,
     value: 'PATH',
-    text: 'Directory of status.sock and control.sock, or one socket for both. Default: $OTAD_SOCKET_DIR or /run/otad.',
+    text: 'Directory of the sockets, or one socket. Default: $OTAD_SOCKET_DIR or /run/otad.',
   },
   timeout: { short: null, value: 'SECONDS', text: 'Give up waiting after so long.' },
   help: { short: 'h', value: null, text: 'Show help, also for one command.' },
@@ -46,7 +48,7 @@ const reasonWordsMax = 50;
 const lookCommands = {
   status: {
     ...none,
-    summary: 'What runs, what is in the slots, what happens now and next.',
+    summary: 'What runs, what is in the slots, what comes next.',
     text: ['Start here. The line with > is the running slot.'],
     example: 'otactl status',
   },
@@ -65,7 +67,7 @@ const lookCommands = {
   },
   slots: {
     ...none,
-    summary: 'The two slots with their devices and dm-verity roots.',
+    summary: 'Both slots with devices and dm-verity roots.',
     text: ['With these a slot can be checked by hand: veritysetup verify --hash-offset=OFFSET PATH PATH ROOT'],
     example: 'otactl slots',
   },
@@ -87,7 +89,7 @@ const updateCommands = {
   check: {
     ...none,
     options: ['no-wait'],
-    summary: 'Ask the server for news now, and wait for the answer.',
+    summary: 'Ask the server for news, wait for the answer.',
     text: ['What is new is installed by itself if the settings say so; otherwise: otactl install'],
     example: 'otactl check',
     exits: [
@@ -102,7 +104,7 @@ const updateCommands = {
   install: {
     ...none,
     options: ['yes', 'no-wait'],
-    summary: 'Check and install now, without waiting for a window.',
+    summary: 'Check and install now, window or not.',
     text: [
       'Writes and verifies the other slot while this system goes on running. Ctrl-C stops the watching, not the install.',
       'Then: otactl reboot',
@@ -126,7 +128,7 @@ const updateCommands = {
   },
   confirm: {
     ...none,
-    summary: 'Keep the running system without waiting for its health checks.',
+    summary: 'Keep the running system, health checks or not.',
     text: ['Only when you have looked at it yourself: after this it does not go back by itself.'],
     example: 'otactl confirm',
     exits: ['2: already confirmed', '6: busy'],
@@ -136,7 +138,7 @@ const updateCommands = {
     argumentsMin: 0,
     argumentsMax: reasonWordsMax,
     options: ['yes'],
-    summary: 'Return to the system in the other slot and reboot into it.',
+    summary: 'Reboot into the system in the other slot.',
     text: ['Shows first from what to what. The reason is kept in the history.'],
     example: 'otactl rollback modem drivers are broken',
     exits: ['3: there is no verified system to return to', '6: busy'],
@@ -149,7 +151,7 @@ const policyCommands = {
     argumentsMin: 0,
     argumentsMax: reasonWordsMax,
     options: [],
-    summary: 'Stop updates on this gateway until they are released.',
+    summary: 'Stop updates here until they are released.',
     text: ['What is being tried is still judged: a sick system goes back even while updates are held.'],
     example: 'otactl hold measuring until Friday',
     exits: [],
@@ -166,7 +168,7 @@ const policyCommands = {
     argumentsMin: 1,
     argumentsMax: 1,
     options: [],
-    summary: 'Allow a release that failed here to be tried again.',
+    summary: 'Let a release that failed here be tried again.',
     text: ['VERSION as `otactl why` shows it, or the release id.'],
     example: 'otactl undeny 1.2',
     exits: ['2: it is not on the denylist'],
@@ -194,11 +196,19 @@ const groups: readonly (readonly [title: string, names: readonly string[]])[] = 
   ['Decide', Object.keys(policyCommands)],
 ];
 
+/** A serial console has 80 columns. */
+const columns = 80;
+const leftColumns = 24;
+
+const entryLines = (left: string, text: string): string[] =>
+  wrap(text, columns - leftColumns - 4).map(
+    (line, index) => `  ${(index === 0 ? left : '').padEnd(leftColumns)}  ${line}`,
+  );
+
 const optionLines = (names: readonly OptionName[]): string[] =>
-  names.map((name) => {
+  names.flatMap((name) => {
     const { short, value, text } = options[name];
-    const flags = `${short === null ? '    ' : `-${short}, `}--${name}${value === null ? '' : ` ${value}`}`;
-    return `  ${flags.padEnd(23)} ${text}`;
+    return entryLines(`${short === null ? '    ' : `-${short}, `}--${name}${value === null ? '' : ` ${value}`}`, text);
   });
 
 export const exitCodeMeanings: readonly (readonly [code: number, meaning: string])[] = [
@@ -216,9 +226,9 @@ export const generalHelp = (): string => {
   const blocks = groups.map(([title, names]) =>
     [
       `${title}:`,
-      ...names.map((name) => {
+      ...names.flatMap((name) => {
         const doc = commandDoc(name as CommandName);
-        return `  ${`${name} ${doc.arguments}`.trimEnd().padEnd(23)} ${doc.summary}`;
+        return entryLines(`${name} ${doc.arguments}`.trimEnd(), doc.summary);
       }),
     ].join('\n'),
   );
@@ -238,7 +248,10 @@ export const generalHelp = (): string => {
     '  otactl rollback          back to the system before',
     '  otactl hold              stop further updates',
     '',
-    `Exit codes: ${exitCodeMeanings.map(([code, meaning]) => `${code} ${meaning.split(';')[0]}`).join(', ')}.`,
+    ...wrap(
+      `Exit codes: ${exitCodeMeanings.map(([code, meaning]) => `${code} ${meaning.split(';')[0]}`).join(', ')}.`,
+      columns,
+    ),
     'More on a command: otactl COMMAND --help',
     '',
   ].join('\n');
@@ -249,8 +262,7 @@ export const commandHelp = (name: CommandName): string => {
   return [
     `Usage: otactl ${`${name} ${doc.arguments}`.trimEnd()} [OPTIONS]`,
     '',
-    doc.summary,
-    ...doc.text,
+    ...[doc.summary, ...doc.text].flatMap((text) => wrap(text, columns)),
     '',
     `Example: ${doc.example}`,
     '',

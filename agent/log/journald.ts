@@ -21,6 +21,7 @@ const writeDatagram = (descriptor: number, bytes: Buffer): Promise<boolean> =>
 
 export const createJournalSink = (descriptor: number, identifier: string): JournalSink => {
   let queue: Buffer[] = [];
+  let queued = 0;
   let queuedBytes = 0;
   let lost = 0;
   let draining: Promise<void> | null = null;
@@ -31,6 +32,7 @@ export const createJournalSink = (descriptor: number, identifier: string): Journ
       queue = [];
       for (const bytes of batch) {
         if (!(await writeDatagram(descriptor, bytes))) lost += 1;
+        queued -= 1;
         queuedBytes -= bytes.length;
       }
       if (lost > 0) await reportLoss();
@@ -49,11 +51,12 @@ export const createJournalSink = (descriptor: number, identifier: string): Journ
   return {
     write(line) {
       const bytes = encodeJournalEntry(JSON.parse(line) as LogRecord, identifier);
-      if (queue.length >= queueMax || queuedBytes + bytes.length > queueBytesMax) {
+      if (queued >= queueMax || queuedBytes + bytes.length > queueBytesMax) {
         lost += 1;
         return;
       }
       queue.push(bytes);
+      queued += 1;
       queuedBytes += bytes.length;
       draining ??= drain();
     },

@@ -6,7 +6,7 @@ import { releaseIdOf } from '../release-plan.ts';
 import { type Compression, compressions } from '../squashfs.ts';
 import { type Command, type CommandIo, formatBytes, parseWords, required, usageError, wholeNumber } from './command.ts';
 
-const help = `usage: otapub build LAYER... --output IMG --compatible X --release-version V --sequence N [options]
+const help = `usage: otapub build LAYER... --output IMG --compatible X --release-version V --sequence N
 
 Lays the layers over each other (later ones win) and packs them into a squashfs image.
 A layer is a folder with files/ and, if needed, layer.json:

@@ -5,7 +5,7 @@ import { type ImageSource, type PublishedRelease, publishRelease } from '../rele
 import { parseCompression, sourceDateEpochS } from './build.ts';
 import { type Command, type CommandIo, formatBytes, parseWords, required, usageError, wholeNumber } from './command.ts';
 
-const help = `usage: otapub release DIR --channel C --compatible X --release-version V (--image IMG | --layer L...) [options]
+const help = `usage: otapub release DIR --channel C --compatible X --release-version V [--image IMG | --layer L...]
 
 Publishes a release to one channel: stores the image, signs the metadata, timestamp last.
 Without --image and --layer it offers a version that is published already: to another channel,

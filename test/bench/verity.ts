@@ -1,12 +1,12 @@
 // CPU of our dm-verity tree beside `veritysetup format`, over the same file in the same run. Both read the file, build the
 // tree and write it; only the ratio means anything on another machine.
 
-import { spawnSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createTreeBuilder } from '../../verity/dm-verity.ts';
 import { noise } from '../support/noise.ts';
+import { bashCpuSeconds } from './bash-cpu.ts';
 
 const imageBytes = 128 * 1024 * 1024;
 /** Fits into the cache of a small core; larger pieces cost more to copy, not less. */
@@ -40,21 +40,10 @@ const measureOurs = (path: string): number => {
   return (user + system) / 1e6;
 };
 
-/** `times` of bash (milliseconds; other shells count ticks): minutes and seconds of user and system time of its children. */
-const childSeconds = (text: string): number => {
-  const line = text.trim().split('\n').at(-1) ?? '';
-  const parts = [...line.matchAll(/(\d+)m([\d.]+)s/g)];
-  if (parts.length !== 2) throw new Error(`times said: ${text}`);
-  return parts.reduce((sum, [, minutes, seconds]) => sum + Number(minutes) * 60 + Number(seconds), 0);
-};
-
 const measureTheirs = (path: string): number => {
   truncateSync(path, imageBytes);
-  const script = 'veritysetup format "$1" "$1" --hash-offset="$2" --data-blocks="$3" --salt="$4" >/dev/null && times';
-  const args = ['-c', script, 'bash', path, `${imageBytes}`, `${imageBytes / 4096}`, saltHex];
-  const result = spawnSync('bash', args, { encoding: 'utf8', timeout: 120_000 });
-  if (result.status !== 0) throw new Error(`veritysetup: ${result.stderr}`);
-  return childSeconds(result.stdout);
+  const script = 'veritysetup format "$1" "$1" --hash-offset="$2" --data-blocks="$3" --salt="$4" > /dev/null';
+  return bashCpuSeconds(script, [path, `${imageBytes}`, `${imageBytes / 4096}`, saltHex]);
 };
 
 /** Takes turns, so that what else the machine does falls on both. */

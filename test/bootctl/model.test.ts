@@ -32,7 +32,7 @@ const randomModel = (random: Random): BootModel => {
 
 const forRandomModels = (seed: number, check: (model: BootModel) => void): void => {
   const random = createRandom(seed);
-  for (let index = 0; index < 5000; index += 1) check(randomModel(random));
+  for (let index = 0; index < 2000; index += 1) check(randomModel(random));
 };
 
 describe('boot model', () => {

@@ -137,7 +137,7 @@ const essence = (model: BootModel) =>
 
 describe('U-Boot boot logic', () => {
   it('the firmware function and the model choose the same slot and leave the same state', () => {
-    for (const one of randomCases(11, 20_000)) {
+    for (const one of randomCases(11, 6000)) {
       const isBootable = (slot: SlotName): boolean => one.bootable.includes(slot);
       const choice = chooseBoot(one.variables, isBootable, one.isWritable);
       const expected = boot(decodeModel(one.variables), isBootable, one.isWritable);
@@ -151,7 +151,7 @@ describe('U-Boot boot logic', () => {
   });
 
   it('the script and the firmware function choose the same slot, arguments and saved variables', async () => {
-    const cases = randomCases(12, 1500);
+    const cases = randomCases(12, 1000);
     const outputs = await runScript(cases);
     assert.equal(outputs.length, cases.length);
     for (const [index, one] of cases.entries()) {

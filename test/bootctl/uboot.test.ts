@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
@@ -281,6 +281,30 @@ describe('U-Boot adapter on broken media', () => {
     }
   });
 
+  it('a step that is already done still overrules a stale copy that counts by a flipped bit', async () => {
+    await withFiles(2, async (files) => {
+      await factory(files);
+      await controlOf(files).activate('b', 3, contractVerity('b'), signal);
+      await controlOf(files).invalidate('b', signal);
+      const stale = 1 - (await currentCopy(files));
+      await damage(files, stale, 4, (byte) => byte ^ 0x40);
+      assert.equal(await currentCopy(files), stale);
+      await controlOf(files).invalidate('b', signal);
+      assert.equal((await fwPrintenv(files.configPath))?.get('BOOT_ORDER'), 'A');
+    });
+  });
+
+  it('two names of one place are no redundancy and are found out', async () => {
+    await withFiles(2, async (files) => {
+      await factory(files);
+      await rm(files.envPaths[1] ?? '');
+      await symlink(files.envPaths[0] ?? '', files.envPaths[1] ?? '');
+      await assert.rejects(controlOf(files).activate('b', 3, contractVerity('b'), signal), {
+        code: 'BOOT_WRITE_LOST',
+      });
+    });
+  });
+
   it('with both copies corrupt it reports what the compiled-in environment does and writes nothing half', async () => {
     await withFiles(2, async (files) => {
       const before = await readAll(files);
@@ -358,7 +382,7 @@ describe('U-Boot adapter under faults of the system', () => {
   /** Runs one step in a child whose system calls `inject` tampers with. Gives its last line, or the signal. */
   const runWith = async (files: UbootFiles, step: string, inject: string): Promise<string> => {
     const args = [
-      ...['-f', '-qq', '-o', '/dev/null', '-P', files.envPaths[0] ?? '', '-P', files.envPaths[1] ?? ''],
+      ...['-f', '-qq', '-o', '/dev/null', ...files.envPaths.flatMap((path) => ['-P', path])],
       ...['-e', `trace=${inject.split(':')[0]}`, '-e', `inject=${inject}`],
       ...[process.execPath, child, files.configPath, join(files.folder, 'lock'), step],
     ];
@@ -389,6 +413,13 @@ describe('U-Boot adapter under faults of the system', () => {
       });
     });
   }
+
+  it('a lost write is found out where there is only one copy, too', async () => {
+    await withFiles(1, async (files) => {
+      await factory(files);
+      assert.equal(await runWith(files, 'activate', 'pwrite64:retval=8192'), 'BOOT_WRITE_LOST');
+    });
+  });
 
   it('a read error in one copy does not keep the other from being used', async () => {
     await withFiles(2, async (files) => {

@@ -45,16 +45,18 @@ const readOptions = (args: readonly string[]): Options | null => {
 const rests = (status: StatusBody, version: string): boolean =>
   status.phase === 'idle' && status.version === version && status.confirmed && status.attention === null;
 
-/** Runs otactl and shows what it printed. Gives its exit status. */
-const showOtactl = async (gateway: Gateway, narrator: Narrator, ...args: readonly string[]): Promise<number | null> => {
-  const { exitCode, stdout, stderr } = await gateway.otactl(...args);
+/** Runs otactl and shows what it printed. */
+const showOtactl = async ({ gateway }: World, narrator: Narrator, ...args: readonly string[]): Promise<void> => {
   const shown = args.map((word) => (/\s/.test(word) ? `'${word}'` : word)).join(' ');
-  narrator.transcript(`otactl ${shown}`, `${stdout}${stderr}`, exitCode);
-  return exitCode;
+  await narrator.transcript(`otactl ${shown}`, () => gateway.otactl(...args));
 };
 
-const runStages = async ({ gateway, vendor }: World, narrator: Narrator): Promise<void> => {
-  const until = (isReached: (status: StatusBody) => boolean) => gateway.waitUntil(isReached, stageTimeoutMs);
+const runStages = async (world: World, narrator: Narrator, signal: AbortSignal): Promise<void> => {
+  const { gateway, vendor } = world;
+  const until = async (isReached: (status: StatusBody) => boolean): Promise<void> => {
+    await gateway.waitUntil(isReached, stageTimeoutMs, signal);
+    narrator.history(await gateway.api.history());
+  };
 
   narrator.title('1  The gateway starts with 1.0');
   await gateway.powerOn();
@@ -65,9 +67,9 @@ const runStages = async ({ gateway, vendor }: World, narrator: Narrator): Promis
   await until((status) => rests(status, '1.1'));
 
   narrator.title('3  A technician goes back to 1.0, and forward again');
-  await showOtactl(gateway, narrator, 'rollback', '--yes', 'comparing with the version before');
+  await showOtactl(world, narrator, 'rollback', '--yes', 'comparing with the version before');
   await until((status) => rests(status, '1.0'));
-  await showOtactl(gateway, narrator, 'undeny', '1.1');
+  await showOtactl(world, narrator, 'undeny', '1.1');
   await until((status) => rests(status, '1.1'));
 
   narrator.title('4  The vendor offers 1.2, which is sick');
@@ -75,12 +77,12 @@ const runStages = async ({ gateway, vendor }: World, narrator: Narrator): Promis
   await until((status) => rests(status, '1.1') && status.denylist.includes('1.2'));
 };
 
-const runTechnician = async (gateway: Gateway, narrator: Narrator): Promise<void> => {
-  narrator.title('5  The technician looks');
-  await showOtactl(gateway, narrator, 'status');
-  await showOtactl(gateway, narrator, 'history', '--limit', '12');
-  await showOtactl(gateway, narrator, 'why');
-  await showOtactl(gateway, narrator, 'rollback', '--yes');
+const runTechnician = async (world: World, narrator: Narrator): Promise<void> => {
+  narrator.title('5  The technician looks, and asks for a rollback where there is nothing good to return to');
+  await showOtactl(world, narrator, 'status');
+  await showOtactl(world, narrator, 'history', '--limit', '12');
+  await showOtactl(world, narrator, 'why');
+  await showOtactl(world, narrator, 'rollback', '--yes');
 };
 
 /** What must be true in the end, each with the answer that says so. */
@@ -129,7 +131,7 @@ const runDemo = async (options: Options, narrator: Narrator, signal: AbortSignal
   const world = await createWorld({
     folder,
     slotSizeBytes: 64 * mebibyte,
-    baseBytes: 6 * mebibyte,
+    baseBytes: 4 * mebibyte,
     applicationBytes: 2 * mebibyte,
     healthDeadlineS: 2,
     onConsole: (line) => narrator.line('board', line, 'dim'),
@@ -143,15 +145,16 @@ const runDemo = async (options: Options, narrator: Narrator, signal: AbortSignal
   });
   const { gateway, served } = world;
   const telling = new AbortController();
-  const told = narrateGateway(gateway, narrator, telling.signal);
+  // A dead gateway ends the stages as well, and they say so.
+  const told = narrateGateway(gateway, narrator, telling.signal).catch(() => undefined);
   const stop = () => telling.abort();
   signal.addEventListener('abort', stop);
   try {
     served.link.setRate(linkBytesPerS);
-    await Promise.race([runStages(world, narrator), told.then(() => signal.throwIfAborted())]);
+    await runStages(world, narrator, signal);
     stop();
     await told;
-    await runTechnician(gateway, narrator);
+    await runTechnician(world, narrator);
     const report = await readReport(gateway.api);
     const findings = judge(await gateway.api.status(), report);
     narrator.title('What the daemon answers in the end');

@@ -3,15 +3,20 @@
 
 import type { HistoryBody, ProgressBody, StatusBody } from '../../agent/api/schema.ts';
 import { bar, type Paint, paintAnsi, paintNothing, plain, sizeText } from '../../agent/cli/layout.ts';
+import type { HistoryEntry, HistoryType } from '../../agent/core/types.ts';
+import { historySentence } from '../../agent/log/history-line.ts';
+import type { ProgramResult } from './child-process.ts';
 import type { Gateway } from './gateway.ts';
 
 const barWidth = 30;
 const labelWidth = 9;
+const stepWidth = 10;
 
 type Entry = HistoryBody['history'][number];
+type Tone = Parameters<Paint>[0];
 
 /** What deserves a line of its own; the rest can be read with `otactl history`. */
-const toneOf: Readonly<Record<string, 'good' | 'warn' | 'bad' | 'strong'>> = {
+const tones: Readonly<Partial<Record<HistoryType, Tone>>> = {
   installed: 'strong',
   activated: 'strong',
   'trial-started': 'strong',
@@ -32,8 +37,11 @@ export class Narrator {
   readonly #isInteractive: boolean;
   #lastSentence = '';
   #lastStep = '';
+  #lastQuarter = -1;
   #seenEntries = 0;
   #isBarOpen = false;
+  /** Lines that wait while a transcript is being made; null: none is. */
+  #held: string[] | null = null;
 
   constructor(out: NodeJS.WriteStream) {
     this.#out = out;
@@ -42,30 +50,32 @@ export class Narrator {
   }
 
   title(text: string): void {
-    this.#closeBar();
-    this.#out.write(`\n${this.#paint('strong', text)}\n`);
+    this.#write(`\n${this.#paint('strong', text)}\n`);
   }
 
-  line(label: string, text: string, tone?: Parameters<Paint>[0]): void {
-    this.#closeBar();
+  line(label: string, text: string, tone?: Tone): void {
     const shown = tone === undefined ? plain(text) : this.#paint(tone, plain(text));
-    this.#out.write(`  ${this.#paint('dim', label.padEnd(labelWidth))}${shown}\n`);
+    this.#write(`  ${this.#paint('dim', label.padEnd(labelWidth))}${shown}\n`);
   }
 
-  /** A command and what it printed, as they would stand in a technician's terminal. */
-  transcript(command: string, output: string, exitCode: number | null): void {
-    this.#closeBar();
-    const indented = output.trimEnd().replaceAll('\n', '\n    ');
-    const status = exitCode === 0 ? '' : this.#paint('dim', `  (exit status ${exitCode})`);
-    this.#out.write(`\n  ${this.#paint('strong', `$ ${command}`)}${status}\n    ${indented}\n`);
+  /** Runs a command; shows it and what it printed as they would stand in a technician's terminal. */
+  async transcript(command: string, run: () => Promise<ProgramResult>): Promise<void> {
+    this.#write(`\n  ${this.#paint('strong', `$ ${command}`)}\n`);
+    const held: string[] = [];
+    this.#held = held;
+    const { exitCode, stdout, stderr } = await run().finally(() => {
+      this.#held = null;
+    });
+    const indented = `${stdout}${stderr}`.trimEnd().replaceAll('\n', '\n    ');
+    const status = exitCode === 0 ? '' : `${this.#paint('dim', `    (exit status ${exitCode})`)}\n`;
+    this.#write(`    ${indented}\n${status}\n${held.join('')}`);
   }
 
   status(status: StatusBody): void {
     const sentence = status.now.replace(/: \d+ %\.$/, '.');
-    const isMoving = status.progress !== null;
     if (sentence !== this.#lastSentence) this.line('otad', sentence);
     this.#lastSentence = sentence;
-    if (isMoving && status.progress !== null) this.#progress(status.progress);
+    if (status.progress !== null) this.#progress(status.progress);
   }
 
   /** Tells the entries that are new since the last call. `history` is newest first. */
@@ -73,28 +83,33 @@ export class Narrator {
     const fresh = history.slice(0, history.length - this.#seenEntries).reverse();
     this.#seenEntries = history.length;
     for (const entry of fresh) {
-      const tone = toneOf[entry.type];
-      if (tone === undefined) continue;
-      const where = entry.slot === null ? '' : ` (slot ${entry.slot})`;
-      const why = entry.reason === null ? '' : `: ${entry.reason}`;
-      this.line('history', `${entry.type} ${entry.version ?? ''}${where}${why}`, tone);
+      const tone = tones[entry.type as HistoryType];
+      if (tone !== undefined) this.line('history', historySentence(entry as HistoryEntry), tone);
     }
   }
 
   #progress(progress: ProgressBody): void {
-    const isNewStep = progress.step !== this.#lastStep;
-    if (isNewStep) this.#closeBar();
+    const quarter = Math.floor(progress.percent / 25);
+    const isNews = progress.step !== this.#lastStep || quarter !== this.#lastQuarter;
+    if (progress.step !== this.#lastStep) this.#closeBar();
     this.#lastStep = progress.step;
-    const isWhole = progress.doneBytes >= progress.totalBytes;
-    if (!this.#isInteractive && !isWhole) return;
+    this.#lastQuarter = quarter;
     const sizes = `${sizeText(progress.doneBytes)} of ${sizeText(progress.totalBytes)}`;
-    const text = `${progress.step.padEnd(10)}${bar(progress.percent, barWidth)} ${progress.percent.toFixed(0).padStart(3)} %  ${sizes}`;
-    if (!this.#isInteractive) {
-      this.line('', text);
+    const percent = progress.percent.toFixed(0).padStart(3);
+    const text = `${progress.step.padEnd(stepWidth)}${bar(progress.percent, barWidth)} ${percent} %  ${sizes}`;
+    if (this.#isInteractive && this.#held === null) {
+      this.#out.write(`\r\u001b[K  ${' '.repeat(labelWidth)}${text}`);
+      this.#isBarOpen = true;
+    } else if (isNews) this.line('', text);
+  }
+
+  #write(text: string): void {
+    if (this.#held !== null) {
+      this.#held.push(text);
       return;
     }
-    this.#out.write(`\r\u001b[K  ${' '.repeat(labelWidth)}${text}`);
-    this.#isBarOpen = true;
+    this.#closeBar();
+    this.#out.write(text);
   }
 
   #closeBar(): void {

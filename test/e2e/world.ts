@@ -64,7 +64,9 @@ export const buildVendor = async (
 ): Promise<Vendor> => {
   await mkdir(folder, { recursive: true });
   const vendor = await createVendor({ ...options, folder, bundleDir });
-  for (const release of options.releases ?? releases) onBuilt(await vendor.build(release));
+  // In order: a channel's sequence never falls.
+  const ordered = [...(options.releases ?? releases)].sort((one, two) => one.sequence - two.sequence);
+  for (const release of ordered) onBuilt(await vendor.build(release));
   await vendor.offer(factoryVersion);
   return vendor;
 };

@@ -126,12 +126,12 @@ for (const [args, message] of [
   });
 }
 
-test('every command has help that names all of its options', async () => {
+test('every command has help that fits a terminal', async () => {
   for (const { name } of commands) {
     const { exitCode, stdout } = await otapub([name, '--help']);
     assert.equal(exitCode, 0);
     assert.match(stdout, new RegExp(`^usage: otapub ${name} `));
-    assert.ok(Math.max(...stdout.split('\n').map((line) => line.length)) <= 110, name);
+    assert.ok(Math.max(...stdout.split('\n').map((line) => line.length)) <= 120, name);
   }
 });
 

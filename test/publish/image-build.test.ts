@@ -136,6 +136,14 @@ test('a read-only folder can be filled by a later layer and stays read-only', as
   assert.match((await list(outputPath)).get('opt') ?? '', /^dr-xr-xr-x/);
 });
 
+test('a build time that is given stands in os-release, the floor of trusted time', async (t) => {
+  const folder = await aFolder(t);
+  const os = await aLayer(join(folder, 'os'), { a: 'a' });
+  const outputPath = join(folder, 'image.squashfs');
+  await buildImage({ layers: [os], outputPath, identity, sourceDateEpochS: 1_760_000_000 });
+  assert.match(await cat(outputPath, 'usr/lib/os-release'), /^OTAD_BUILD_TIME="1760000000"$/m);
+});
+
 test('the image names its release in os-release and keeps the other lines', async (t) => {
   const image = await anImage(t, [
     { name: 'os', files: { 'etc/os-release': 'NAME="Acme"\nIMAGE_VERSION=0.1\nID=acme\n' } },

@@ -1,6 +1,7 @@
 // Builders for the publisher's tests: temporary folders, small layers, and a repository with TEST keys at a fixed time.
 
-import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { chmod, cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -46,31 +47,66 @@ export interface Publisher {
   release(options?: Partial<ReleaseOptions>): Promise<PublishedRelease>;
 }
 
-/** A publisher's folder with TEST keys. */
+/** Folders that are made once in a test file and copied by its tests: keys and images take most of their time. */
+const shared = new Map<string, Promise<string>>();
+
+const copyShared = async (name: string, folder: string, make: (folder: string) => Promise<unknown>): Promise<void> => {
+  const makeOnce = async (): Promise<string> => {
+    const work = await mkdtemp(join(tmpdir(), 'otapub-test-'));
+    process.once('exit', () => rmSync(work, { recursive: true, force: true }));
+    await make(join(work, name));
+    return join(work, name);
+  };
+  const made = shared.get(name) ?? makeOnce();
+  shared.set(name, made);
+  await cp(await made, folder, { recursive: true });
+};
+
+const initOrCopy = async (folder: string, options: Partial<InitOptions>): Promise<void> => {
+  const init = (at: string) => initRepository({ folder: at, nowMs: testNowMs, ...options });
+  if (Object.keys(options).length > 0) await init(folder);
+  else await copyShared('publisher', folder, init);
+};
+
+/** A publisher's folder with TEST keys; without options the keys are those of every other one in the test file. */
 export const aPublisher = async (t: TestContext, options: Partial<InitOptions> = {}): Promise<Publisher> => {
   const work = await aFolder(t);
   const folder = join(work, 'publisher');
-  const layer = await aLayer(join(work, 'layer'), {
-    'usr/lib/os-release': 'NAME="Test"\n',
-    'opt/app': 'application\n',
-  });
-  await initRepository({ folder, nowMs: testNowMs, ...options });
-  return {
-    folder,
-    layer,
-    release: (wish = {}) =>
-      publishRelease({
-        folder,
-        channel,
-        compatible,
-        version: '1.0',
-        image: { layers: [layer] },
-        saltHex: testSaltHex,
-        nowMs: testNowMs,
-        ...wish,
-      }),
-  };
+  const layer = await aTestLayer(join(work, 'layer'));
+  await initOrCopy(folder, options);
+  return publisherIn(folder, layer);
 };
+
+/** A publisher that has released 1.0 to the channel, with sequence 5. */
+export const aPublisherWithRelease = async (t: TestContext): Promise<Publisher> => {
+  const work = await aFolder(t);
+  const folder = join(work, 'publisher');
+  const layer = await aTestLayer(join(work, 'layer'));
+  await copyShared('released', folder, async (at) => {
+    await initOrCopy(at, {});
+    await publisherIn(at, layer).release({ sequence: 5 });
+  });
+  return publisherIn(folder, layer);
+};
+
+const aTestLayer = (folder: string): Promise<string> =>
+  aLayer(folder, { 'usr/lib/os-release': 'NAME="Test"\n', 'opt/app': 'application\n' });
+
+const publisherIn = (folder: string, layer: string): Publisher => ({
+  folder,
+  layer,
+  release: (wish = {}) =>
+    publishRelease({
+      folder,
+      channel,
+      compatible,
+      version: '1.0',
+      image: { layers: [layer] },
+      saltHex: testSaltHex,
+      nowMs: testNowMs,
+      ...wish,
+    }),
+});
 
 /** For assert.rejects: an OtadError of this code. */
 export const withCode =

@@ -36,7 +36,7 @@ test('makes root 2 of 3 and one key for each other role, all signed by all', asy
 test('keeps keys in files of mode 0600 in a folder of mode 0700, whatever the umask', async (t) => {
   const before = process.umask(0);
   t.after(() => process.umask(before));
-  const { folder } = await aPublisher(t);
+  const { folder } = await aPublisher(t, { name: 'fresh' });
   const { keys } = publisherPaths(folder);
   assert.equal((await stat(keys)).mode & 0o777, 0o700);
   const names = await readdir(keys);
@@ -45,8 +45,8 @@ test('keeps keys in files of mode 0600 in a folder of mode 0700, whatever the um
 });
 
 test('keys of two repositories differ, and a seed gives the public key beside it', async (t) => {
-  const first = await readKeyFiles(publisherPaths((await aPublisher(t)).folder).keys);
-  const second = await readKeyFiles(publisherPaths((await aPublisher(t)).folder).keys);
+  const first = await readKeyFiles(publisherPaths((await aPublisher(t, { name: 'fresh' })).folder).keys);
+  const second = await readKeyFiles(publisherPaths((await aPublisher(t, { name: 'fresh' })).folder).keys);
   const all = [...first, ...second];
   assert.equal(new Set(all.map((key) => key.publicHex)).size, 12);
   for (const key of all) {

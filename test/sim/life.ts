@@ -193,7 +193,10 @@ class LifeRun {
     const { signal } = new AbortController();
     const begin = async (): Promise<void> => {
       const bootId = `boot-${this.#ground.bootCount}`;
-      const facts = await readFacts({ boot: ports.boot, slots: ports.slots, bootId, problems: [] }, signal);
+      const facts = await readFacts(
+        { boot: ports.boot, slots: ports.slots, bootId, bootedRelease: null, problems: [] },
+        signal,
+      );
       const runtime = this.#createRuntime(generation, ports, facts.slotSizeBytes);
       await runtime.start(facts);
       if (generation.ending !== null) return;

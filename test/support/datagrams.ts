@@ -38,6 +38,8 @@ if (!$pid) {
   for my $i (0 .. $#safe) { dup2($safe[$i], 3 + $i); }
   POSIX::close($_) for @safe;
   if (@names) { $ENV{LISTEN_FDS} = @names; $ENV{LISTEN_FDNAMES} = $names; $ENV{LISTEN_PID} = $$; }
+  # Node makes its stdout non-blocking, which would be ours as well.
+  open(STDOUT, '>', '/dev/null') or die;
   exec @argv or die "exec: $!";
 }
 $| = 1;

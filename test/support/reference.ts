@@ -17,11 +17,13 @@ export interface Page {
 
 const made = '<!-- Made by `node dist/test/support/reference.js`; a test compares it with the code. -->';
 
-const table = (head: readonly string[], rows: readonly (readonly string[])[]): string[] => [
-  `| ${head.join(' | ')} |`,
-  `|${head.map(() => '---').join('|')}|`,
-  ...rows.map((row) => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`),
-];
+/** Columns are padded as the formatter wants them. */
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string[] => {
+  const cells = [head, ...rows].map((row) => row.map((cell) => cell.replaceAll('|', '\\|')));
+  const widths = head.map((_, column) => Math.max(3, ...cells.map((row) => row[column]?.length ?? 0)));
+  const line = (row: readonly string[]) => `| ${widths.map((width, i) => (row[i] ?? '').padEnd(width)).join(' | ')} |`;
+  return [line(cells[0] ?? []), line(widths.map((width) => '-'.repeat(width))), ...cells.slice(1).map(line)];
+};
 
 const classMeanings: Readonly<Record<ErrorClass, string>> = {
   transient: 'Tried again later by itself.',
@@ -94,6 +96,7 @@ const typeOf = (schema: Json): string => {
   if (Array.isArray(schema.enum))
     return schema.enum.length > 12 ? 'string' : schema.enum.map((each) => `\`${each}\``).join(' ');
   if (schema.type === 'array') return `list of ${typeOf((schema.items ?? {}) as Json)}`;
+  if (Array.isArray(schema.type)) return schema.type.join(' or ');
   return typeof schema.type === 'string' ? schema.type : 'any';
 };
 

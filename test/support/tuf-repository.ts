@@ -1,8 +1,7 @@
 // A TUF repository in memory that tests can publish to and spoil. Its keys are derived from their names and say TEST: they
-// must never sign anything that leaves a test. Signs with tweetnacl and shares with the code under test the forms only.
+// must never sign anything that leaves a test. Signs with OpenSSL, and shares with the code under test the forms only.
 
-import { createHash } from 'node:crypto';
-import nacl from 'tweetnacl';
+import { createHash, createPrivateKey, createPublicKey, sign } from 'node:crypto';
 import type { Release } from '../../agent/core/types.ts';
 import { encodeCanonicalJson, type JsonValue } from '../../verity/canonical-json.ts';
 import type { MetadataFetcher } from '../../verity/metadata-fetcher.ts';
@@ -19,13 +18,11 @@ export interface TestKey {
 /** The same name gives the same key. */
 export const testKey = (name: string): TestKey => {
   const seed = createHash('sha256').update(`otad TEST key ${name}`).digest();
-  const pair = nacl.sign.keyPair.fromSeed(new Uint8Array(seed));
-  const key = ed25519Key(pair.publicKey);
-  return {
-    id: keyIdOf(key),
-    key,
-    sign: (bytes) => Buffer.from(nacl.sign.detached(bytes, pair.secretKey)).toString('hex'),
-  };
+  const der = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed]);
+  const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  const publicKey = createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).subarray(-32);
+  const key = ed25519Key(publicKey);
+  return { id: keyIdOf(key), key, sign: (bytes) => sign(null, bytes, privateKey).toString('hex') };
 };
 
 /** The same key material under another key id: a member that the specification does not know changes the digest. */

@@ -428,11 +428,9 @@ for (const { claim, code, spoil, mayStore = [] } of attacks) {
     await assert.rejects(aClient(repository, files).client.refresh(testNowS, signal), hasCode(code));
 
     recover(repository, keptRoot);
-    for (const recovered of [client, aClient(repository, files).client]) {
-      const set = await recovered.refresh(testNowS, signal);
-      assert.equal(set.timestamp.version, repository.timestamp.version);
-      assert.equal(set.targets.version, repository.targets.version);
-    }
+    const set = await client.refresh(testNowS, signal);
+    assert.equal(set.timestamp.version, repository.timestamp.version);
+    assert.equal(set.targets.version, repository.targets.version);
   });
 }
 

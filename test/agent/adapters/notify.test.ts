@@ -26,7 +26,7 @@ describe('on the inherited descriptor', () => {
 
   test('the watchdog is pinged while the service is alive', async () => {
     const run = await runWithDatagrams(childFile, ['alive'], { names: ['notify'], env: { WATCHDOG_USEC: '20000' } });
-    assert.equal(texts(run).filter((text) => text === 'notify: WATCHDOG=1').length, 3);
+    assert.ok(texts(run).filter((text) => text === 'notify: WATCHDOG=1').length >= 3);
   });
 
   test('the watchdog is not pinged while the service is stuck', async () => {

@@ -96,12 +96,10 @@ export const aState = (over: Partial<State> = {}): State => ({
   ...over,
 });
 
-/** One of each phase. */
+/** One of each phase that comes back as it was stored. */
 export const phases: readonly Phase[] = [
   { kind: 'idle' },
   { kind: 'checking', isForced: true, halted: null },
-  { kind: 'fetching', step: 'write', slot: 'b', release: aRelease(), isForced: false },
-  { kind: 'verifying', slot: 'b', release: aRelease(), isForced: false },
   { kind: 'staged' },
   { kind: 'activating', step: 'baseline' },
   { kind: 'rebooting', slot: 'b', sinceMs: 4 },
@@ -109,6 +107,12 @@ export const phases: readonly Phase[] = [
   { kind: 'confirming' },
   { kind: 'reverting', step: 'flip', sinceMs: 4, reason: 'health' },
   { kind: 'halted', failure: { code: 'HEALTH_FAILED', class: 'release', message: 'no' } },
+];
+
+/** Phases that carry a verified release. */
+export const installPhases: readonly Phase[] = [
+  { kind: 'fetching', step: 'write', slot: 'b', release: aRelease(), isForced: true },
+  { kind: 'verifying', slot: 'b', release: aRelease(), isForced: true },
 ];
 
 export const anEntry = (over: Partial<HistoryEntry> = {}): HistoryEntry => ({

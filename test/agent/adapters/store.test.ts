@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { SqliteStore } from '../../../agent/adapters/store.ts';
 import type { OtadError } from '../../../agent/core/errors.ts';
-import { anEntry, aState, phases } from './state-builders.ts';
+import { anEntry, aState, installPhases, phases } from './state-builders.ts';
 
 const childFile = fileURLToPath(new URL('./store-child.js', import.meta.url));
 
@@ -58,6 +58,14 @@ describe('a store', () => {
     for (const phase of phases) {
       await store.commit(aState({ phase }), []);
       assert.deepEqual(await store.load(), aState({ phase }));
+    }
+  });
+
+  test('gives back an install that was cut short as a check, since its release is no verified one any more', async () => {
+    const store = openStore();
+    for (const phase of installPhases) {
+      await store.commit(aState({ phase }), []);
+      assert.deepEqual(await store.load(), aState({ phase: { kind: 'checking', isForced: true, halted: null } }));
     }
   });
 
@@ -297,7 +305,7 @@ describe('a disk that cannot be written', () => {
 
     test('still gives its state when it has become read-only', () => {
       const lines = inOwnMount(
-        'mkdir "$0/disk"; mount -t tmpfs -o size=4m tmpfs "$0/disk"; "$1" "$2" "$0/disk/state.db" 10 9; mount -o remount,ro "$0/disk"; "$1" "$2" "$0/disk/state.db" 10 load "$0"',
+        'mkdir "$0/disk"; mount -t tmpfs -o size=4m tmpfs "$0/disk"; "$1" "$2" "$0/disk/state.db" 10 9; mount -o remount,bind,ro "$0/disk"; "$1" "$2" "$0/disk/state.db" 10 load "$0"',
         process.execPath,
         childFile,
       );

@@ -131,6 +131,8 @@ export const nothingNew: Offer = {
 export class FakeAgent implements AgentControl {
   offer: Offer = nothingNew;
   isBusy = false;
+  /** While set, a download stops half way until it settles. */
+  gate: Promise<void> | null = null;
   /** Thrown by the next snapshot, as a bug would. */
   bug: Error | null = null;
   moment: Moment;
@@ -205,8 +207,6 @@ export class FakeAgent implements AgentControl {
         setImmediate(() => this.#check(false));
         return accept('The server is asked for news.');
       case 'install':
-        if (state.staged !== null)
-          return refuse('REBOOT_REQUIRED', `${state.staged.release.version} is staged; reboot.`);
         this.#plan({ kind: 'checking', isForced: true, halted: null });
         setImmediate(() => this.#check(true));
         return accept('Checks and installs now.');
@@ -232,7 +232,7 @@ export class FakeAgent implements AgentControl {
         return accept('Updates go on.');
       case 'undeny': {
         const rest = state.denylist.filter((entry) => entry.release.id !== command.releaseId);
-        if (rest.length === state.denylist.length) return refuse('NOTHING_TO_DO', 'It is not on the denylist.');
+        if (rest.length === state.denylist.length) return refuse('NOT_FOUND', 'It is not on the denylist.');
         this.change({ denylist: rest });
         return accept('May be tried again.');
       }
@@ -275,7 +275,8 @@ export class FakeAgent implements AgentControl {
         {},
         { slot: 'b', version: release.version, step: 'fetching', doneBytes, totalBytes: 8192, fetchedBytes: doneBytes },
       );
-      setImmediate(() => this.#write(release, part + 1));
+      const isHalfWay = part === 1 && this.gate !== null;
+      (isHalfWay ? this.gate : Promise.resolve())?.then(() => setImmediate(() => this.#write(release, part + 1)));
     } else if (installFailure !== null) {
       this.note('install-failed', {
         version: release.version,

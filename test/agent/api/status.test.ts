@@ -138,7 +138,7 @@ test('a staged release says what it waits for: window, hold, technician or nothi
 test('an idle gateway that could update says the condition that is not met', () => {
   const reasons = [{ code: 'wave', sentence: 'The rollout has reached 10 %.' }] as const;
   const status = statusOf({ state: { lastCheck: { timeMs: 1, release: aRelease('1.1', 2), failure: null, reasons } } });
-  assert.match(status.next, /^1\.1 waits: The rollout has reached 10 %\. Asks/);
+  assert.match(status.next, /^1\.1: The rollout has reached 10 %\. Asks/);
 });
 
 const whyOf = (world: World, history: readonly HistoryEntry[] = []) =>

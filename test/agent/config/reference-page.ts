@@ -39,7 +39,7 @@ Files apply in the order of their names, wherever they lie.
 Of files with the same name only the one in the later folder counts; linked to \`/dev/null\` it counts as empty.
 Objects merge; lists and plain values are replaced whole.
 An unknown key, a key given twice or a value out of range stops otad at start and names the file, the key, what was expected and what was found.
-\`otactl config --origin\` shows each setting with the file it came from.
+\`otactl config\` shows each setting with the file it came from.
 
 Keys are written with dots here: \`poll.intervalMs\` is \`{ "poll": { "intervalMs": 3600000 } }\` in a file.
 Units stand last in the name.

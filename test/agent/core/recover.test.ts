@@ -214,6 +214,14 @@ test('a bootloader that chose the older good slot is believed and named, and the
   assert.equal(decision.state.sequenceFloor, 2);
 });
 
+test('a factory slot without a record is what its image says it is', () => {
+  const facts = { records: { a: null, b: null }, bootedRelease: aRecord(1).release };
+  const decision = start(null, facts);
+  assert.deepEqual(decision.state.confirmed, aRecord(1).release);
+  assert.equal(decision.state.sequenceFloor, 1);
+  assert.equal(decision.history.at(-1)?.version, '1.0');
+});
+
 test('results of the process before are stale', () => {
   assert.ok(start(aState({ plan: 41 }), {}).state.plan > 41);
 });

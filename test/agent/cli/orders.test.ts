@@ -1,0 +1,239 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { statusSchema } from '../../../agent/api/schema.ts';
+import { createApi } from '../../../agent/api/server.ts';
+import { aFailure, aRecord, aRelease, aStagedState, FakeAgent } from '../api/fake-agent.ts';
+import { apiOptions, openApi, temporaryDirectory } from '../api/open-api.ts';
+import { assertExit, ended, otactl, otactlOnTerminal, printed, start, startOnTerminal } from './run-otactl.ts';
+
+/** For tests that wait for output: a line that never comes must not wait for ever. */
+const patience = { timeout: 30_000 };
+
+const offer11 = { release: aRelease('1.1', 2), failure: null, reasons: [], installFailure: null } as const;
+
+const checks: readonly (readonly [string, number, RegExp, Partial<FakeAgent['offer']>])[] = [
+  ['nothing new is 2', 2, /1\.0 is the newest/, {}],
+  ['a release that installs itself is 0', 0, /1\.1 is new and is being installed/, { ...offer11 }],
+  [
+    'a release that waits for a technician is 0',
+    0,
+    /otactl install/,
+    { ...offer11, reasons: [{ code: 'manual-install', sentence: 'Installs are manual.' }] },
+  ],
+  [
+    'a release that policy stands against is 3',
+    3,
+    /1\.1 is not installed now\. Held\./,
+    { ...offer11, reasons: [{ code: 'hold', sentence: 'Held.' }] },
+  ],
+  [
+    'a server that is gone is 1',
+    1,
+    /gone/,
+    { release: null, reasons: [], failure: aFailure('HTTP_UNREACHABLE', 'The server is gone.') },
+  ],
+  [
+    'metadata that does not verify is 5',
+    5,
+    /not signed/,
+    { release: null, reasons: [], failure: aFailure('METADATA_SIGNATURE_INVALID', 'It is not signed.') },
+  ],
+];
+
+for (const [claim, code, pattern, offer] of checks) {
+  test(`check waits for the end and says it: ${claim}`, async (t) => {
+    const { agent, directory } = await openApi(t);
+    agent.offer = { ...agent.offer, ...offer };
+    assertExit(await otactl(directory, 'check'), code, pattern);
+  });
+}
+
+test('check with a staged release is 4', async (t) => {
+  const agent = new FakeAgent();
+  agent.change(aStagedState());
+  agent.offer = { ...offer11, reasons: [{ code: 'reboot-window', sentence: 'The window is closed.' }] };
+  const { directory } = await openApi(t, agent);
+  assertExit(await otactl(directory, 'check'), 4, /waits for its reboot\. Now: otactl reboot/);
+});
+
+test('check --json gives the result as a word', async (t) => {
+  const { directory } = await openApi(t);
+  const { code, out } = await otactl(directory, 'check', '--json');
+  assert.equal(code, 2);
+  assert.deepEqual(JSON.parse(out), { result: 'nothing-new', message: '1.0 is the newest release.', version: '1.0' });
+});
+
+test('check gives up after --timeout and says that otad goes on', async (t) => {
+  const { agent, directory } = await openApi(t);
+  agent.submit = async () => ({ isAccepted: true, message: 'Will be asked.' });
+  assertExit(await otactl(directory, 'check', '--timeout', '0.5'), 1, /Not finished after 0\.5 s; otad goes on/);
+});
+
+test('check --no-wait returns at once', async (t) => {
+  const { agent, directory } = await openApi(t);
+  agent.submit = async () => ({ isAccepted: true, message: 'Will be asked.' });
+  assertExit(await otactl(directory, 'check', '--no-wait'), 0, /Will be asked/);
+});
+
+test('install follows the download to its end', async (t) => {
+  const { agent, directory } = await openApi(t);
+  agent.offer = offer11;
+  const { code, out } = await otactl(directory, 'install');
+  assert.equal(code, 0);
+  assert.match(out, /1\.1 is installed and verified in slot b\. Reboots when the window opens\.\n$/);
+});
+
+test('install that fails verification is 5 and says why', async (t) => {
+  const { agent, directory } = await openApi(t);
+  agent.offer = { ...offer11, installFailure: aFailure('VERITY_ROOT_MISMATCH', 'The root is not the signed one.') };
+  const result = await otactl(directory, 'install', '--json');
+  assert.equal(result.code, 5);
+  assert.deepEqual(JSON.parse(result.out), {
+    result: 'failed',
+    message: 'The root is not the signed one.',
+    version: '1.1',
+  });
+});
+
+test('an older install failure is not taken for the one of this install', async (t) => {
+  const { agent, directory } = await openApi(t);
+  agent.note('install-failed', { code: 'DISK_FULL', reason: 'old' });
+  assertExit(await otactl(directory, 'install'), 2, /newest/);
+});
+
+test('install of what is installed already is 4', async (t) => {
+  const agent = new FakeAgent();
+  agent.change(aStagedState());
+  agent.offer = { ...offer11, reasons: [{ code: 'up-to-date', sentence: '1.1 is installed already.' }] };
+  const { directory } = await openApi(t, agent);
+  assertExit(await otactl(directory, 'install'), 4, /1\.1 is installed in slot b and waits for its reboot/);
+});
+
+test('reboot, confirm and release have 2 for nothing to do', async (t) => {
+  const { directory } = await openApi(t);
+  assertExit(await otactl(directory, 'reboot'), 2, /Nothing is staged\. \[NOTHING_TO_DO\]/);
+  assertExit(await otactl(directory, 'confirm'), 2, /confirmed/);
+  assertExit(await otactl(directory, 'release'), 2, /Nothing is held/);
+});
+
+test('reboot of a staged release is 0', async (t) => {
+  const agent = new FakeAgent();
+  agent.change(aStagedState());
+  const { directory } = await openApi(t, agent);
+  assertExit(await otactl(directory, 'reboot', '--yes'), 0, /Reboots into 1\.1/);
+});
+
+test('a busy agent is 6 for every command that changes something', async (t) => {
+  const { agent, directory } = await openApi(t);
+  agent.isBusy = true;
+  for (const command of ['check', 'install', 'reboot', 'confirm', 'rollback', 'hold', 'release']) {
+    assertExit(await otactl(directory, command), 6, /\[BUSY\]/);
+  }
+});
+
+test('rollback shows from what to what and since when that is proven, and keeps the reason', async (t) => {
+  const agent = new FakeAgent();
+  agent.change({ records: { a: aRecord(aRelease('1.0', 1)), b: aRecord(aRelease('0.9', 0)) } });
+  agent.note('confirmed', { version: '0.9', slot: 'b' });
+  const { directory } = await openApi(t, agent);
+  const result = await otactl(directory, 'rollback', 'modem', 'is', 'down', '--yes');
+  assertExit(result, 0, /Returns to 0\.9/);
+  assert.match(
+    result.err,
+    /^From {2}1\.0 in slot a, confirmed\nTo {4}0\.9 in slot b, verified, confirmed 2026-11-20 12:00:00\n$/,
+  );
+  assert.deepEqual(agent.commands, [{ command: 'rollback', reason: 'modem is down' }]);
+});
+
+test('rollback without a system to return to is 3', async (t) => {
+  const { directory } = await openApi(t);
+  assertExit(await otactl(directory, 'rollback', '--yes'), 3, /\[NO_ROLLBACK_TARGET\]/);
+});
+
+test('hold and release change what status says', async (t) => {
+  const { directory } = await openApi(t);
+  assertExit(await otactl(directory, 'hold', 'measuring', 'until', 'Friday'), 0, /held/);
+  assertExit(await otactl(directory, 'status'), 0, /measuring until Friday/);
+  assertExit(await otactl(directory, 'release'), 0, /go on/);
+});
+
+test('undeny takes a version or an id, and asks for the id when two releases have one version', async (t) => {
+  const agent = new FakeAgent();
+  const deny = (id: string, version: string) => ({ release: { id, version, sequence: 3 }, reason: 'x', timeMs: 0 });
+  agent.change({ denylist: [deny('x1', '1.2'), deny('y1', '1.3'), deny('y2', '1.3')] });
+  const { directory } = await openApi(t, agent);
+  assertExit(await otactl(directory, 'undeny', '1.2'), 0, /tried again/);
+  assertExit(await otactl(directory, 'undeny', '1.3'), 64, /y1 y2/);
+  assertExit(await otactl(directory, 'undeny', 'y2'), 0, /tried again/);
+  assertExit(await otactl(directory, 'undeny', '9.9'), 2, /not on the denylist/);
+});
+
+test('a question on a terminal is taken for no unless it is answered with yes', async (t) => {
+  const agent = new FakeAgent();
+  agent.change(aStagedState());
+  const { directory } = await openApi(t, agent);
+  for (const [command, answer] of [
+    ['rollback', 'n\n'],
+    ['reboot', '\n'],
+    ['install', 'nope\n'],
+  ] as const) {
+    assertExit(await otactlOnTerminal(directory, [command], answer), 1, /\[y\/N\].*Nothing was changed/s);
+  }
+  assert.equal(agent.commands.length, 0);
+  assertExit(await otactlOnTerminal(directory, ['rollback'], 'y\n'), 0, /Go back to 1\.1 and reboot now\? \[y\/N\]/);
+  assertExit(await otactlOnTerminal(directory, ['reboot'], 'yes\n'), 0, /Reboot now into 1\.1 in slot b\?/);
+  assert.deepEqual(
+    agent.commands.map((each) => each.command),
+    ['rollback', 'reboot'],
+  );
+});
+
+test('a terminal gets colours and a bar, unless NO_COLOR says no', patience, async (t) => {
+  const { agent, directory } = await openApi(t);
+  assert.ok((await otactlOnTerminal(directory, ['status'], '')).out.includes('\u001b[32m'));
+  assert.ok(!(await otactlOnTerminal(directory, ['status'], '', { NO_COLOR: '1' })).out.includes('\u001b['));
+  agent.offer = offer11;
+  let goOn = () => {};
+  agent.gate = new Promise((resolve) => {
+    goOn = resolve;
+  });
+  const child = startOnTerminal(directory, ['install', '-y'], '');
+  t.after(() => child.kill('SIGKILL'));
+  const done = ended(child);
+  await printed(child, /\r.*\[#{12}-{12}\] +50\.0 % {2}4\.0 KiB of 8\.0 KiB/);
+  goOn();
+  assert.equal((await done).code, 0);
+});
+
+test('watch prints each step, waits for otad to come back, and ends with Ctrl-C as done', patience, async (t) => {
+  const directory = await temporaryDirectory(t);
+  const agent = new FakeAgent();
+  const first = await createApi(apiOptions(agent, directory));
+  const child = start(['watch'], { env: { OTAD_SOCKET_DIR: directory } });
+  t.after(() => child.kill('SIGKILL'));
+  const done = ended(child);
+  await printed(child, /1\.0 runs in slot a, confirmed/);
+  const progress = { slot: 'b', version: '1.1', step: 'fetching', totalBytes: 100, fetchedBytes: 0 } as const;
+  agent.change({}, { ...progress, doneBytes: 50 });
+  await printed(child, /\[#+-+\] +50\.0 %/);
+  await first.close();
+  await printed(child, /went away/);
+  agent.change(aStagedState());
+  const second = await createApi(apiOptions(agent, directory));
+  t.after(() => second.close());
+  await printed(child, /1\.1 is staged/);
+  child.kill('SIGINT');
+  assert.equal((await done).code, 0);
+});
+
+test('watch --json prints one status a line', patience, async (t) => {
+  const { directory } = await openApi(t);
+  const child = start(['watch', '--json'], { env: { OTAD_SOCKET_DIR: directory } });
+  t.after(() => child.kill('SIGKILL'));
+  const done = ended(child);
+  await printed(child, /\n/);
+  child.kill('SIGINT');
+  const { code, out } = await done;
+  assert.equal(code, 0);
+  for (const line of out.trimEnd().split('\n')) statusSchema.parse(JSON.parse(line));
+});

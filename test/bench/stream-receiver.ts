@@ -1,0 +1,36 @@
+// One side of the streaming benchmark, as a process of its own: otad's HTTP client and install pipeline write an image into a
+// slot. Prints the CPU seconds and the peak memory of the work, without the start of Node.
+
+import { createHttpClient } from '../../agent/adapters/http.ts';
+import { createInstall } from '../../agent/runtime/install.ts';
+import { createSealing } from '../../verity/sealing.ts';
+import { anArtifact, aRelease, createFileSlots } from '../support/slot-bench.ts';
+
+const [url, folder, slotBytes, lengthBytes, sha256Hex, rootHex, saltHex] = process.argv.slice(2);
+
+if (!url || !folder || !slotBytes || !lengthBytes || !sha256Hex || !rootHex || saltHex === undefined) {
+  throw new Error('usage: stream-receiver URL FOLDER SLOT-BYTES LENGTH SHA256 ROOT SALT');
+}
+
+const length = Number(lengthBytes);
+const artifact = anArtifact(new Uint8Array(4096), {
+  lengthBytes: length,
+  sha256Hex,
+  verity: { algorithm: 'sha256', blockSizeBytes: 4096, saltHex, rootHex, hashOffsetBytes: length },
+});
+const http = createHttpClient();
+const { devices } = createFileSlots(folder, Number(slotBytes));
+const install = createInstall({
+  slots: devices,
+  sealing: createSealing(),
+  source: {
+    check: () => Promise.reject(new Error('not asked')),
+    stream: (_artifact, offset, sink, signal) => http.streamRange(url, { offset, lengthTotal: length, sink, signal }),
+  },
+});
+const before = process.cpuUsage();
+const signal = new AbortController().signal;
+await install.write({ slot: 'b', release: aRelease(artifact) }, signal, () => undefined);
+const { user, system } = process.cpuUsage(before);
+await http.close();
+process.stdout.write(`${JSON.stringify({ cpuS: (user + system) / 1e6, peakKib: process.resourceUsage().maxRSS })}\n`);
