@@ -59,5 +59,6 @@ export const powerOn = ({ ground, gate, timeline, checkers, verdict }: FirmwareC
     return;
   }
   // Injection may have taken both slots, by decay or by a panic at every boot: then nobody could help it.
-  if (ground.broken.size + (ground.panicking === null ? 0 : 1) < 2) verdict.violate('I8', `${powerOnsMax} power-ons in a row started nothing`);
+  if (ground.broken.size + (ground.panicking === null ? 0 : 1) < 2)
+    verdict.violate('I8', `${powerOnsMax} power-ons in a row started nothing`);
 };

@@ -189,4 +189,14 @@ export const mutants: readonly Mutant[] = [
     caughtBy: ['I6'],
     pairOf: ['panic-always', 'kill-with-database', 'cut-with-database', 'power-cycles'],
   },
+  {
+    name: 'flip-believed-undone-without-its-commit',
+    edits: one(
+      recover,
+      'const wasTried = staged.isActivated || boot.roots?.[staged.slot] === staged.verity.rootHex;',
+      'const wasTried = staged.isActivated;',
+    ),
+    caughtBy: ['I6'],
+    pairOf: ['cut-lost', 'panic-always'],
+  },
 ];

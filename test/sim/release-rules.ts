@@ -136,7 +136,11 @@ export const createReleaseRules = (context: CheckContext, people: People): Relea
       const count = (reboots.get(lastTrial) ?? 0) + 1;
       reboots.set(lastTrial, count);
       const episodes =
-        1 + (ground.isEnvLostEver ? 1 : 0) + people.commands('reboot') + people.commands('rollback') + ground.databaseLosses;
+        1 +
+        (ground.isEnvLostEver ? 1 : 0) +
+        people.commands('reboot') +
+        people.commands('rollback') +
+        ground.databaseLosses;
       // There and back, as often as each is allowed, and then one in half a day.
       const bound = 2 * policy.rebootAttemptsMax * episodes + Math.floor(timeline.nowMs() / (12 * hourMs));
       if (count > bound) verdict.violate('I10', `${count} reboots for ${lastTrial}, ${bound} are allowed`);
