@@ -39,11 +39,8 @@ export const createExecutors = ({ boot, install, source, health, rebooter }: Exe
   },
   retire: async (effect, signal) => {
     // The record first: once the slot is invalidated, nothing else would show that it failed, should the database be lost.
-    try {
-      await install.retire(effect.slot, effect.reason, signal);
-    } finally {
-      await boot.invalidate(effect.slot, signal);
-    }
+    await install.retire(effect.slot, effect.reason, signal);
+    await boot.invalidate(effect.slot, signal);
     return null;
   },
 });

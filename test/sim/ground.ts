@@ -39,6 +39,8 @@ export interface Ground {
   readonly broken: Set<SlotName>;
   /** The environment was lost in this boot: the running process cannot know it. */
   envLostInBoot: number;
+  /** The running process has read the bootloader's state since. */
+  isEnvLossSeen: boolean;
   /** Whether the environment was ever lost: fallbacks to older releases are excused. */
   isEnvLostEver: boolean;
 }
@@ -102,6 +104,7 @@ export const createGround = (catalogue: Catalogue): Ground => {
     databaseLosses: 0,
     broken: new Set(),
     envLostInBoot: -1,
+    isEnvLossSeen: false,
     isEnvLostEver: false,
   };
 };
