@@ -218,8 +218,7 @@ const afterFailure = (state: State, context: Context, why: Failure, fetchedBytes
       return halt(backOff(state, context, why, false), context, why);
     case 'reverting':
       if (phase.step === 'reboot' || staged === null) return stay(state);
-      // Without a good slot to return to, an unconfirmed system that runs is better than none.
-      if (why.class === 'policy') return halt(backOff(state, context, why, false), context, why);
+      // The bootloader counts on: where it holds no slot as good, reboots lead to the other one, and their number is capped.
       return startReboot(state, context, staged, 'reverting');
     case 'rebooting':
       // Asked again when the time is over; counted and capped there.

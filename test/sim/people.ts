@@ -14,6 +14,8 @@ export interface People {
   onReply(command: Command, reply: Reply): void;
   /** A report of this boot, or a person in this boot, says that what runs may be confirmed. */
   mayConfirm(): boolean;
+  /** What runs is being confirmed, rightly. */
+  onConfirmed(): void;
   /** Sick by the catalogue, yet let pass by a person or by a baseline that failed as well. */
   isAccepted(release: SealedRelease): boolean;
   /** How often a technician asked for a step that costs reboots or goes back. */
@@ -62,6 +64,7 @@ export const createPeople = (ground: Ground): People => {
       }
     },
     mayConfirm: () => hasPassed || hasPersonConfirmed || isPersonAsking,
+    onConfirmed: acceptRunning,
     isAccepted: (release) => accepted.has(release.release.id),
     commands: (kind) => asked.get(kind) ?? 0,
   };
