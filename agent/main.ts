@@ -140,6 +140,7 @@ const identify = async ({ config }: Device, parsed: Flags) => {
     deviceId: await readDeviceId(config.deviceIdPath),
     bootId: await readBootId(parsed['boot-id']),
     buildTimeS: osRelease.buildTimeS,
+    bootedRelease: osRelease.release,
   };
 };
 
@@ -148,7 +149,8 @@ const startDaemon = async (parsed: Flags, loaded: TolerantConfig, device: Device
   const { config, clock, log, signal } = device;
   const identity = await identify(device, parsed);
   const { boot, slots, paths } = await openDevice(device);
-  const facts = await readFacts({ boot, slots, bootId: identity.bootId, problems: loaded.problems }, signal);
+  const { bootId, bootedRelease } = identity;
+  const facts = await readFacts({ boot, slots, bootId, bootedRelease, problems: loaded.problems }, signal);
   const http = createHttp(config);
   const witness = createMetadataWitness(
     createReleaseSource({

@@ -5,19 +5,20 @@ import { type Failure, toFailure } from '../core/errors.ts';
 import type { DeviceFacts } from '../core/events.ts';
 import type { BootControl } from '../core/ports.ts';
 import { blockSizeBytes, recordAreaBytes } from '../core/slot-layout.ts';
-import type { SlotName, SlotRecord } from '../core/types.ts';
+import type { ReleaseRef, SlotName, SlotRecord } from '../core/types.ts';
 import type { LocalSlotDevices } from './slot-device.ts';
 
 export interface FactsOptions {
   readonly boot: BootControl;
   readonly slots: LocalSlotDevices;
   readonly bootId: string;
+  readonly bootedRelease: ReleaseRef | null;
   /** What was found wrong before. */
   readonly problems: readonly Failure[];
 }
 
 export interface Facts extends DeviceFacts {
-  /** 0 for a slot that cannot be read: nothing fits into it. */
+  /** 0 for a slot that is not there: nothing fits into it. */
   readonly slotSizeBytes: Readonly<Record<SlotName, number>>;
 }
 
@@ -31,18 +32,20 @@ interface SlotFacts {
 const slotBytesMin = blockSizeBytes + recordAreaBytes;
 
 const readSlot = async (slots: LocalSlotDevices, slot: SlotName, signal: AbortSignal): Promise<SlotFacts> => {
+  let sizeBytes = 0;
   try {
-    const sizeBytes = await slots.sizeBytes(slot);
+    sizeBytes = await slots.sizeBytes(slot);
     const record = sizeBytes < slotBytesMin ? null : await slots.readRecord(slot, signal);
     return { record, sizeBytes, problems: [] };
   } catch (error) {
-    return { record: null, sizeBytes: 0, problems: [toFailure(error)] };
+    // A record that cannot be read now takes nothing from the slot's size: the next install writes it anew.
+    return { record: null, sizeBytes, problems: [toFailure(error)] };
   }
 };
 
 /** Throws what reading the boot state throws: BOOT_EVIDENCE_MISSING, BOOT_ENV_*. */
 export const readFacts = async (
-  { boot, slots, bootId, problems }: FactsOptions,
+  { boot, slots, bootId, bootedRelease, problems }: FactsOptions,
   signal: AbortSignal,
 ): Promise<Facts> => {
   const status = await boot.status(signal);
@@ -50,6 +53,7 @@ export const readFacts = async (
   const b = await readSlot(slots, 'b', signal);
   return {
     bootId,
+    bootedRelease,
     boot: status,
     records: { a: a.record, b: b.record },
     slotSizeBytes: { a: a.sizeBytes, b: b.sizeBytes },

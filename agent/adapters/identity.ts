@@ -4,6 +4,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { OtadError } from '../core/errors.ts';
+import type { ReleaseRef } from '../core/types.ts';
 
 /** otad's own id: whoever knows the device id of otad does not know the machine id, nor the id of another program. */
 const applicationId = Buffer.from('5f1c2a7e9d0b4c638e44f0b8a1d36c97', 'hex');
@@ -79,7 +80,15 @@ export interface OsRelease {
   readonly hardwareRevision: string | null;
   /** OTAD_BUILD_TIME: when the image was built, seconds since 1970; 0 where it does not say. */
   readonly buildTimeS: number;
+  /** The release that otapub built this image as; null where it was built by something else. */
+  readonly release: ReleaseRef | null;
 }
+
+const releaseOf = (field: (name: string) => string | null): ReleaseRef | null => {
+  const [id, version, sequence] = [field('OTAD_RELEASE'), field('IMAGE_VERSION'), Number(field('OTAD_SEQUENCE'))];
+  if (id === null || version === null || !Number.isSafeInteger(sequence) || sequence < 1) return null;
+  return { id, version, sequence };
+};
 
 /** The first of `paths` that can be read; empty where none can. */
 export const readOsRelease = async (
@@ -98,6 +107,7 @@ export const readOsRelease = async (
     imageVersion: field('IMAGE_VERSION'),
     compatible: field('OTAD_COMPATIBLE'),
     hardwareRevision: field('OTAD_HARDWARE_REVISION'),
+    release: releaseOf(field),
     buildTimeS: /^\d{1,11}$/.test(field('OTAD_BUILD_TIME') ?? '') ? Number(field('OTAD_BUILD_TIME')) : 0,
   };
 };

@@ -2,7 +2,7 @@
 
 import type { EffectDone } from './effects.ts';
 import type { ErrorCode, Failure } from './errors.ts';
-import type { BootStatus, SlotName, SlotRecord } from './types.ts';
+import type { BootStatus, ReleaseRef, SlotName, SlotRecord } from './types.ts';
 
 /** What the device itself shows at start, whatever the database says. */
 export interface DeviceFacts {
@@ -10,6 +10,8 @@ export interface DeviceFacts {
   readonly bootId: string;
   readonly boot: BootStatus;
   readonly records: Readonly<Record<SlotName, SlotRecord | null>>;
+  /** What the running image says of itself (os-release), for a slot that came without a record from the factory. */
+  readonly bootedRelease: ReleaseRef | null;
   /** What is wrong here already, for a person: settings left out, a slot that is missing. */
   readonly problems: readonly Failure[];
 }

@@ -172,10 +172,14 @@ const activateDone = (state: State, context: Context): Decision => {
   return andThen(noted, (next) => startReboot(next, context, activated, 'rebooting'));
 };
 
-/** Nothing was changed that boots; what is staged stays, and is tried again after the backoff. */
+/** Nothing was changed that boots; what is staged stays, and is verified and tried again after the backoff. */
 const activateFailed = (state: State, context: Context, staged: Staged, why: Failure): Decision => {
   const paused = backOff(state, context, why, false);
-  const next = rest({ ...paused, attention: why, staged: { ...staged, notBeforeMs: paused.nextPollMs } });
+  const next = rest({
+    ...paused,
+    attention: why,
+    staged: { ...staged, verifiedInBoot: '', notBeforeMs: paused.nextPollMs },
+  });
   return note(stay(next), context, 'activate-failed', {
     release: staged.release,
     slot: staged.slot,

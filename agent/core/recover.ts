@@ -21,7 +21,7 @@ import {
   startRevert,
   stay,
 } from './steps.ts';
-import { otherSlot, type ReleaseRef, type SlotName, type SlotRecord } from './types.ts';
+import { otherSlot, type ReleaseRef, type SlotName } from './types.ts';
 
 const unknownRelease = (rootHex: string | null): ReleaseRef => ({
   id: `unknown-${rootHex?.slice(0, 16) ?? 'root'}`,
@@ -32,9 +32,10 @@ const unknownRelease = (rootHex: string | null): ReleaseRef => ({
 /** A slot that was handed to the bootloader, as far as its own record tells. */
 const stagedFromRecord = (facts: DeviceFacts, slot: SlotName, { policy }: Context): Staged => {
   const record = facts.records[slot];
+  const bootedRelease = slot === facts.boot.booted ? facts.bootedRelease : null;
   return {
     slot,
-    release: record === null ? unknownRelease(facts.boot.bootedRoot) : refOf(record.release),
+    release: refOf(record?.release ?? bootedRelease ?? unknownRelease(facts.boot.bootedRoot)),
     verity: record?.verity ?? {
       algorithm: 'sha256',
       blockSizeBytes: 4096,
@@ -69,15 +70,20 @@ const deniedByEvidence = (facts: DeviceFacts, { moment }: Context): DenyEntry[] 
   return hasFailed ? [{ release: refOf(record.release), reason, timeMs: moment.wallMs }] : [];
 };
 
-const lastGoodRecord = (facts: DeviceFacts): SlotRecord | null => {
+/** What runs, by the slot's record; without one, by the running image's own word. */
+const runningRelease = (facts: DeviceFacts): ReleaseRef | null =>
+  facts.records[facts.boot.booted]?.release ?? facts.bootedRelease;
+
+const lastGoodRelease = (facts: DeviceFacts): ReleaseRef | null => {
   const { booted, slots } = facts.boot;
-  const slot = slots[booted].state === 'good' ? booted : otherSlot(booted);
-  return slots[slot].state === 'good' ? facts.records[slot] : null;
+  if (slots[booted].state === 'good') return runningRelease(facts);
+  const other = otherSlot(booted);
+  return slots[other].state === 'good' ? (facts.records[other]?.release ?? null) : null;
 };
 
 /** A state made of nothing but what the device shows. */
 const rebuild = (facts: DeviceFacts, context: Context): State => {
-  const confirmed = lastGoodRecord(facts)?.release ?? null;
+  const confirmed = lastGoodRelease(facts);
   return {
     schema: 1,
     plan: 0,
@@ -179,6 +185,9 @@ const recoverStaged = (
     // The flip did not happen, or was taken back: still staged.
     return proceedStaged(rest({ ...state, staged: { ...staged, isActivated: false } }), context);
   }
+  // It failed before, and was still selectable when that was cut short: made unselectable, never started (I6).
+  const denied = state.denylist.find((entry) => entry.release.id === staged.release.id);
+  if (denied !== undefined) return retire(state, context, staged, denied.reason);
   const activated: Staged = { ...staged, isActivated: true };
   if (isNewBoot && activated.reboots >= context.policy.rebootAttemptsMax) {
     return fellBack(state, context, activated, `${activated.reboots} reboots did not start it.`);
@@ -194,10 +203,10 @@ const recoverGood = (state: State, stored: State | null, facts: DeviceFacts, con
   if (staged !== null) {
     return recoverStaged({ ...state, staged }, staged, facts, context, stored?.bootId !== facts.bootId);
   }
-  const running = facts.records[boot.booted]?.release;
+  const running = runningRelease(facts);
   const { confirmed } = state;
-  if (running === undefined || confirmed === null || running.id === confirmed.id) {
-    return stay(rest({ ...state, confirmed: confirmed ?? (running === undefined ? null : refOf(running)) }));
+  if (running === null || confirmed === null || running.id === confirmed.id) {
+    return stay(rest({ ...state, confirmed: confirmed ?? (running === null ? null : refOf(running)) }));
   }
   // The bootloader chose the other good slot by itself: say so, and keep the floor.
   const reason = `The bootloader started slot ${boot.booted} instead; slot ${other} did not come up.`;
@@ -215,7 +224,7 @@ export const recover = (stored: State | null, facts: DeviceFacts, context: Conte
   const opened = stored === null ? note(stay(state), context, 'store-rebuilt', { slot: booted }) : stay(state);
   const isNewBoot = stored?.bootId !== facts.bootId;
   const started = isNewBoot
-    ? note(opened, context, 'started', { release: facts.records[booted]?.release ?? null, slot: booted })
+    ? note(opened, context, 'started', { release: runningRelease(facts), slot: booted })
     : opened;
   return andThen(started, (next) => {
     if (slots[booted].state === 'good') return recoverGood(next, stored, facts, context);

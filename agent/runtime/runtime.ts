@@ -4,15 +4,17 @@
 
 import { type Decision, decide } from '../core/decide.ts';
 import type { Effect, EffectDone } from '../core/effects.ts';
-import { OtadError, toFailure } from '../core/errors.ts';
+import { errorCodes, OtadError, toFailure } from '../core/errors.ts';
 import type { Command, DeviceFacts, Event, Reply } from '../core/events.ts';
 import type { AgentControl, BootControl, Clock, Executors, RuntimeLog, Snapshot, Store } from '../core/ports.ts';
 import { nextWake } from '../core/schedule.ts';
 import type { State } from '../core/state.ts';
 import type { BootStatus, Policy, Progress } from '../core/types.ts';
 
-/** Events that may wait; more than this is a loop of ours. */
+/** Events that may wait; further commands are refused. Timer and effect add one each at most, and are never refused. */
 const queueMax = 256;
+/** Deciding takes no time and a commit some flushes: an event that takes longer will not end, and a restart may help. */
+const handlingMsMax = 120_000;
 /** The longest a timer sleeps: a clock that jumped is noticed then. */
 const sleepMsMax = 3_600_000;
 
@@ -30,7 +32,7 @@ export interface Runtime extends AgentControl {
   start(facts: DeviceFacts): Promise<void>;
   /** Stops after the current commit; effects under way are cancelled and replayed after the next start. */
   stop(): Promise<void>;
-  /** True while the loop answers: for the service watchdog. */
+  /** True while the loop answers, or may still: for the service watchdog. */
   isAlive(): boolean;
 }
 
@@ -53,12 +55,15 @@ class Loop implements Runtime {
   readonly #stopped = new AbortController();
   #state: State | null = null;
   #boot: BootStatus | null = null;
+  #facts: DeviceFacts | null = null;
   #progress: Progress | null = null;
   #queue: Waiting[] = [];
   #effects: Effect[] = [];
   #running: Running | null = null;
   #timer: { cancel(): void } | null = null;
   #pumping: Promise<void> | null = null;
+  /** On the monotonic clock; null while no event is under way. */
+  #handlingSinceMs: number | null = null;
   #acting: Promise<void> = Promise.resolve();
 
   constructor(options: RuntimeOptions) {
@@ -68,10 +73,14 @@ class Loop implements Runtime {
   async start(facts: DeviceFacts): Promise<void> {
     this.#state = await this.#options.store.load();
     this.#boot = facts.boot;
+    this.#facts = facts;
     await this.#send({ kind: 'started', facts });
   }
 
-  submit(command: Command): Promise<Reply> {
+  async submit(command: Command): Promise<Reply> {
+    if (this.#queue.length >= queueMax) {
+      return { isAccepted: false, code: 'BUSY', message: errorCodes.BUSY.sentence };
+    }
     return this.#send({ kind: 'command', command });
   }
 
@@ -86,7 +95,8 @@ class Loop implements Runtime {
   }
 
   isAlive(): boolean {
-    return !this.#stopped.signal.aborted && this.#queue.length < queueMax;
+    const sinceMs = this.#handlingSinceMs;
+    return sinceMs === null || this.#options.clock.now().monoMs - sinceMs < handlingMsMax;
   }
 
   async stop(): Promise<void> {
@@ -98,24 +108,28 @@ class Loop implements Runtime {
   }
 
   #send(event: Event): Promise<Reply> {
-    if (this.#queue.length >= queueMax) throw new OtadError('BUSY', { queued: this.#queue.length });
     const reply = new Promise<Reply>((answer) => {
       this.#queue.push({ event, answer });
     });
-    this.#pumping ??= this.#pump().finally(() => {
-      this.#pumping = null;
-    });
+    this.#pumping ??= this.#pump();
     return reply;
   }
 
   async #pump(): Promise<void> {
+    // First let the caller keep this promise: it may not be kept after it was cleared below.
+    await null;
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
       if (this.#stopped.signal.aborted) {
         next.answer({ isAccepted: false, code: 'CANCELLED', message: 'otad is stopping.' });
         continue;
       }
-      next.answer(await this.#handle(next.event));
+      this.#handlingSinceMs = this.#options.clock.now().monoMs;
+      const reply = await this.#handle(next.event);
+      this.#handlingSinceMs = null;
+      next.answer(reply);
     }
+    // In the same step that found the queue empty: an event that came in between would wait for ever.
+    this.#pumping = null;
   }
 
   async #handle(event: Event): Promise<Reply> {
@@ -162,11 +176,22 @@ class Loop implements Runtime {
 
   async #act(effect: Effect, signal: AbortSignal): Promise<void> {
     const done = await this.#execute(effect, signal);
-    if (bootChanging.has(effect.kind)) await this.#readBoot();
+    const fresh = bootChanging.has(effect.kind) ? await this.#readBoot() : null;
     this.#running = null;
     this.#progress = null;
-    if (!this.#stopped.signal.aborted) void this.#send({ kind: 'effect-done', done });
+    if (!this.#stopped.signal.aborted) void this.#send(this.#forgotten(fresh) ?? { kind: 'effect-done', done });
     this.#next();
+  }
+
+  /**
+   * A bootloader that lost its environment no longer holds the running slot as good. Then there is no way back from a trial:
+   * what runs is assessed and confirmed anew, as after a start, before anything else is done (I4, I8).
+   */
+  #forgotten(boot: BootStatus | null): Event | null {
+    const [state, facts] = [this.#state, this.#facts];
+    if (state === null || boot === null || facts === null) return null;
+    if (!state.isBootedConfirmed || boot.slots[boot.booted].state === 'good') return null;
+    return { kind: 'started', facts: { ...facts, boot, records: state.records } };
   }
 
   async #execute(effect: Effect, signal: AbortSignal): Promise<EffectDone> {
@@ -191,11 +216,14 @@ class Loop implements Runtime {
     }
   }
 
-  async #readBoot(): Promise<void> {
+  /** null where it cannot be read: what was known before is no evidence of anything new. */
+  async #readBoot(): Promise<BootStatus | null> {
     try {
       this.#boot = await this.#options.boot.status(this.#stopped.signal);
+      return this.#boot;
     } catch (error) {
       this.#options.log.warn('The boot state could not be read.', { ...toFailure(error) });
+      return null;
     }
   }
 

@@ -7,6 +7,7 @@ import type { SlotName } from '../../agent/core/types.ts';
 import { parseFwEnvConfig } from '../../bootctl/fw-env-config.ts';
 import type { SlotVerity } from '../../bootctl/model.ts';
 import { powerOn } from '../../bootctl/uboot-power-on.ts';
+import { lostVariables } from '../../bootctl/uboot-variables.ts';
 import { runProgram } from './child-process.ts';
 import type { GatewayPaths } from './gateway-paths.ts';
 
@@ -18,36 +19,46 @@ export interface OpenedSlot {
 
 const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? '';
 
-/** Checks every block of the slot against the root, and lays the slot's files out. */
+/** What U-Boot carries inside itself, for when both copies of the environment are bad. */
+const compiledIn = new Map([...lostVariables, ['bootcmd', 'run otad_boot']]);
+
+/** Every block against the root, as dm-verity would on each read. */
+const checkSlot = async (device: string, verity: SlotVerity): Promise<string | null> => {
+  const offset = `--hash-offset=${verity.hashOffsetBytes}`;
+  const { exitCode, stderr } = await runProgram('veritysetup', ['verify', device, device, verity.rootHex, offset]);
+  return exitCode === 0 ? null : `dm-verity: ${lastLine(stderr)}`;
+};
+
+/** Lays the slot's files out. */
+const unpackSlot = async (device: string, rootfs: string): Promise<string | null> => {
+  await rm(rootfs, { recursive: true, force: true });
+  const args = ['-quiet', '-no-progress', '-processors', '2', '-dest', rootfs, device];
+  const { exitCode, stderr } = await runProgram('unsquashfs', args);
+  return exitCode === 0 ? null : `squashfs: ${lastLine(stderr)}`;
+};
+
+/** Without a root in the environment (both copies were lost) the slot starts unchecked: better than a board that is dead. */
 const openSlot = async (
   paths: GatewayPaths,
   slot: SlotName,
   verity: SlotVerity | null,
   print: (line: string) => void,
 ): Promise<boolean> => {
-  if (verity === null || verity.hashOffsetBytes === null) {
-    print(`slot ${slot}: no verity root in the environment, not started`);
-    return false;
-  }
   const device = paths.slots[slot];
-  const offset = `--hash-offset=${verity.hashOffsetBytes}`;
-  const check = await runProgram('veritysetup', ['verify', device, device, verity.rootHex, offset]);
-  if (check.exitCode !== 0) {
-    print(`slot ${slot}: dm-verity: ${lastLine(check.stderr)}`);
-    return false;
-  }
-  await rm(paths.rootfs, { recursive: true, force: true });
-  const unpack = await runProgram('unsquashfs', ['-quiet', '-no-progress', '-dest', paths.rootfs, device]);
-  if (unpack.exitCode === 0) return true;
-  print(`slot ${slot}: squashfs: ${lastLine(unpack.stderr)}`);
-  return false;
+  if (verity === null) print(`slot ${slot}: no verity root in the environment, not checked`);
+  const problem =
+    (verity === null ? null : await checkSlot(device, verity)) ?? (await unpackSlot(device, paths.rootfs));
+  if (problem !== null) print(`slot ${slot}: ${problem}`);
+  return problem === null;
 };
 
 /** Counts down, chooses and opens a slot. null: none could be opened, the board resets. */
 export const bootSlot = async (paths: GatewayPaths, print: (line: string) => void): Promise<OpenedSlot | null> => {
   const config = parseFwEnvConfig(await readFile(paths.fwEnvConfig, 'utf8'), paths.fwEnvConfig);
-  const { slot, cmdline, isEnvironmentValid } = await powerOn(config, (name, verity) =>
-    openSlot(paths, name, verity, print),
+  const { slot, cmdline, isEnvironmentValid } = await powerOn(
+    config,
+    (name, verity) => openSlot(paths, name, verity, print),
+    compiledIn,
   );
   if (!isEnvironmentValid) print('environment: both copies are bad, using the compiled-in one');
   if (slot === null) return null;

@@ -13,7 +13,7 @@ import { AgentProcess } from './agent-process.ts';
 import { type ApiClient, createApiClient } from './api-client.ts';
 import { type ProgramResult, runProgram } from './child-process.ts';
 import { bootSlot, type OpenedSlot } from './firmware.ts';
-import { type GatewayPaths, gatewayPaths } from './gateway-paths.ts';
+import { type GatewayPaths, gatewayPaths, placement } from './gateway-paths.ts';
 
 /** Power-ons without a slot that opens, after which the board counts as dead. */
 const attemptsMax = 12;
@@ -31,21 +31,6 @@ export interface GatewayOptions {
   readonly onConsole?: (line: string) => void;
 }
 
-/** Settings that place the daemon on the virtual board instead of a real one. */
-const placement = (paths: GatewayPaths): Readonly<Record<string, unknown>> => ({
-  slots: { a: { path: paths.slots.a }, b: { path: paths.slots.b } },
-  bootloader: { kind: 'uboot', fwEnvConfigPath: paths.fwEnvConfig, commandLinePath: paths.commandLine },
-  stateDir: paths.stateDir,
-  runDir: paths.runDir,
-  deviceIdPath: paths.deviceId,
-  health: {
-    requiredDirs: [join(paths.rootfs, 'usr/lib/otad/health.d/required.d')],
-    wantedDirs: [join(paths.rootfs, 'usr/lib/otad/health.d/wanted.d')],
-  },
-  reboot: { command: ['touch', paths.rebootRequest] },
-  api: { controlGroup: null },
-});
-
 export class Gateway {
   readonly paths: GatewayPaths;
   readonly api: ApiClient;
@@ -53,6 +38,7 @@ export class Gateway {
   #agent: AgentProcess | null = null;
   #watcher: FSWatcher | null = null;
   #boots = 0;
+  readonly #consoleLines: string[] = [];
   /** Rises whenever the power goes: what an earlier power-on still does is void. */
   #powered = 0;
   #turn: Promise<void> = Promise.resolve();
@@ -126,9 +112,14 @@ export class Gateway {
   }
 
   /** The first status from now on that `isReached` accepts. Throws after `timeoutMs` with the last one seen. */
-  async waitUntil(isReached: (status: StatusBody) => boolean, timeoutMs = 30_000): Promise<StatusBody> {
+  async waitUntil(
+    isReached: (status: StatusBody) => boolean,
+    timeoutMs = 30_000,
+    signal?: AbortSignal,
+  ): Promise<StatusBody> {
     const over = new AbortController();
     const timer = setTimeout(() => over.abort(), timeoutMs);
+    const stopped = signal === undefined ? over.signal : AbortSignal.any([over.signal, signal]);
     let last: StatusBody | null = null;
     let reached: StatusBody | null = null;
     await this.follow((status) => {
@@ -136,9 +127,9 @@ export class Gateway {
       if (reached !== null || !isReached(status)) return;
       reached = status;
       over.abort();
-    }, over.signal);
-    clearTimeout(timer);
+    }, stopped).finally(() => clearTimeout(timer));
     if (reached !== null) return reached;
+    signal?.throwIfAborted();
     throw new Error(`not reached in ${timeoutMs} ms; the last status was ${JSON.stringify(last)}`);
   }
 
@@ -154,7 +145,13 @@ export class Gateway {
     }
   }
 
+  /** What the board printed so far. */
+  consoleText(): string {
+    return this.#consoleLines.join('\n');
+  }
+
   #console(line: string): void {
+    this.#consoleLines.push(line);
     this.#options.onConsole?.(line);
   }
 
@@ -185,7 +182,8 @@ export class Gateway {
       if (name !== null && paths.rebootRequest.endsWith(`/${name}`)) this.#reboot(powered);
     });
     this.#agent = new AgentProcess({
-      command: [...this.#ownStateDisk(), process.execPath, ...this.#agentArgs()],
+      // The daemon must not outlive the board, whatever ends this process.
+      command: [...this.#ownStateDisk(), 'setpriv', '--pdeathsig', 'KILL', process.execPath, ...this.#agentArgs()],
       logPath: paths.agentLog,
       pidPath: paths.agentPid,
       onGivenUp: (exit) => {

@@ -2,23 +2,34 @@
 // was verified once is not fetched again.
 
 import assert from 'node:assert/strict';
+import { open, writeFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import type { StatusBody } from '../../agent/api/schema.ts';
 import { checkpointBytesOf } from '../../agent/runtime/slot-fill.ts';
+import type { Gateway } from './gateway.ts';
 import { publishedImage } from './publisher.ts';
 import { checkSlots, createStage, isAtRest, type Stage } from './stage.ts';
 
 const mebibyte = 1024 * 1024;
 const linkBytesPerS = 4 * mebibyte;
 /** What the network's buffers may hold when the daemon dies. */
-const inFlightBytes = mebibyte / 2;
+const inFlightBytes = mebibyte / 4;
 /** Metadata, headers and the like over the whole test. */
 const overheadBytes = mebibyte / 4;
+
+const flipBit = async (path: string, offset: number): Promise<void> => {
+  const file = await open(path, 'r+');
+  const byte = Buffer.alloc(1);
+  await file.read(byte, 0, 1, offset);
+  byte[0] = (byte[0] ?? 0) ^ 1;
+  await file.write(byte, 0, 1, offset);
+  await file.close();
+};
 
 describe('an interrupted update', { concurrency: 2 }, () => {
   let stage: Stage;
   before(async () => {
-    stage = await createStage({ baseBytes: 6 * mebibyte, applicationBytes: mebibyte, healthDeadlineS: 5 });
+    stage = await createStage({ baseBytes: 4 * mebibyte, applicationBytes: mebibyte });
   });
   after(() => stage.close());
 
@@ -46,29 +57,36 @@ describe('an interrupted update', { concurrency: 2 }, () => {
     assert.ok(kills >= 5, `only ${kills} kills`);
     const fetched = served.link.receivedBytes() - received;
     const bound = facts.lengthBytes + kills * (checkpointBytesOf(facts.lengthBytes) + inFlightBytes) + overheadBytes;
+    context.diagnostic(`${kills} kills, ${fetched} bytes fetched for an image of ${facts.lengthBytes}`);
     assert.ok(fetched <= bound, `${fetched} bytes for an image of ${facts.lengthBytes} with ${kills} kills`);
     await checkSlots(gateway);
   });
 
-  test('goes on after power cuts in every phase', async (context) => {
-    const { gateway, vendor, served } = await stage.world(context, { settings: { triesMax: 9 } });
-    await gateway.powerOn();
-    await gateway.waitUntil(isAtRest('1.0'));
-    served.link.setRate(linkBytesPerS * 4);
-    await vendor.offer('1.1');
-    const cutIn = new Set<string>();
-    const isNew = ({ phase, progress }: StatusBody): boolean =>
-      phase !== 'idle' && !cutIn.has(phase) && (phase !== 'fetching' || (progress?.doneBytes ?? 0) > 0);
-    for (;;) {
-      const status = await gateway.waitUntil((next) => isNew(next) || isAtRest('1.1')(next));
-      if (status.phase === 'idle') break;
-      cutIn.add(status.phase);
-      await gateway.cutPower();
+  const blows = [
+    ['SIGKILL of the daemon', (gateway: Gateway) => gateway.killAgent()],
+    ['a power cut', (gateway: Gateway) => gateway.cutPower().then(() => gateway.powerOn())],
+  ] as const;
+  for (const [name, strike] of blows) {
+    test(`goes on after ${name} in every phase`, async (context) => {
+      const { gateway, vendor, served } = await stage.world(context, { settings: { triesMax: 9 } });
       await gateway.powerOn();
-    }
-    assert.ok(cutIn.has('fetching') && cutIn.size >= 3, [...cutIn].join(' '));
-    await checkSlots(gateway);
-  });
+      await gateway.waitUntil(isAtRest('1.0'));
+      served.link.setRate(linkBytesPerS * 4);
+      await vendor.offer('1.1');
+      const struck = new Set<string>();
+      const isNew = ({ phase, progress }: StatusBody): boolean =>
+        phase !== 'idle' && !struck.has(phase) && (phase !== 'fetching' || (progress?.doneBytes ?? 0) > 0);
+      for (;;) {
+        const status = await gateway.waitUntil((next) => isNew(next) || isAtRest('1.1')(next));
+        if (status.phase === 'idle') break;
+        struck.add(status.phase);
+        await strike(gateway);
+      }
+      context.diagnostic(`phases: ${[...struck].join(' ')}`);
+      assert.ok(struck.has('fetching') && struck.size >= 3, [...struck].join(' '));
+      await checkSlots(gateway);
+    });
+  }
 
   test('goes on where the line broke, without asking for the same bytes', async (context) => {
     const { gateway, vendor, served } = await stage.world(context);
@@ -100,5 +118,47 @@ describe('an interrupted update', { concurrency: 2 }, () => {
     }
     const status = await gateway.waitUntil((next) => isAtRest('1.0')(next) && next.denylist.includes('1.1'));
     assert.equal(status.booted, 'a');
+  });
+
+  test('falls back when the new slot rots between verification and its first boot', async (context) => {
+    const { gateway, vendor } = await stage.world(context, { settings: { autoReboot: false } });
+    const { facts } = await publishedImage(vendor, '1.1');
+    await gateway.powerOn();
+    await vendor.offer('1.1');
+    await gateway.waitUntil(({ phase }) => phase === 'staged');
+    await flipBit(gateway.paths.slots.b, facts.lengthBytes >> 1);
+    await gateway.otactl('reboot', '--yes');
+    const status = await gateway.waitUntil((next) => isAtRest('1.0')(next) && next.denylist.includes('1.1'));
+    assert.equal(status.booted, 'a');
+    assert.match(gateway.consoleText(), /slot b: dm-verity: /);
+  });
+
+  test('starts, runs and updates after each copy of the boot environment was torn in turn', async (context) => {
+    const { gateway, vendor } = await stage.world(context);
+    await gateway.powerOn();
+    await gateway.waitUntil(isAtRest('1.0'));
+    await gateway.cutPower();
+    for (const copy of gateway.paths.envCopies) {
+      await flipBit(copy, 20);
+      await gateway.powerOn();
+      await gateway.waitUntil(isAtRest('1.0'));
+      await gateway.cutPower();
+    }
+    await vendor.offer('1.1');
+    await gateway.powerOn();
+    await gateway.waitUntil(isAtRest('1.1'));
+  });
+
+  test('starts, runs and updates after both copies of the boot environment were lost', async (context) => {
+    const { gateway, vendor } = await stage.world(context);
+    await gateway.powerOn();
+    await gateway.waitUntil(isAtRest('1.0'));
+    await gateway.cutPower();
+    for (const copy of gateway.paths.envCopies) await writeFile(copy, Buffer.alloc(0x4000, 0xff));
+    await gateway.powerOn();
+    await gateway.waitUntil(isAtRest('1.0'));
+    await vendor.offer('1.1');
+    await gateway.waitUntil(isAtRest('1.1'));
+    await checkSlots(gateway);
   });
 });

@@ -123,6 +123,7 @@ export const someFacts = (over: Partial<DeviceFacts> = {}): DeviceFacts => ({
   bootId: 'boot-1',
   boot: aBoot(),
   records: { a: aRecord(1), b: null },
+  bootedRelease: null,
   problems: [],
   ...over,
 });

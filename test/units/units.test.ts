@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chown, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { listCheckFiles } from '../../agent/adapters/check-files.ts';
 import { loadConfig } from '../../agent/config/config.ts';
 import { messageIds } from '../../agent/log/message-ids.ts';
+import { fwLockPath } from '../../bootctl/lock-file.ts';
 
 const services = ['otad.service', 'otad-reboot.service', 'otad-reboot.path'];
 // 1.6 with systemd 252; the weights move a little between releases. What remains is explained in the unit.
@@ -61,7 +62,7 @@ describe('the units', () => {
     assert.match(users, /^m otad otad-admin$/m);
     assert.match(await unit(), /^User=otad$/m);
     const lines = (await readFile('units/otad.tmpfiles', 'utf8')).split('\n').filter((line) => /^[^#]/.test(line));
-    for (const line of lines) assert.match(line, /^d \/[a-z/.]+ 0[0-7]{3} (root root|otad otad) -$/);
+    for (const line of lines) assert.match(line, /^[df] \/[a-z_/.]+ 0[0-7]{3} (root root|otad otad) -$/);
     const { config } = await loadConfig(['units']);
     for (const needed of [config.stateDir, config.runDir]) {
       assert.ok(
@@ -80,6 +81,29 @@ describe('the units', () => {
     assert.equal(status, 0, stderr);
     assert.match(await readFile(join(root, 'etc/passwd'), 'utf8'), /^otad:.*:\/var\/lib\/otad:.*nologin$/m);
     assert.match(await readFile(join(root, 'etc/group'), 'utf8'), /^otad-admin:.*:otad$/m);
+  });
+
+  test('tmpfiles makes the lock of fw_setenv, which the sandbox of otad may not make', async () => {
+    assert.match(await unit(), /^ProtectSystem=strict$/m);
+    const runLock = fwLockPath.replace(/^\/var\/lock\//, '/run/lock/');
+    assert.match(await readFile('units/otad.tmpfiles', 'utf8'), new RegExp(`^f ${runLock} 0644 root root -$`, 'm'));
+  });
+
+  test('the reboot service can remove a request from the folder that belongs to otad', async () => {
+    const text = await readFile('units/otad-reboot.service', 'utf8');
+    const kept = /^CapabilityBoundingSet=(.*)$/m.exec(text)?.[1] ?? '';
+    const capabilities = kept.split(' ').flatMap((name) => (name === '' ? [] : `+${name.slice(4).toLowerCase()}`));
+    const requests = join(folder, 'requests');
+    await mkdir(requests, { mode: 0o755 });
+    await writeFile(join(requests, 'reboot-requested'), '');
+    if (process.getuid?.() === 0) {
+      await chown(requests, 4242, 4242);
+      const bounding = ['-all', ...capabilities].join(',');
+      const remove = ['rm', '-f', join(requests, 'reboot-requested')];
+      const { status, stderr } = run('setpriv', `--bounding-set=${bounding}`, '--inh-caps=-all', ...remove);
+      assert.equal(status, 0, stderr);
+    }
+    assert.deepEqual(capabilities, ['+dac_override']);
   });
 
   test('the shipped reboot request is the file that the path unit watches and its service removes', async () => {

@@ -92,6 +92,8 @@ describe('os-release', () => {
     'lower=x',
     'SPACED = x',
     'OTAD_BUILD_TIME=1760000000',
+    'OTAD_RELEASE="acme-gw-1.2"',
+    'OTAD_SEQUENCE=7',
     '  OTAD_COMPATIBLE="acme-gw"  ',
     'DOUBLE=1',
     'DOUBLE=2',
@@ -104,6 +106,8 @@ describe('os-release', () => {
       IMAGE_VERSION: '1.2',
       EMPTY: '',
       OTAD_BUILD_TIME: '1760000000',
+      OTAD_RELEASE: 'acme-gw-1.2',
+      OTAD_SEQUENCE: '7',
       OTAD_COMPATIBLE: 'acme-gw',
       DOUBLE: '2',
     });
@@ -128,8 +132,16 @@ describe('os-release', () => {
       compatible: 'acme-gw',
       hardwareRevision: null,
       buildTimeS: 1_760_000_000,
+      release: { id: 'acme-gw-1.2', version: '1.2', sequence: 7 },
     });
-    const none = { imageId: null, imageVersion: null, compatible: null, hardwareRevision: null, buildTimeS: 0 };
+    const none = {
+      imageId: null,
+      imageVersion: null,
+      compatible: null,
+      hardwareRevision: null,
+      buildTimeS: 0,
+      release: null,
+    };
     assert.deepEqual(await readOsRelease([join(folder, 'missing')]), none);
   });
 });

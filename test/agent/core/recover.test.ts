@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decide } from '../../../agent/core/decide.ts';
 import type { DeviceFacts } from '../../../agent/core/events.ts';
+import { unmetConditions } from '../../../agent/core/select.ts';
 import type { State } from '../../../agent/core/state.ts';
 import type { Decision } from '../../../agent/core/steps.ts';
 import {
@@ -102,12 +103,33 @@ test('a confirmation whose record was lost is recorded', () => {
   assert.equal(decision.state.staged, null);
 });
 
+test('a confirmed release of a new epoch sets the floor anew, so that its successors are taken', () => {
+  const good = aBoot({ booted: 'b', primary: 'b', slots: { ...failedB.slots, b: { state: 'good', triesLeft: null } } });
+  const stored = aState({
+    ...rebootingTo,
+    sequenceFloor: 100,
+    staged: aStaged({ isActivated: true, floorEpoch: 1, rollbackFloor: 1 }),
+  });
+  const { state } = start(stored, { boot: good, records: both });
+  assert.deepEqual([state.floorEpoch, state.sequenceFloor], [1, 2]);
+  assert.deepEqual(unmetConditions(aRelease({ sequence: 3, floorEpoch: 1 }), state, aMoment(), aPolicy(), true), []);
+});
+
 test('a trial that the bootloader gave up is denied and retired', () => {
   const decision = start(rebootingTo, { bootId: 'boot-4', boot: failedB, records: both });
   assert.deepEqual(types(decision), ['started', 'rolled-back', 'denied']);
   assert.deepEqual(kinds(decision), ['retire']);
   assert.equal(decision.state.phase.kind, 'idle');
   assert.equal(decision.state.records.b?.status, 'denied');
+});
+
+test('a denied release that waits to be started is retired, not started', () => {
+  const denylist = [{ release: aRecord(2).release, reason: 'app: exit 1', timeMs: 0 }];
+  const left = start(aState({ denylist }), { boot: aTrialBoot('a'), records: both });
+  assert.deepEqual([kinds(left), left.state.phase.kind, left.state.staged], [['retire'], 'idle', null]);
+  const b = aRecord(2, { status: 'denied', reason: 'app: exit 1' });
+  const lost = start(null, { boot: aTrialBoot('a'), records: { ...both, b } });
+  assert.deepEqual([kinds(lost), lost.state.phase.kind], [['retire'], 'idle']);
 });
 
 test('the reason of a failed health check outlives the reboot', () => {
@@ -212,6 +234,14 @@ test('a bootloader that chose the older good slot is believed and named, and the
   assert.deepEqual(types(decision), ['started', 'rolled-back']);
   assert.equal(decision.state.confirmed?.version, '1.0');
   assert.equal(decision.state.sequenceFloor, 2);
+});
+
+test('a factory slot without a record is what its image says it is', () => {
+  const facts = { records: { a: null, b: null }, bootedRelease: aRecord(1).release };
+  const decision = start(null, facts);
+  assert.deepEqual(decision.state.confirmed, aRecord(1).release);
+  assert.equal(decision.state.sequenceFloor, 1);
+  assert.equal(decision.history.at(-1)?.version, '1.0');
 });
 
 test('results of the process before are stale', () => {

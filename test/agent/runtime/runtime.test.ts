@@ -14,6 +14,7 @@ interface World {
   readonly log: string[];
   readonly committed: State[];
   fireTimer(): void;
+  passTime(ms: number): void;
   /** Settles the effect that waits. */
   finish(kind: EffectKind, value: unknown): Promise<void>;
   fail(kind: EffectKind, error: Error): Promise<void>;
@@ -34,6 +35,7 @@ const aWorld = (stored: State | null, commit?: () => Promise<void>): World => {
   const aborted: EffectKind[] = [];
   const pending: Pending[] = [];
   let timer: (() => void) | null = null;
+  let monoMs = 3_000_000;
   const store: Store = {
     load: async () => stored,
     commit: async (state: State, history: readonly HistoryEntry[]) => {
@@ -44,7 +46,7 @@ const aWorld = (stored: State | null, commit?: () => Promise<void>): World => {
     readHistory: async () => [],
   };
   const clock: Clock = {
-    now: () => aMoment({ monoMs: 3_000_000 }),
+    now: () => aMoment({ monoMs }),
     setTimer: (_delayMs, fire) => {
       timer = fire;
       return { cancel: () => (timer = null) };
@@ -97,6 +99,9 @@ const aWorld = (stored: State | null, commit?: () => Promise<void>): World => {
     committed,
     aborted,
     fireTimer: () => timer?.(),
+    passTime: (ms) => {
+      monoMs += ms;
+    },
     finish: async (kind, value) => {
       take(kind).resolve(value);
       await settle();
@@ -188,6 +193,55 @@ test('a command is answered, and a refused one changes nothing', async () => {
   assert.deepEqual(reply.isAccepted ? null : reply.code, 'NOTHING_TO_DO');
   assert.equal(world.committed.length, before);
   await world.runtime.stop();
+});
+
+test('a command that follows at once upon the answer to another is answered too', async () => {
+  const world = aWorld(aState());
+  await world.runtime.start(someFacts());
+  await world.runtime.submit({ command: 'hold', reason: null });
+  let second: unknown = null;
+  void world.runtime.submit({ command: 'release-hold' }).then((reply) => (second = reply));
+  await settle();
+  assert.deepEqual(second, { isAccepted: true, message: 'Updates go on.' });
+  await world.runtime.stop();
+});
+
+test('commands beyond the queue are refused as busy, and the end of an effect never is', async () => {
+  let release = () => {};
+  let hold = false;
+  const world = aWorld(aState(), () =>
+    hold ? new Promise((resolve) => (release = () => resolve())) : Promise.resolve(),
+  );
+  await world.runtime.start(someFacts());
+  world.fireTimer();
+  await settle();
+  hold = true;
+  const replies = Promise.all(
+    Array.from({ length: 300 }, () => world.runtime.submit({ command: 'hold', reason: null })),
+  );
+  await world.finish('check', checkOf(2));
+  hold = false;
+  release();
+  const refused = (await replies).filter((reply) => !reply.isAccepted && reply.code === 'BUSY');
+  assert.ok(refused.length > 0 && refused.length < 300);
+  await settle();
+  assert.equal(world.runtime.snapshot().state.phase.kind, 'idle');
+  assert.equal(world.runtime.snapshot().state.lastCheck?.reasons[0]?.code, 'hold');
+  await world.runtime.stop();
+});
+
+test('a commit that does not end shows to the watchdog', async () => {
+  let hold = false;
+  const world = aWorld(aState(), () => (hold ? new Promise(() => {}) : Promise.resolve()));
+  await world.runtime.start(someFacts());
+  world.passTime(3_600_000);
+  assert.equal(world.runtime.isAlive(), true);
+  hold = true;
+  world.fireTimer();
+  await settle();
+  assert.equal(world.runtime.isAlive(), true);
+  world.passTime(120_000);
+  assert.equal(world.runtime.isAlive(), false);
 });
 
 test('listeners hear of every change until they leave', async () => {
