@@ -174,18 +174,14 @@ const startDaemon = async (parsed: Flags, loaded: TolerantConfig, device: Device
     hasFetchedMetadata: witness.hasFetched,
     fetchMetadata: witness.fetch,
   });
-  const policy = policyOf(
-    // With settings left out a window may be missing: install, but leave the reboot to a person.
-    { ...config, autoReboot: config.autoReboot && loaded.problems.length === 0 },
-    {
-      compatible: identity.compatible,
-      hardwareRevision: identity.hardwareRevision,
-      agentVersion,
-      wavePercent: (releaseId) => wavePercent(identity.deviceId, releaseId),
-      slotSizeBytes: facts.slotSizeBytes,
-      footprintBytes: (length) => ceilToBlock(length) + treeLengthBytes(length) + recordAreaBytes,
-    },
-  );
+  const policy = policyOf(config, {
+    compatible: identity.compatible,
+    hardwareRevision: identity.hardwareRevision,
+    agentVersion,
+    wavePercent: (releaseId) => wavePercent(identity.deviceId, releaseId),
+    slotSizeBytes: facts.slotSizeBytes,
+    footprintBytes: (length) => ceilToBlock(length) + treeLengthBytes(length) + recordAreaBytes,
+  });
   const { source } = witness;
   const install = createInstall({ slots, source, sealing: createSealing() });
   const rebooter = createRebooter({ command: config.reboot.command });
@@ -211,6 +207,7 @@ const startDaemon = async (parsed: Flags, loaded: TolerantConfig, device: Device
     automation: policy,
     slotPaths: paths,
     config: Object.entries(loaded.origin).map(([key, origin]) => ({ key, value: valueAt(config, key), origin })),
+    configProblems: loaded.problems,
   });
   onStop(() => api.close());
   const { env, pid } = process;

@@ -18,7 +18,7 @@ export interface FactsOptions {
 }
 
 export interface Facts extends DeviceFacts {
-  /** 0 for a slot that cannot be read: nothing fits into it. */
+  /** 0 for a slot that is not there: nothing fits into it. */
   readonly slotSizeBytes: Readonly<Record<SlotName, number>>;
 }
 
@@ -32,12 +32,14 @@ interface SlotFacts {
 const slotBytesMin = blockSizeBytes + recordAreaBytes;
 
 const readSlot = async (slots: LocalSlotDevices, slot: SlotName, signal: AbortSignal): Promise<SlotFacts> => {
+  let sizeBytes = 0;
   try {
-    const sizeBytes = await slots.sizeBytes(slot);
+    sizeBytes = await slots.sizeBytes(slot);
     const record = sizeBytes < slotBytesMin ? null : await slots.readRecord(slot, signal);
     return { record, sizeBytes, problems: [] };
   } catch (error) {
-    return { record: null, sizeBytes: 0, problems: [toFailure(error)] };
+    // A record that cannot be read now takes nothing from the slot's size: the next install writes it anew.
+    return { record: null, sizeBytes, problems: [toFailure(error)] };
   }
 };
 

@@ -1,6 +1,7 @@
 // What the routes read from: the agent behind its port, the history, the clock and the facts that do not change while
 // the process runs. Handed in by main.ts; nothing here is looked up.
 
+import type { Failure } from '../core/errors.ts';
 import type { AgentControl, Clock, Store } from '../core/ports.ts';
 import type { Policy, SlotName } from '../core/types.ts';
 
@@ -30,4 +31,6 @@ export interface ApiContext {
   readonly slotPaths: Readonly<Record<SlotName, string>>;
   /** Without secrets: what stands here is shown to every local user. */
   readonly config: readonly ConfigValue[];
+  /** One for each settings file that was left out. */
+  readonly configProblems: readonly Failure[];
 }

@@ -1,32 +1,36 @@
-// Says in two sentences what the agent does now and what comes next. Pure; one arm for each phase.
+// Says what runs, what the agent does now, what stands in the way and what comes next. Pure; one arm for each phase.
 
 import { assertNever } from '../core/errors.ts';
 import type { Snapshot } from '../core/ports.ts';
 import type { Phase } from '../core/state.ts';
 import { type Moment, otherSlot } from '../core/types.ts';
 import type { Automation } from './context.ts';
+import { asSentence, spanText } from './sentence.ts';
 import { trustedRecord } from './slot.ts';
 
 export interface Narrative {
   readonly now: string;
+  /** The condition that keeps an update away, or null. */
+  readonly obstacle: string | null;
   readonly next: string;
 }
 
-/** A span of time as a person says it: '40 s', '12 min', '3 h', '2 days'. */
-export const spanText = (ms: number): string => {
-  const s = Math.max(0, Math.round(ms / 1000));
-  if (s < 90) return `${s} s`;
-  if (s < 90 * 60) return `${Math.round(s / 60)} min`;
-  if (s < 48 * 3600) return `${Math.round(s / 3600)} h`;
-  return `${Math.round(s / 86400)} days`;
+type Reason = NonNullable<Snapshot['state']['lastCheck']>['reasons'][number];
+
+/**
+ * An unmet condition of the last check as one sentence that names its release. Why a release was denied is told where
+ * it is looked for, in its slot and in the denylist, and not again wherever the release is mentioned.
+ */
+export const conditionSentence = (
+  { code, sentence }: Reason,
+  { release, failure }: NonNullable<Snapshot['state']['lastCheck']>,
+): string => {
+  // A failure is not about the release that an earlier check saw.
+  const version = failure === null ? (release?.version ?? null) : null;
+  if (code === 'denied' && version !== null) return `${version} is denied here and not tried again by itself.`;
+  const isAboutHere = version === null || code === 'up-to-date' || code === 'hold' || code === 'unconfirmed';
+  return isAboutHere || sentence.includes(version) ? asSentence(sentence) : `${version}: ${asSentence(sentence)}`;
 };
-
-/** With exactly one full stop at its end. Reasons come from checks and people, with or without one. */
-export const asSentence = (text: string): string => `${text.trim().replace(/[.\s]+$/, '')}.`;
-
-/** A condition by the name of the release it is about, unless it says the name itself. */
-export const aboutRelease = (version: string | null, sentence: string): string =>
-  version === null || sentence.includes(version) ? asSentence(sentence) : `${version}: ${asSentence(sentence)}`;
 
 const pollSentence = ({ state }: Snapshot, moment: Moment): string => {
   const leftMs = state.nextPollMs - moment.monoMs;
@@ -36,28 +40,28 @@ const pollSentence = ({ state }: Snapshot, moment: Moment): string => {
 const runningVersion = (snapshot: Snapshot): string =>
   trustedRecord(snapshot, snapshot.boot.booted)?.release.version ?? 'an unnamed system';
 
-const runningSentence = (snapshot: Snapshot): string => {
+/** What runs, by evidence, and whether the bootloader holds it for good. */
+export const runningSentence = (snapshot: Snapshot): string => {
   const { boot } = snapshot;
   const word = boot.slots[boot.booted].state === 'good' ? 'confirmed' : 'not confirmed';
   return `${runningVersion(snapshot)} runs in slot ${boot.booted}, ${word}.`;
 };
 
+/** Every phase but `idle` is under way; nothing but itself keeps it from its end. */
+type Busy = Exclude<Phase, { kind: 'idle' }>;
+type Step = Omit<Narrative, 'obstacle'>;
+
 const idle = (snapshot: Snapshot, moment: Moment): Narrative => {
   const { hold, lastCheck } = snapshot.state;
   const now = runningSentence(snapshot);
-  if (hold !== null) {
-    const reason = hold.reason === null ? '' : ` (${hold.reason})`;
-    return { now, next: `Updates are held${reason}; nothing is installed until they are released.` };
-  }
-  const blocking = lastCheck?.reasons.find((reason) => reason.code !== 'up-to-date');
-  const poll = pollSentence(snapshot, moment);
-  if (lastCheck === null || blocking === undefined) return { now, next: poll };
-  // A failure is not about the release that an earlier check saw.
-  const version = lastCheck.failure === null ? (lastCheck.release?.version ?? null) : null;
-  return { now, next: `${aboutRelease(version, blocking.sentence)} ${poll}` };
+  const next = pollSentence(snapshot, moment);
+  if (hold !== null) return { now, obstacle: 'Updates are held; nothing is installed until they are released.', next };
+  const blocking = lastCheck?.reasons.find(({ code }) => code !== 'up-to-date' && code !== 'hold');
+  const obstacle = lastCheck === null || blocking === undefined ? null : conditionSentence(blocking, lastCheck);
+  return { now, obstacle, next };
 };
 
-const staged = (snapshot: Snapshot, moment: Moment, automation: Automation): Narrative => {
+const staged = (snapshot: Snapshot, moment: Moment, automation: Automation): Step => {
   const { staged: release, hold } = snapshot.state;
   if (release === null) return { now: 'A release is staged.', next: pollSentence(snapshot, moment) };
   const word = release.isActivated ? 'activated' : 'staged';
@@ -68,7 +72,7 @@ const staged = (snapshot: Snapshot, moment: Moment, automation: Automation): Nar
   return { now, next: moment.windows.reboot ? 'Reboots now.' : 'Reboots when the window opens.' };
 };
 
-const transfer = ({ progress }: Snapshot, phase: Extract<Phase, { kind: 'fetching' | 'verifying' }>): Narrative => {
+const transfer = ({ progress }: Snapshot, phase: Extract<Phase, { kind: 'fetching' | 'verifying' }>): Step => {
   const { version } = phase.release;
   const percent =
     progress === null || progress.totalBytes === 0
@@ -95,7 +99,7 @@ const transfer = ({ progress }: Snapshot, phase: Extract<Phase, { kind: 'fetchin
   };
 };
 
-const activating = (snapshot: Snapshot, step: Extract<Phase, { kind: 'activating' }>['step']): Narrative => {
+const activating = (snapshot: Snapshot, step: Extract<Phase, { kind: 'activating' }>['step']): Step => {
   const version = snapshot.state.staged?.release.version ?? 'the staged release';
   const next = `Then the gateway reboots into ${version}.`;
   switch (step) {
@@ -110,14 +114,10 @@ const activating = (snapshot: Snapshot, step: Extract<Phase, { kind: 'activating
   }
 };
 
-/** What happens now and next. */
-export const narrate = (snapshot: Snapshot, moment: Moment, automation: Automation): Narrative => {
-  const { state, boot } = snapshot;
-  const { phase } = state;
+const stepOf = (snapshot: Snapshot, moment: Moment, automation: Automation, phase: Busy): Step => {
+  const { boot } = snapshot;
   const back = trustedRecord(snapshot, otherSlot(boot.booted))?.release.version ?? 'the other slot';
   switch (phase.kind) {
-    case 'idle':
-      return idle(snapshot, moment);
     case 'checking':
       return { now: 'The server is asked for news.', next: 'Installs what is new, or says why not.' };
     case 'fetching':
@@ -152,4 +152,12 @@ export const narrate = (snapshot: Snapshot, moment: Moment, automation: Automati
     default:
       return assertNever(phase);
   }
+};
+
+/** What happens now and next. */
+export const narrate = (snapshot: Snapshot, moment: Moment, automation: Automation): Narrative => {
+  const { phase } = snapshot.state;
+  return phase.kind === 'idle'
+    ? idle(snapshot, moment)
+    : { ...stepOf(snapshot, moment, automation, phase), obstacle: null };
 };

@@ -114,14 +114,15 @@ export const readRoutes: readonly ReadRoute[] = [
         context.clock.now(),
         context.automation,
         await context.store.readHistory(whyHistoryMax),
+        context.configProblems,
       ),
   }),
   read({
     name: 'config',
-    summary: 'Every setting with its value and the file that set it.',
+    summary: 'Every setting with its value and the file that set it, and the files that are left out.',
     query: noQuery,
     answer: configSchema,
-    read: (_, context) => ({ config: [...context.config] }),
+    read: (_, context) => ({ leftOut: [...context.configProblems], config: [...context.config] }),
   }),
   read({
     name: 'denylist',

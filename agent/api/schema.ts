@@ -72,8 +72,10 @@ export const statusSchema = z.strictObject({
     'reverting',
     'halted',
   ]),
+  runs: z.string().describe('What runs and whether it is confirmed, as a sentence'),
   now: z.string().describe('What happens now, as a sentence'),
   next: z.string().describe('What happens next, or what it waits for, as a sentence'),
+  todo: z.string().nullable().describe('What a person should do now, as a sentence; null: nothing'),
   booted: slotName,
   version: z.string().nullable().describe('Version that runs, by evidence; null when nothing proves it'),
   confirmed: z.boolean().describe('The bootloader holds the running slot for good'),
@@ -89,6 +91,7 @@ export const statusSchema = z.strictObject({
       activated: z.boolean(),
     })
     .nullable(),
+  wayBack: slotName.nullable().describe('The slot that a rollback would return to now; null: there is none'),
   attention: failureSchema.nullable().describe('What a person should look at'),
   hold: z.strictObject({ reason: z.string().nullable(), sinceMs: timeMs }).nullable(),
   lastCheck: z
@@ -129,7 +132,7 @@ export const whySchema = z.strictObject({
   summary: z.string(),
   reasons: z.array(
     z.strictObject({
-      topic: z.enum(['now', 'attention', 'hold', 'update', 'denylist', 'rollback']),
+      topic: z.enum(['attention', 'hold', 'update', 'denylist', 'rollback']),
       code: z.string(),
       sentence: z.string(),
       timeMs: timeMs.nullable(),
@@ -138,6 +141,7 @@ export const whySchema = z.strictObject({
 });
 
 export const configSchema = z.strictObject({
+  leftOut: z.array(failureSchema).describe('One for each settings file that is wrong and does not count'),
   config: z.array(
     z.strictObject({
       key: z.string(),

@@ -1,9 +1,11 @@
 // What may be said of a slot. The bootloader and the running kernel are the witnesses; the slot's record adds its name
 // only where it does not contradict them. Pure.
 
+import { rollbackTarget } from '../core/commands.ts';
 import type { Snapshot } from '../core/ports.ts';
-import { type SlotName, type SlotRecord, slotNames } from '../core/types.ts';
+import { otherSlot, type SlotName, type SlotRecord, slotNames } from '../core/types.ts';
 import type { SlotBody } from './schema.ts';
+import { asSentence } from './sentence.ts';
 
 /** The record of a slot, unless the running kernel was started from another root than it names. */
 export const trustedRecord = ({ state, boot }: Snapshot, slot: SlotName): SlotRecord | null => {
@@ -37,8 +39,7 @@ const otherNote = (snapshot: Snapshot, slot: SlotName): string => {
   const record = state.records[slot];
   const bootState = boot.slots[slot].state;
   if (record === null) return bootState === 'good' ? 'Bootable; no record names its version.' : 'Empty or unknown.';
-  if (record.status === 'denied')
-    return `Failed here: ${(record.reason ?? 'no reason was kept').replace(/[.\s]+$/, '')}.`;
+  if (record.status === 'denied') return `Denied: ${asSentence(record.reason ?? 'no reason was kept')}`;
   if (record.status === 'writing') {
     const percent = Math.floor((100 * record.writtenBytes) / Math.max(1, record.imageLengthBytes));
     return `Partly written (${Math.min(100, percent)} %); not bootable.`;
@@ -48,6 +49,12 @@ const otherNote = (snapshot: Snapshot, slot: SlotName): string => {
   if (bootState === 'good') return 'Verified; the way back.';
   if (state.staged?.slot === slot) return 'Staged: verified, not activated yet.';
   return bootState === 'pending' ? 'Verified; its trial has not ended.' : 'Verified, not bootable until activated.';
+};
+
+/** The slot that a rollback would return to now, or null: the core's own rule, so that nothing else is promised. */
+export const wayBack = ({ state, boot }: Snapshot): SlotName | null => {
+  const isOnTrial = boot.slots[boot.booted].state !== 'good' && state.staged !== null;
+  return isOnTrial || rollbackTarget(state) !== null ? otherSlot(boot.booted) : null;
 };
 
 const slotBody = (snapshot: Snapshot, slot: SlotName, path: string): SlotBody => {

@@ -1,22 +1,27 @@
 // Answers 'why is it not updating' and 'why did it roll back': every unmet condition as a sentence, the most pressing
-// first. Pure. A condition of the last check that no longer holds (a hold released since) is not repeated.
+// first and each fact once. Pure. A condition of the last check that no longer holds (a hold released since) is left out.
 
+import type { Failure } from '../core/errors.ts';
 import type { Snapshot } from '../core/ports.ts';
 import type { Reason } from '../core/state.ts';
 import type { HistoryEntry, Moment } from '../core/types.ts';
+import { undenyCommand } from './advice.ts';
 import type { Automation } from './context.ts';
-import { aboutRelease, asSentence, narrate } from './narrative.ts';
+import { conditionSentence, narrate, runningSentence } from './narrative.ts';
 import type { WhyBody } from './schema.ts';
+import { asSentence } from './sentence.ts';
+import { attentionOf } from './status.ts';
 
 type Answer = WhyBody['reasons'][number];
 
-const isStillTrue = ({ state, boot }: Snapshot, moment: Moment, reason: Reason): boolean => {
+const isStillTrue = ({ boot }: Snapshot, moment: Moment, reason: Reason): boolean => {
   switch (reason.code) {
     case 'hold':
       // Said in its own words, with its reason, by holdAnswers.
       return false;
     case 'denied':
-      return state.denylist.length > 0;
+      // Said with its reason by denyAnswers.
+      return false;
     case 'unconfirmed':
       return boot.slots[boot.booted].state !== 'good';
     case 'download-window':
@@ -53,7 +58,7 @@ const updateAnswers = (snapshot: Snapshot, moment: Moment): Answer[] => {
       },
     ];
   }
-  const { timeMs, release, failure } = lastCheck;
+  const { timeMs, failure } = lastCheck;
   const failed: Answer[] =
     failure === null
       ? []
@@ -69,24 +74,33 @@ const updateAnswers = (snapshot: Snapshot, moment: Moment): Answer[] => {
     .filter((reason) => isStillTrue(snapshot, moment, reason))
     // The failure above already says what the condition repeats.
     .filter((reason) => failure === null || reason.code !== 'check-failed')
-    .map(({ code, sentence }): Answer => {
-      const version = failure === null && code !== 'up-to-date' ? (release?.version ?? null) : null;
-      return { topic: 'update', code, sentence: aboutRelease(version, sentence), timeMs };
-    });
+    .map(
+      (reason): Answer => ({
+        topic: 'update',
+        code: reason.code,
+        sentence: conditionSentence(reason, lastCheck),
+        timeMs,
+      }),
+    );
   return [...failed, ...conditions];
 };
 
-const denyAnswers = ({ state }: Snapshot): Answer[] =>
-  state.denylist.map(({ release, reason, timeMs }) => ({
+const denyAnswers = (snapshot: Snapshot): Answer[] =>
+  snapshot.state.denylist.map(({ release, reason, timeMs }) => ({
     topic: 'denylist',
     code: 'denied',
-    sentence: `${release.version} failed here and is never retried by itself: ${asSentence(reason)} To allow it: otactl undeny ${release.id}`,
+    sentence: `${release.version} is denied here and not tried again by itself: ${asSentence(reason)} To allow it: ${undenyCommand(snapshot, release)}`,
     timeMs,
   }));
 
-const rollbackAnswers = (history: readonly HistoryEntry[]): Answer[] => {
+const rollbackAnswers = ({ state }: Snapshot, history: readonly HistoryEntry[]): Answer[] => {
   const last = history.find((entry) => entry.type === 'rolled-back');
   if (last === undefined) return [];
+  // What was rolled back is denied, with the same reason: denyAnswers has said it.
+  const isSaid = state.denylist.some(
+    ({ release, reason }) => release.version === last.version && reason === last.reason,
+  );
+  if (isSaid) return [];
   const from = last.version === null ? 'Rolled back' : `Rolled back from ${last.version}`;
   return [
     {
@@ -104,33 +118,30 @@ export const whyBody = (
   moment: Moment,
   automation: Automation,
   history: readonly HistoryEntry[],
+  configProblems: readonly Failure[],
 ): WhyBody => {
-  const { state } = snapshot;
+  const failure = attentionOf(snapshot, configProblems);
   const { now, next } = narrate(snapshot, moment, automation);
   const attention: Answer[] =
-    state.attention === null
+    failure === null
       ? []
       : [
           {
             topic: 'attention',
-            code: state.attention.code,
-            sentence: asSentence(state.attention.message),
+            code: failure.code,
+            sentence: asSentence(failure.message),
             timeMs: null,
           },
         ];
-  const waiting: Answer[] =
-    state.phase.kind === 'idle'
-      ? []
-      : [{ topic: 'now', code: state.phase.kind, sentence: `${now} ${next}`, timeMs: null }];
   return {
-    summary: `${now} ${next}`,
+    // Why it stopped is the first of the reasons.
+    summary: `${snapshot.state.phase.kind === 'halted' ? runningSentence(snapshot) : now} ${next}`,
     reasons: [
       ...attention,
       ...holdAnswers(snapshot),
-      ...waiting,
       ...updateAnswers(snapshot, moment),
       ...denyAnswers(snapshot),
-      ...rollbackAnswers(history),
+      ...rollbackAnswers(snapshot, history),
     ],
   };
 };

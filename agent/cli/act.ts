@@ -4,7 +4,7 @@ import type { DenylistBody, HistoryBody, SlotBody, StatusBody } from '../api/sch
 import { OtadError } from '../core/errors.ts';
 import { AnswerError } from './client.ts';
 import { type CommandContext, type CommandRun, isAgreed, order } from './command.ts';
-import { localTime, plain } from './layout.ts';
+import { localTime, plain, table } from './layout.ts';
 
 const reasonOf = ({ invocation }: CommandContext): { reason: string | null } => ({
   reason: invocation.words.length === 0 ? null : invocation.words.join(' '),
@@ -41,29 +41,41 @@ const provenAt = ({ history }: HistoryBody, slot: SlotBody): string | null => {
 
 const previewHistory = 200;
 
-const previewRollback = async ({ api, terminal }: CommandContext): Promise<string> => {
-  const [status, history] = await Promise.all([
-    api.get<StatusBody>('/v1/status'),
-    api.get<HistoryBody>(`/v1/history?limit=${previewHistory}`),
-  ]);
-  const name = (slot: SlotBody | undefined) => plain(slot?.version ?? 'an unnamed system');
-  const from = status.slots.find((slot) => slot.booted);
-  const to = status.slots.find((slot) => !slot.booted);
+/** What it would leave and where it would go, or why there is nothing to go to. */
+const rollbackLines = (status: StatusBody, history: HistoryBody, columns: number): string[] => {
+  const to = status.slots.find((slot) => slot.name === status.wayBack);
+  const other = status.slots.find((slot) => !slot.booted);
+  const from = `${plain(status.version ?? 'an unnamed system')} in slot ${status.booted}, ${status.confirmed ? 'confirmed' : 'not confirmed'}`;
   const proof = to === undefined ? null : provenAt(history, to);
-  const facts = [to?.verified === true ? 'verified' : 'not verified', ...(proof === null ? [] : [proof])];
-  terminal.complain(
-    `From  ${name(from)} in slot ${status.booted}, ${status.confirmed ? 'confirmed' : 'not confirmed'}`,
+  const target =
+    to === undefined
+      ? `nothing: slot ${other?.name ?? '-'} holds ${plain(other?.version ?? 'no named system')}. ${plain(other?.note ?? '')}`
+      : `${plain(to.version ?? 'an unnamed system')} in slot ${to.name}, ${proof ?? 'verified'}`;
+  return table(
+    [
+      ['From', from],
+      ['To', target],
+    ],
+    columns,
   );
-  terminal.complain(`To    ${name(to)} in slot ${to?.name ?? '-'}, ${facts.join(', ')}`);
-  return `Go back to ${name(to)} and reboot now?`;
 };
 
 export const runRollback: CommandRun = async (context) => {
-  const { invocation, terminal } = context;
-  // A program that reads JSON wants no prose beside it; a person sees the preview with --yes too.
-  if (!invocation.isJson || terminal.canAsk) {
-    const question = await previewRollback(context);
-    if (!(await isAgreed(context, question))) return 1;
+  const { api, invocation, terminal } = context;
+  const isAsking = terminal.canAsk && !invocation.isYes;
+  // A program that reads JSON wants no prose beside it, and nobody to answer for.
+  if (!invocation.isJson || isAsking) {
+    const [status, history] = await Promise.all([
+      api.get<StatusBody>('/v1/status'),
+      api.get<HistoryBody>(`/v1/history?limit=${previewHistory}`),
+    ]);
+    for (const line of rollbackLines(status, history, terminal.columns)) {
+      if (invocation.isJson) terminal.complain(line);
+      else terminal.line(line);
+    }
+    if (isAsking && status.wayBack === null) throw new OtadError('NO_ROLLBACK_TARGET');
+    const version = status.slots.find((slot) => slot.name === status.wayBack)?.version ?? 'the other system';
+    if (!(await isAgreed(context, `Go back to ${plain(version)} and reboot now?`))) return 1;
   }
   return order(context, '/v1/rollback', reasonOf(context));
 };

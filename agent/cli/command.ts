@@ -4,7 +4,7 @@ import type { AcceptedBody } from '../api/schema.ts';
 import type { ExitCode } from '../core/errors.ts';
 import type { Invocation } from './arguments.ts';
 import type { ApiClient } from './client.ts';
-import { plain } from './layout.ts';
+import { plain, wrap } from './layout.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface CommandContext {
@@ -26,7 +26,7 @@ export const print = ({ invocation, terminal }: CommandContext, body: object, li
 /** Sends a command and prints what otad says to it. */
 export const order = async (context: CommandContext, path: string, body?: object): Promise<ExitCode> => {
   const answer = await context.api.post<AcceptedBody>(path, body);
-  print(context, answer, () => [plain(answer.message)]);
+  print(context, answer, () => wrap(plain(answer.message), context.terminal.columns));
   return 0;
 };
 

@@ -2,7 +2,7 @@
 // one every ten percent. Owns the last line of the screen until `end`.
 
 import type { ProgressBody, StatusBody } from '../api/schema.ts';
-import { bar, localTime, plain, sizeText } from './layout.ts';
+import { bar, localTime, plain, sizeText, unsyncedMark, wrap } from './layout.ts';
 import type { Terminal } from './terminal.ts';
 
 const barWidth = 24;
@@ -18,10 +18,12 @@ export interface Follower {
 const stepOf = ({ phase, progress, attention, hold, staged }: StatusBody): string =>
   JSON.stringify([phase, progress?.slot, progress?.version, progress?.step, attention?.code, hold, staged]);
 
-const withoutPercent = (sentence: string): string => sentence.replace(/: \d+ %\.$/, '.').replace(/ in \d+ \w+\.$/, '.');
+const withoutPercent = (sentence: string): string => sentence.replace(/: \d+ %\.$/, '.');
+const withoutTime = (sentence: string): string => sentence.replace(/ (in \d+ \w+|now)\./, '.');
 
 const headline = (status: StatusBody): string => {
-  const attention = status.attention === null ? '' : ` Needs attention: ${status.attention.message}`;
+  const isSaid = status.attention === null || status.now.includes(status.attention.message);
+  const attention = isSaid ? '' : ` Needs attention: ${status.attention?.message}`;
   const isWaiting = status.phase === 'idle' || status.phase === 'staged';
   return plain(`${withoutPercent(status.now)}${isWaiting ? ` ${status.next}` : ''}${attention}`);
 };
@@ -37,11 +39,25 @@ const barLine = (progress: ProgressBody, bytesPerS: number | null, columns: numb
 export const createFollower = (terminal: Terminal): Follower => {
   let step: string | null = null;
   let tenth = 0;
+  let told: string | null = null;
+  let isMarkExplained = false;
   let start: { timeMs: number; doneBytes: number } | null = null;
 
   const write = (text: string): void => {
     if (terminal.isInteractive) terminal.redraw('');
-    terminal.line(text);
+    for (const line of wrap(text, terminal.columns)) terminal.line(line);
+  };
+
+  const tell = (status: StatusBody): void => {
+    const text = headline(status);
+    // A poll without news ends where it began.
+    if (withoutTime(text) === told) return;
+    told = withoutTime(text);
+    if (!status.timeSynced && !isMarkExplained) {
+      isMarkExplained = true;
+      write(`${unsyncedMark} behind a time: the clock is not synchronised, the time may be wrong.`);
+    }
+    write(`${terminal.paint('dim', localTime(status.timeMs, status.timeSynced))}  ${text}`);
   };
 
   const rateOf = (status: StatusBody, progress: ProgressBody): number | null => {
@@ -57,7 +73,8 @@ export const createFollower = (terminal: Terminal): Follower => {
         step = newStep;
         tenth = 0;
         start = null;
-        write(`${terminal.paint('dim', localTime(status.timeMs, status.timeSynced))}  ${headline(status)}`);
+        if (status.phase !== 'checking') tell(status);
+        else if (terminal.isInteractive) terminal.redraw(plain(status.now).slice(0, terminal.columns - 1));
       }
       const { progress } = status;
       if (progress === null) return;

@@ -19,15 +19,25 @@ const visibleLength = (text: string): number => [...text.replace(/\u001b\[\d+m/g
 export const padEnd = (text: string, width: number): string =>
   text + ' '.repeat(Math.max(0, width - visibleLength(text)));
 
-/** Rows as columns, two blanks apart; the last column is not padded. */
-export const table = (rows: readonly (readonly string[])[], indent = ''): string[] => {
+/** A last column is never squeezed below this: the terminal wraps what is wider. */
+const lastColumnMin = 24;
+
+/** Rows as columns, two blanks apart; the last column is wrapped under itself to a line of `columns` characters. */
+export const table = (rows: readonly (readonly string[])[], columns: number): string[] => {
   const widths: number[] = [];
   for (const row of rows) {
     for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, visibleLength(cell));
   }
-  return rows.map((row) =>
-    `${indent}${row.map((cell, column) => (column === row.length - 1 ? cell : padEnd(cell, widths[column] ?? 0))).join('  ')}`.trimEnd(),
-  );
+  return rows.flatMap((row) => {
+    const left = row
+      .slice(0, -1)
+      .map((cell, column) => `${padEnd(cell, widths[column] ?? 0)}  `)
+      .join('');
+    const margin = visibleLength(left);
+    return wrap(row.at(-1) ?? '', Math.max(lastColumnMin, columns - margin)).map((line, index) =>
+      `${index === 0 ? left : ' '.repeat(margin)}${line}`.trimEnd(),
+    );
+  });
 };
 
 const two = (value: number): string => String(value).padStart(2, '0');
@@ -61,7 +71,8 @@ export const wrap = (text: string, width: number): string[] => {
   const lines: string[] = [];
   for (const word of text.split(' ')) {
     const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
+    if (last !== undefined && visibleLength(last) + 1 + visibleLength(word) <= width)
+      lines[lines.length - 1] = `${last} ${word}`;
     else lines.push(word);
   }
   return lines;

@@ -2,7 +2,8 @@
 
 import type { ConfigBody, HistoryBody, SlotBody, SlotsBody, StatusBody, WhyBody } from '../api/schema.ts';
 import { type CommandRun, print } from './command.ts';
-import { localTime, type Paint, plain, sizeText, table, unsyncedMark } from './layout.ts';
+import { localTime, type Paint, plain, sizeText, table, unsyncedMark, wrap } from './layout.ts';
+import type { Terminal } from './terminal.ts';
 
 const bootWord = (slot: SlotBody, paint: Paint): string => {
   switch (slot.state) {
@@ -20,17 +21,20 @@ const contentWord = (slot: SlotBody, paint: Paint): string => {
   return slot.recordStatus === null ? 'no record' : paint('warn', slot.recordStatus);
 };
 
-const slotTable = (slots: readonly SlotBody[], paint: Paint): string[] =>
-  table([
-    ['  SLOT', 'VERSION', 'BOOTLOADER', 'CONTENT', 'WHAT IT IS'],
-    ...slots.map((slot) => [
-      `${slot.booted ? '>' : ' '} ${slot.name}`,
-      plain(slot.version ?? 'unknown'),
-      bootWord(slot, paint),
-      contentWord(slot, paint),
-      plain(slot.note),
-    ]),
-  ]);
+const slotTable = (slots: readonly SlotBody[], { paint, columns }: Terminal): string[] =>
+  table(
+    [
+      ['  SLOT', 'VERSION', 'BOOTLOADER', 'CONTENT', 'WHAT IT IS'],
+      ...slots.map((slot) => [
+        `${slot.booted ? '>' : ' '} ${slot.name}`,
+        plain(slot.version ?? 'unknown'),
+        bootWord(slot, paint),
+        contentWord(slot, paint),
+        plain(slot.note),
+      ]),
+    ],
+    columns,
+  );
 
 const progressText = (status: StatusBody): string | null => {
   const { progress } = status;
@@ -39,86 +43,129 @@ const progressText = (status: StatusBody): string | null => {
   return `${progress.percent} %, ${sizes}, ${sizeText(progress.fetchedBytes)} over the network`;
 };
 
-const lastCheckText = ({ lastCheck, timeSynced }: StatusBody): string => {
+/** What the last check said that does not stand above it already. */
+const lastCheckText = ({ lastCheck, timeSynced, now, next, attention }: StatusBody): string => {
   if (lastCheck === null) return 'not yet';
+  const said = [now, next, attention?.message ?? ''].join(' ');
+  const isNews = (text: string) => !said.includes(text);
+  const { failure, version, reasons } = lastCheck;
   const what =
-    lastCheck.failure !== null
-      ? `failed: ${lastCheck.failure.message}`
+    failure !== null
+      ? [`failed${isNews(failure.message) ? `: ${failure.message}` : ', see above'}`]
       : [
-          lastCheck.version === null ? [] : [`offered ${lastCheck.version}`],
-          lastCheck.reasons.map((reason) => reason.sentence),
-        ]
-          .flat()
-          .join('; ');
-  return plain(`${localTime(lastCheck.timeMs, timeSynced)}  ${what}`);
+          ...(version === null ? [] : [`offered ${version}.`]),
+          ...reasons.filter(({ code }) => code !== 'hold').map(({ sentence }) => sentence),
+        ].filter(isNews);
+  return plain([`${localTime(lastCheck.timeMs, timeSynced)} `, ...what].join(' '));
 };
 
-const statusLines = (status: StatusBody, paint: Paint): string[] => {
-  const facts: (readonly [string, string | null])[] = [
+/** Denied releases that no slot holds; of those in a slot the slot's note says why. */
+const deniedText = ({ denylist, slots }: StatusBody): string | null => {
+  const held = slots.filter((slot) => slot.recordStatus === 'denied').map((slot) => slot.version);
+  const others = denylist.filter((version) => !held.includes(version));
+  return others.length === 0 ? null : plain(`${others.join(', ')}; the reasons: otactl why`);
+};
+
+const rows = (facts: readonly (readonly [string, string | null])[], columns: number): string[] =>
+  table(
+    facts.filter((fact): fact is [string, string] => fact[1] !== null),
+    columns,
+  );
+
+const statusLines = (status: StatusBody, terminal: Terminal): string[] => {
+  const { paint, columns } = terminal;
+  const { attention, hold, todo } = status;
+  const isAttentionSaid = attention !== null && status.now.includes(attention.message);
+  const happening: (readonly [string, string | null])[] = [
+    ['now', status.phase === 'idle' ? null : plain(status.now)],
     ['progress', progressText(status)],
+    ['next', plain(status.next)],
+    [
+      'held',
+      hold === null
+        ? null
+        : paint('warn', `since ${localTime(hold.sinceMs)}: ${plain(hold.reason ?? 'no reason given')}`),
+    ],
+    [
+      'attention',
+      attention === null
+        ? null
+        : paint('bad', `${isAttentionSaid ? '' : plain(attention.message)} [${attention.code}]`.trim()),
+    ],
+    ['to do', todo === null ? 'nothing' : paint(attention === null ? 'strong' : 'bad', plain(todo))],
+  ];
+  const facts: (readonly [string, string | null])[] = [
     ['next boot', `slot ${status.primary}${status.primary === status.booted ? '' : ', not the running one'}`],
     ['last check', lastCheckText(status)],
-    ['denied', status.denylist.length === 0 ? null : plain(status.denylist.join(', '))],
+    ['denied', deniedText(status)],
     ['product', plain(`${status.compatible}, channel ${status.channel}, otad ${status.agentVersion}`)],
     ['clock', status.timeSynced ? null : `not synchronised; times marked ${unsyncedMark} may be wrong`],
   ];
   return [
-    paint('strong', plain(status.now)),
-    plain(status.next),
-    ...(status.attention === null
-      ? []
-      : ['', paint('bad', `Needs attention: ${plain(status.attention.message)} [${status.attention.code}]`)]),
-    ...(status.hold === null
-      ? []
-      : [
-          '',
-          paint(
-            'warn',
-            `Held since ${localTime(status.hold.sinceMs)}: ${plain(status.hold.reason ?? 'no reason given')}`,
-          ),
-        ]),
+    ...wrap(paint(status.confirmed ? 'strong' : 'warn', plain(status.runs)), columns),
     '',
-    ...slotTable(status.slots, paint),
+    ...rows(happening, columns),
     '',
-    ...table(facts.filter((fact): fact is [string, string] => fact[1] !== null)),
+    ...slotTable(status.slots, terminal),
+    '',
+    ...rows(facts, columns),
   ];
 };
 
 export const runStatus: CommandRun = async (context) => {
   const status = await context.api.get<StatusBody>('/v1/status');
-  print(context, status, () => statusLines(status, context.terminal.paint));
+  print(context, status, () => statusLines(status, context.terminal));
   return 0;
 };
 
 export const runWhy: CommandRun = async (context) => {
   const why = await context.api.get<WhyBody>('/v1/why');
+  const { paint, columns } = context.terminal;
   print(context, why, () => [
-    context.terminal.paint('strong', plain(why.summary)),
+    ...wrap(paint('strong', plain(why.summary)), columns),
     ...why.reasons.flatMap((reason) => {
       const when = reason.timeMs === null ? '' : `  (${localTime(reason.timeMs)})`;
-      return ['', `${context.terminal.paint('warn', reason.topic)}: ${plain(reason.sentence)}${when}`];
+      return ['', ...wrap(`${paint('warn', reason.topic)}: ${plain(reason.sentence)}${when}`, columns)];
     }),
   ]);
   return 0;
 };
 
+type Entry = HistoryBody['history'][number];
+
+/** The reason and the code, unless an entry above has given the same reason for the same release. */
+const reasonText = (entry: Entry, above: readonly Entry[]): string => {
+  const { reason, version, code } = entry;
+  const isSaid = reason !== null && above.some((other) => other.reason === reason && other.version === version);
+  return plain([isSaid ? '(as above)' : (reason ?? ''), code === null ? '' : `[${code}]`].join(' '));
+};
+
 export const runHistory: CommandRun = async (context) => {
   const body = await context.api.get<HistoryBody>(`/v1/history?limit=${context.invocation.limit}`);
   print(context, body, () => {
-    if (body.history.length === 0) return ['Nothing has happened yet.'];
-    const isMarked = body.history.some((entry) => !entry.isTimeSynced);
+    const { history } = body;
+    if (history.length === 0) return ['Nothing has happened yet.'];
+    const marked = history.filter((entry) => !entry.isTimeSynced).length;
+    const isAllMarked = marked === history.length;
     return [
-      ...table([
-        ['TIME', 'WHAT', 'VERSION', 'SLOT', 'REASON'],
-        ...body.history.map((entry) => [
-          localTime(entry.timeMs, entry.isTimeSynced),
-          plain(entry.type),
-          plain(entry.version ?? '-'),
-          entry.slot ?? '-',
-          plain([entry.reason ?? '', entry.code === null ? '' : `[${entry.code}]`].join(' ')),
-        ]),
-      ]),
-      ...(isMarked ? ['', `${unsyncedMark} the clock was not synchronised then`] : []),
+      ...table(
+        [
+          ['TIME', 'WHAT', 'VERSION', 'SLOT', 'REASON'],
+          ...history.map((entry, index) => [
+            localTime(entry.timeMs, entry.isTimeSynced || isAllMarked),
+            plain(entry.type),
+            plain(entry.version ?? '-'),
+            entry.slot ?? '-',
+            reasonText(entry, history.slice(0, index)),
+          ]),
+        ],
+        context.terminal.columns,
+      ),
+      ...(isAllMarked
+        ? ['', 'The clock was not synchronised at any of these times; they may be wrong.']
+        : marked > 0
+          ? ['', `${unsyncedMark} the clock was not synchronised then; the time may be wrong`]
+          : []),
     ];
   });
   return 0;
@@ -127,14 +174,17 @@ export const runHistory: CommandRun = async (context) => {
 export const runSlots: CommandRun = async (context) => {
   const body = await context.api.get<SlotsBody>('/v1/slots');
   print(context, body, () => [
-    ...slotTable(body.slots, context.terminal.paint),
+    ...slotTable(body.slots, context.terminal),
     ...body.slots.flatMap((slot) => [
       '',
-      ...table([
-        [`slot ${slot.name}`, plain(slot.path)],
-        ['verity root', slot.verityRoot ?? 'none'],
-        ['hash offset', slot.hashOffset === null ? 'unknown' : String(slot.hashOffset)],
-      ]),
+      ...table(
+        [
+          [`slot ${slot.name}`, plain(slot.path)],
+          ['verity root', slot.verityRoot ?? 'none'],
+          ['hash offset', slot.hashOffset === null ? 'unknown' : String(slot.hashOffset)],
+        ],
+        context.terminal.columns,
+      ),
     ]),
   ]);
   return 0;
@@ -142,11 +192,23 @@ export const runSlots: CommandRun = async (context) => {
 
 export const runConfig: CommandRun = async (context) => {
   const body = await context.api.get<ConfigBody>('/v1/config');
-  print(context, body, () =>
-    table([
-      ['KEY', 'VALUE', 'ORIGIN'],
-      ...body.config.map(({ key, value, origin }) => [plain(key), plain(JSON.stringify(value) ?? '-'), plain(origin)]),
+  const { paint, columns } = context.terminal;
+  print(context, body, () => [
+    ...body.leftOut.flatMap(({ message, code }) => [
+      ...wrap(paint('bad', `Left out: ${plain(message)} [${code}]`), columns),
+      '',
     ]),
-  );
+    ...table(
+      [
+        ['KEY', 'VALUE', 'ORIGIN'],
+        ...body.config.map(({ key, value, origin }) => [
+          plain(key),
+          plain(JSON.stringify(value) ?? '-'),
+          plain(origin),
+        ]),
+      ],
+      columns,
+    ),
+  ]);
   return 0;
 };

@@ -2,13 +2,14 @@
 // none of them touches the process.
 
 import { createInterface } from 'node:readline/promises';
-import { type Paint, paintAnsi, paintNothing } from './layout.ts';
+import { type Paint, paintAnsi, paintNothing, wrap } from './layout.ts';
 
 export interface Terminal {
   /** Output goes to a terminal: bars may be redrawn. */
   readonly isInteractive: boolean;
   /** Somebody can be asked. */
   readonly canAsk: boolean;
+  /** Width that text is wrapped to; infinite when the output is not a terminal. */
   readonly columns: number;
   readonly paint: Paint;
   line(text: string): void;
@@ -30,11 +31,14 @@ export const createTerminal = (process: NodeJS.Process): Terminal => {
     isInteractive,
     canAsk: stdin.isTTY === true,
     // A serial console often says 0.
-    columns: stdout.columns || columnsDefault,
+    columns: isInteractive ? stdout.columns || columnsDefault : Number.POSITIVE_INFINITY,
     paint: hasColor ? paintAnsi : paintNothing,
     line: (text) => void stdout.write(`${text}\n`),
     redraw: (text) => void stdout.write(`\r\u001b[K${text}`),
-    complain: (text) => void stderr.write(`${text}\n`),
+    complain: (text) => {
+      const columns = stderr.isTTY ? stderr.columns || columnsDefault : Number.POSITIVE_INFINITY;
+      stderr.write(`${wrap(text, columns).join('\n')}\n`);
+    },
     ask: async (question, signal) => {
       const reader = createInterface({ input: stdin, output: stderr });
       try {

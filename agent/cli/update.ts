@@ -6,7 +6,7 @@ import { type ErrorCode, type ExitCode, errorCodes, OtadError } from '../core/er
 import { AnswerError } from './client.ts';
 import { type CommandContext, type CommandRun, isAgreed, order, print } from './command.ts';
 import { createFollower } from './follower.ts';
-import { plain } from './layout.ts';
+import { plain, wrap } from './layout.ts';
 
 /** How an order ended: for programs, for people, for the shell. */
 interface Outcome {
@@ -43,9 +43,18 @@ const checkOutcome = (status: StatusBody): Outcome => {
   if (codes.length > 0 && codes.every((code) => nothingNew.includes(code))) {
     return { result: 'nothing-new', exit: 2, message: why, version };
   }
+  const isNamed = version !== null && why.includes(version);
   const blocking = codes.filter((code) => code !== 'manual-install');
   if (blocking.length > 0)
-    return { result: 'refused', exit: 3, message: `${version ?? 'A release'} is not installed now. ${why}`, version };
+    return {
+      result: 'refused',
+      exit: 3,
+      message: [
+        isNamed ? why : `${version ?? 'A release'} is not installed now. ${why}`,
+        ...(status.todo === null ? [] : [status.todo]),
+      ].join(' '),
+      version,
+    };
   const message =
     codes.length > 0
       ? `${version} is available. To install it: otactl install`
@@ -58,7 +67,7 @@ const isCheckOver = (before: StatusBody, status: StatusBody): boolean =>
 
 const report = (context: CommandContext, outcome: Outcome): ExitCode => {
   const { exit, ...body } = outcome;
-  if (exit !== 1 && exit !== 5) print(context, body, () => [plain(outcome.message)]);
+  if (exit !== 1 && exit !== 5) print(context, body, () => wrap(plain(outcome.message), context.terminal.columns));
   else if (context.invocation.isJson) context.terminal.line(JSON.stringify(body, null, 2));
   else context.terminal.complain(plain(outcome.message));
   return exit;
@@ -160,8 +169,10 @@ export const runInstall: CommandRun = async (context) => {
       '/v1/install',
       invocation.timeoutMs,
       async (before, status) => {
-        follower?.show(status);
-        return installOutcome(context, failureBefore, before, status);
+        const outcome = await installOutcome(context, failureBefore, before, status);
+        // The end is told once, by the outcome.
+        if (outcome === null) follower?.show(status);
+        return outcome;
       },
       // A reboot that comes at once takes otad with it.
       (last) => (pastInstall.includes(last.phase) ? installed(last, null) : null),

@@ -49,20 +49,23 @@ const lookCommands = {
   status: {
     ...none,
     summary: 'What runs, what is in the slots, what comes next.',
-    text: ['Start here. The line with > is the running slot.'],
+    text: ['Start here. The line with > is the running slot; `to do` is what a person should do now.'],
     example: 'otactl status',
   },
   why: {
     ...none,
     summary: 'Why it is not updating, and why it rolled back.',
-    text: ['Lists every condition that is not met, the most pressing first.'],
+    text: ['Lists every condition that is not met, the most pressing first, each once.'],
     example: 'otactl why',
   },
   history: {
     ...none,
     options: ['limit'],
     summary: 'What happened here, newest first.',
-    text: ['Times are local; ~ behind a time: the clock was not synchronised then.'],
+    text: [
+      'Times are local; ~ behind a time: the clock was not synchronised then.',
+      'A reason that stands above already is not repeated.',
+    ],
     example: 'otactl history --limit 50',
   },
   slots: {
@@ -74,13 +77,16 @@ const lookCommands = {
   watch: {
     ...none,
     summary: 'Follow what happens until Ctrl-C.',
-    text: ['Survives a restart of otad. With --json: one status a line.'],
+    text: ['With --timeout: for so long. Survives a restart of otad. With --json: one status a line.'],
     example: 'otactl watch',
   },
   config: {
     ...none,
     summary: 'Every setting, its value and the file that set it.',
-    text: ['Settings are drop-in files in /etc/otad/config.d; restart otad after a change.'],
+    text: [
+      'A file that is wrong is left out as a whole and named first.',
+      'Settings are drop-in files in /etc/otad/config.d; restart otad after a change.',
+    ],
     example: 'otactl config',
   },
 } as const satisfies Record<string, CommandDoc>;
@@ -139,7 +145,7 @@ const updateCommands = {
     argumentsMax: reasonWordsMax,
     options: ['yes'],
     summary: 'Reboot into the system in the other slot.',
-    text: ['Shows first from what to what. The reason is kept in the history.'],
+    text: ['Shows from what to what before it asks. The reason is kept in the history.'],
     example: 'otactl rollback modem drivers are broken',
     exits: ['3: there is no verified system to return to', '6: busy'],
   },

@@ -1,4 +1,4 @@
-// `otactl watch`: shows every change until Ctrl-C, and waits for otad to come back when it restarts.
+// `otactl watch`: shows every change until Ctrl-C or --timeout, and waits for otad to come back when it restarts.
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { OtadError } from '../core/errors.ts';
@@ -38,7 +38,12 @@ const followForEver = async (context: CommandContext, follower: Follower): Promi
   }
 };
 
-export const runWatch: CommandRun = async (context) => {
+export const runWatch: CommandRun = async (asked) => {
+  const { timeoutMs } = asked.invocation;
+  const ending = new AbortController();
+  asked.signal.addEventListener('abort', () => ending.abort(), { once: true });
+  if (timeoutMs !== null) setTimeout(() => ending.abort(), timeoutMs).unref();
+  const context = { ...asked, signal: ending.signal };
   const follower = createFollower(context.terminal);
   try {
     return await followForEver(context, follower);

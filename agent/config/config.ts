@@ -115,6 +115,12 @@ export interface TolerantConfig extends LoadedConfig {
   readonly problems: readonly Failure[];
 }
 
+/** Among what was left out may be a window: install, but leave the reboot to a person. */
+const withoutReboot = ({ config, origin }: LoadedConfig): LoadedConfig => ({
+  config: { ...config, autoReboot: false },
+  origin: config.autoReboot ? { ...origin, autoReboot: 'off while a settings file is left out' } : origin,
+});
+
 /**
  * As {@link loadConfig}, but without the drop-ins that are wrong: an updater that a typo keeps from starting could not be
  * mended from afar. Throws only what names no file.
@@ -123,7 +129,9 @@ export const loadConfigTolerantly = async (dirs: readonly string[]): Promise<Tol
   const leftOut = new Map<string, Failure>();
   while (true) {
     try {
-      return { ...(await loadConfig(dirs, new Set(leftOut.keys()))), problems: [...leftOut.values()] };
+      const loaded = await loadConfig(dirs, new Set(leftOut.keys()));
+      const problems = [...leftOut.values()];
+      return problems.length === 0 ? { ...loaded, problems } : { ...withoutReboot(loaded), problems };
     } catch (error) {
       const file = error instanceof OtadError ? error.details.file : undefined;
       // Each round leaves out one file more, so this ends.

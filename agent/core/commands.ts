@@ -23,17 +23,24 @@ const refuse = (state: State, code: ErrorCode, message: string = errorCodes[code
   reply: { isAccepted: false, code, message },
 });
 
-const isResting = (state: State): boolean => ['idle', 'staged', 'halted'].includes(state.phase.kind);
+/** Nothing is under way that a person would have to wait for: asking the server can be dropped at any time. */
+const isFree = (state: State): boolean => ['idle', 'staged', 'halted', 'checking'].includes(state.phase.kind);
 
 const check = (state: State, isForced: boolean): Decision => {
-  if (!isResting(state)) return refuse(state, 'BUSY');
+  const { phase } = state;
+  if (!isFree(state)) return refuse(state, 'BUSY');
   if (!state.isBootedConfirmed && isForced) return refuse(state, 'UNCONFIRMED');
-  return accepted(startCheck(state, isForced), 'Asking the server.');
+  // A check that is under way answers this one too.
+  const asking =
+    phase.kind === 'checking'
+      ? stay({ ...state, phase: { ...phase, isForced: phase.isForced || isForced } })
+      : startCheck(state, isForced);
+  return accepted(asking, 'Asking the server.');
 };
 
 const reboot = (state: State, context: Context): Decision => {
   const { staged } = state;
-  if (!isResting(state)) return refuse(state, 'BUSY');
+  if (!isFree(state)) return refuse(state, 'BUSY');
   if (staged === null || staged.slot === state.booted)
     return refuse(state, 'NOTHING_TO_DO', 'Nothing is installed that waits for a reboot.');
   // A person stands by: the cap on reboots starts anew.
@@ -41,16 +48,18 @@ const reboot = (state: State, context: Context): Decision => {
   return accepted(proceedStaged(rest({ ...state, staged: forced }), context), `Starting ${staged.release.version}.`);
 };
 
+/** An unconfirmed system about which nothing is decided yet. */
+const isOnTrial = (state: State): boolean => state.phase.kind === 'assessing' || isFree(state);
+
 const confirm = (state: State): Decision => {
   if (state.isBootedConfirmed) return refuse(state, 'NOTHING_TO_DO', 'The running system is confirmed already.');
-  const isOnTrial = state.phase.kind === 'assessing' || state.phase.kind === 'halted';
-  return isOnTrial ? accepted(startConfirm(state), 'Confirming the running system.') : refuse(state, 'BUSY');
+  return isOnTrial(state) ? accepted(startConfirm(state), 'Confirming the running system.') : refuse(state, 'BUSY');
 };
 
 /** The system that ran before, if its slot still holds it whole and it was not found bad. */
-const rollbackTarget = (state: State): SlotRecord | null => {
+export const rollbackTarget = (state: State): SlotRecord | null => {
   const record = state.records[otherSlot(state.booted)];
-  if (record?.status !== 'activated' || state.staged !== null || !isResting(state)) return null;
+  if (record?.status !== 'activated' || state.staged !== null || !isFree(state)) return null;
   return state.denylist.some((entry) => entry.release.id === record.release.id) ? null : record;
 };
 
@@ -58,8 +67,7 @@ const rollback = (state: State, context: Context, reason: string | null): Decisi
   const text = `A technician rolled back${reason === null ? '.' : `: ${reason}`}`;
   const { staged } = state;
   if (!state.isBootedConfirmed) {
-    const isOnTrial = state.phase.kind === 'assessing' || state.phase.kind === 'halted';
-    if (!isOnTrial || staged === null) return refuse(state, 'BUSY');
+    if (!isOnTrial(state) || staged === null) return refuse(state, 'BUSY');
     const noted = note(startRevert(state, context, staged, text), context, 'rollback-requested', {
       release: staged.release,
       reason,
@@ -68,7 +76,7 @@ const rollback = (state: State, context: Context, reason: string | null): Decisi
   }
   // While the other slot is being written there is nothing in it to return to, and waiting does not bring it back.
   const isWriting = state.phase.kind === 'fetching' || state.phase.kind === 'verifying';
-  if (!isResting(state) && !isWriting) return refuse(state, 'BUSY');
+  if (!isFree(state) && !isWriting) return refuse(state, 'BUSY');
   const target = rollbackTarget(state);
   if (target === null) return refuse(state, 'NO_ROLLBACK_TARGET');
   const way: Staged = {

@@ -8,7 +8,16 @@ import { onEffectDone } from './outcomes.ts';
 import { recover } from './recover.ts';
 import { waitsForDownloadWindow } from './schedule.ts';
 import type { State } from './state.ts';
-import { type Context, type Decision, proceedStaged, startAssess, startCheck, startReboot, stay } from './steps.ts';
+import {
+  type Context,
+  type Decision,
+  isRebootDue,
+  proceedStaged,
+  startAssess,
+  startCheck,
+  startReboot,
+  stay,
+} from './steps.ts';
 import type { Moment, Policy } from './types.ts';
 
 export type { Decision } from './steps.ts';
@@ -22,6 +31,9 @@ const onTick = (state: State, context: Context): Decision => {
     case 'halted': {
       const proceeding = proceedStaged(state, context);
       if (proceeding.effects.length > 0 || proceeding.history.length > 0) return proceeding;
+      if (phase.kind === 'halted' && staged !== null && isRebootDue(staged, context)) {
+        return startReboot(state, context, staged, staged.failureReason === null ? 'rebooting' : 'reverting');
+      }
       const isDue = moment.monoMs >= state.nextPollMs;
       const windowOpened = waitsForDownloadWindow(state) && moment.windows.download;
       if (!isDue && !windowOpened) return stay(state);

@@ -172,10 +172,14 @@ const activateDone = (state: State, context: Context): Decision => {
   return andThen(noted, (next) => startReboot(next, context, activated, 'rebooting'));
 };
 
-/** Nothing was changed that boots; what is staged stays, and is tried again after the backoff. */
+/** Nothing was changed that boots; what is staged stays, and is verified and tried again after the backoff. */
 const activateFailed = (state: State, context: Context, staged: Staged, why: Failure): Decision => {
   const paused = backOff(state, context, why, false);
-  const next = rest({ ...paused, attention: why, staged: { ...staged, notBeforeMs: paused.nextPollMs } });
+  const next = rest({
+    ...paused,
+    attention: why,
+    staged: { ...staged, verifiedInBoot: '', notBeforeMs: paused.nextPollMs },
+  });
   return note(stay(next), context, 'activate-failed', {
     release: staged.release,
     slot: staged.slot,
@@ -214,8 +218,7 @@ const afterFailure = (state: State, context: Context, why: Failure, fetchedBytes
       return halt(backOff(state, context, why, false), context, why);
     case 'reverting':
       if (phase.step === 'reboot' || staged === null) return stay(state);
-      // Without a good slot to return to, an unconfirmed system that runs is better than none.
-      if (why.class === 'policy') return halt(backOff(state, context, why, false), context, why);
+      // The bootloader counts on: where it holds no slot as good, reboots lead to the other one, and their number is capped.
       return startReboot(state, context, staged, 'reverting');
     case 'rebooting':
       // Asked again when the time is over; counted and capped there.

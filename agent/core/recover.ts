@@ -59,13 +59,20 @@ const stagedFromRecord = (facts: DeviceFacts, slot: SlotName, { policy }: Contex
   };
 };
 
+/** The bootloader was given this root for the slot, or keeps none and cannot say. */
+const mayBeTried = ({ boot }: DeviceFacts, slot: SlotName, rootHex: string): boolean =>
+  boot.roots === undefined || boot.roots[slot] === rootHex;
+
 /** Releases that the slots themselves show to have failed here: activated, and bad now. */
 const deniedByEvidence = (facts: DeviceFacts, { moment }: Context): DenyEntry[] => {
   const slot = otherSlot(facts.boot.booted);
   const record = facts.records[slot];
   if (record === null) return [];
   const hasFailed =
-    record.status === 'denied' || (record.status === 'activated' && facts.boot.slots[slot].state === 'bad');
+    record.status === 'denied' ||
+    (record.status === 'activated' &&
+      facts.boot.slots[slot].state === 'bad' &&
+      mayBeTried(facts, slot, record.verity.rootHex));
   const reason = record.reason ?? 'It was activated and is marked bad; the history of it was lost.';
   return hasFailed ? [{ release: refOf(record.release), reason, timeMs: moment.wallMs }] : [];
 };
@@ -173,7 +180,9 @@ const recoverStaged = (
   const isPrimary = boot.primary === staged.slot;
   const isPending = boot.slots[staged.slot].state === 'pending' && isPrimary;
   if (!isPending) {
-    if (staged.isActivated && boot.slots[staged.slot].state === 'bad') {
+    // Power may have gone between the flip and its commit: then the bootloader alone knows that it was tried, and failed.
+    const wasTried = staged.isActivated || boot.roots?.[staged.slot] === staged.verity.rootHex;
+    if (wasTried && boot.slots[staged.slot].state === 'bad') {
       const seen = staged.trialBoots === 0 ? 'never' : `${staged.trialBoots} times`;
       return fellBack(
         state,

@@ -170,20 +170,29 @@ export const halt = (state: State, context: Context, why: Failure): Decision =>
     },
   );
 
-/** Reboots on behalf of one release are counted before they are asked for, and capped (I10). */
+/** The cap on reboots was reached, and the long pause after it is over: what kept the system from rebooting may be gone. */
+export const isRebootDue = (staged: Staged, { moment, policy }: Context): boolean =>
+  staged.reboots >= policy.rebootAttemptsMax && staged.notBeforeMs > 0 && moment.monoMs >= staged.notBeforeMs;
+
+/** Reboots on behalf of one release are counted before they are asked for, and capped: after that, one each long pause (I10, I8). */
 export const startReboot = (
   state: State,
   context: Context,
   staged: Staged,
   phase: 'rebooting' | 'reverting',
 ): Decision => {
-  if (staged.reboots >= context.policy.rebootAttemptsMax) {
-    return halt(state, context, failure('REBOOT_INEFFECTIVE', `${staged.reboots} reboots asked for`));
+  const { monoMs } = context.moment;
+  const isCapped = staged.reboots >= context.policy.rebootAttemptsMax;
+  if (isCapped && !isRebootDue(staged, context)) {
+    const why = failure('REBOOT_INEFFECTIVE', `${staged.reboots} reboots asked for`);
+    const notBeforeMs = staged.notBeforeMs > monoMs ? staged.notBeforeMs : longRetryAt(context.moment, context.policy);
+    return halt(backOff({ ...state, staged: { ...staged, notBeforeMs } }, context, why, false), context, why);
   }
   const slot = phase === 'rebooting' ? staged.slot : otherSlot(state.booted);
-  const sinceMs = context.moment.monoMs;
+  const sinceMs = monoMs;
+  const reboots = isCapped ? staged.reboots : staged.reboots + 1;
   const started = begin(
-    { ...state, staged: { ...staged, reboots: staged.reboots + 1 } },
+    { ...state, staged: { ...staged, reboots, notBeforeMs: 0 } },
     phase === 'rebooting'
       ? { kind: 'rebooting', slot, sinceMs }
       : { kind: 'reverting', step: 'reboot', sinceMs, reason: staged.failureReason ?? '' },

@@ -38,9 +38,9 @@ export const createExecutors = ({ boot, install, source, health, rebooter }: Exe
     return null;
   },
   retire: async (effect, signal) => {
-    // Unselectable first: the reason in the record is for people.
-    await boot.invalidate(effect.slot, signal);
+    // The record first: once the slot is invalidated, nothing else would show that it failed, should the database be lost.
     await install.retire(effect.slot, effect.reason, signal);
+    await boot.invalidate(effect.slot, signal);
     return null;
   },
 });

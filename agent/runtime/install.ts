@@ -121,7 +121,8 @@ export const createInstall = (ports: InstallPorts): Install => {
       const record = ledger.current();
       if (record === null) return null;
       if (record.status !== 'verified' && record.status !== 'activated') {
-        throw new OtadError('INTERNAL', { slot, step: 'activate', status: record.status });
+        // Verified before, by a record that is gone: storage that forgets is no bug of ours.
+        throw new OtadError('SLOT_READBACK_MISMATCH', { slot, status: record.status, reason: 'not verified any more' });
       }
       return ledger.commit({ ...record, status: 'activated' }, steady);
     });

@@ -55,6 +55,7 @@ class Loop implements Runtime {
   readonly #stopped = new AbortController();
   #state: State | null = null;
   #boot: BootStatus | null = null;
+  #facts: DeviceFacts | null = null;
   #progress: Progress | null = null;
   #queue: Waiting[] = [];
   #effects: Effect[] = [];
@@ -72,6 +73,7 @@ class Loop implements Runtime {
   async start(facts: DeviceFacts): Promise<void> {
     this.#state = await this.#options.store.load();
     this.#boot = facts.boot;
+    this.#facts = facts;
     await this.#send({ kind: 'started', facts });
   }
 
@@ -174,11 +176,22 @@ class Loop implements Runtime {
 
   async #act(effect: Effect, signal: AbortSignal): Promise<void> {
     const done = await this.#execute(effect, signal);
-    if (bootChanging.has(effect.kind)) await this.#readBoot();
+    const fresh = bootChanging.has(effect.kind) ? await this.#readBoot() : null;
     this.#running = null;
     this.#progress = null;
-    if (!this.#stopped.signal.aborted) void this.#send({ kind: 'effect-done', done });
+    if (!this.#stopped.signal.aborted) void this.#send(this.#forgotten(fresh) ?? { kind: 'effect-done', done });
     this.#next();
+  }
+
+  /**
+   * A bootloader that lost its environment no longer holds the running slot as good. Then there is no way back from a trial:
+   * what runs is assessed and confirmed anew, as after a start, before anything else is done (I4, I8).
+   */
+  #forgotten(boot: BootStatus | null): Event | null {
+    const [state, facts] = [this.#state, this.#facts];
+    if (state === null || boot === null || facts === null) return null;
+    if (!state.isBootedConfirmed || boot.slots[boot.booted].state === 'good') return null;
+    return { kind: 'started', facts: { ...facts, boot, records: state.records } };
   }
 
   async #execute(effect: Effect, signal: AbortSignal): Promise<EffectDone> {
@@ -203,11 +216,14 @@ class Loop implements Runtime {
     }
   }
 
-  async #readBoot(): Promise<void> {
+  /** null where it cannot be read: what was known before is no evidence of anything new. */
+  async #readBoot(): Promise<BootStatus | null> {
     try {
       this.#boot = await this.#options.boot.status(this.#stopped.signal);
+      return this.#boot;
     } catch (error) {
       this.#options.log.warn('The boot state could not be read.', { ...toFailure(error) });
+      return null;
     }
   }
 

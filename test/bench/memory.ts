@@ -41,7 +41,6 @@ export const measureMemory = async (): Promise<MemoryCost> => {
     slotSizeBytes: 192 * mebibyte,
     baseBytes: 96 * mebibyte,
     applicationBytes: mebibyte,
-    healthDeadlineS: 2,
     // One poll at the start; the next one is asked for.
     settings: { poll: { intervalMs: 3_600_000, jitter: 0 }, autoReboot: false },
   });

@@ -11,7 +11,7 @@ import type { Gateway } from './gateway.ts';
 import { goodBus } from './layers.ts';
 import * as spoiled from './spoiled-release.ts';
 import { checkSlots, createStage, isAtRest, logOf, type Stage, slotDigest, smallVendor } from './stage.ts';
-import { releases } from './world.ts';
+import { patientS, releases } from './world.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -42,7 +42,13 @@ const offers: readonly (readonly [name: string, code: ErrorCode, spoil: spoiled.
 describe('bad input', { concurrency: 2 }, () => {
   let stage: Stage;
   before(async () => {
-    const big = { version: '1.0.1', sequence: 15, fieldBus: goodBus, extraBytes: 4 * mebibyte };
+    const big = {
+      version: '1.0.1',
+      sequence: 15,
+      fieldBus: goodBus,
+      healthDeadlineS: patientS,
+      extraBytes: 4 * mebibyte,
+    };
     stage = await createStage({ ...smallVendor, releases: [...releases, big] });
   });
   after(() => stage.close());

@@ -51,10 +51,10 @@ const showOtactl = async ({ gateway }: World, narrator: Narrator, ...args: reado
   await narrator.transcript(`otactl ${shown}`, () => gateway.otactl(...args));
 };
 
-const runStages = async (world: World, narrator: Narrator): Promise<void> => {
+const runStages = async (world: World, narrator: Narrator, signal: AbortSignal): Promise<void> => {
   const { gateway, vendor } = world;
   const until = async (isReached: (status: StatusBody) => boolean): Promise<void> => {
-    await gateway.waitUntil(isReached, stageTimeoutMs);
+    await gateway.waitUntil(isReached, stageTimeoutMs, signal);
     narrator.history(await gateway.api.history());
   };
 
@@ -133,7 +133,6 @@ const runDemo = async (options: Options, narrator: Narrator, signal: AbortSignal
     slotSizeBytes: 64 * mebibyte,
     baseBytes: 4 * mebibyte,
     applicationBytes: 2 * mebibyte,
-    healthDeadlineS: 2,
     onConsole: (line) => narrator.line('board', line, 'dim'),
     onBuilt: ({ release }) => {
       const [image] = release.artifacts;
@@ -145,12 +144,13 @@ const runDemo = async (options: Options, narrator: Narrator, signal: AbortSignal
   });
   const { gateway, served } = world;
   const telling = new AbortController();
-  const told = narrateGateway(gateway, narrator, telling.signal);
+  // A dead gateway ends the stages as well, and they say so.
+  const told = narrateGateway(gateway, narrator, telling.signal).catch(() => undefined);
   const stop = () => telling.abort();
   signal.addEventListener('abort', stop);
   try {
     served.link.setRate(linkBytesPerS);
-    await Promise.race([runStages(world, narrator), told.then(() => signal.throwIfAborted())]);
+    await runStages(world, narrator, signal);
     stop();
     await told;
     await runTechnician(world, narrator);
@@ -180,7 +180,7 @@ const main = async (): Promise<void> => {
   }
   const narrator = new Narrator(process.stdout);
   const interrupted = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => interrupted.abort());
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interrupted.abort());
   try {
     process.exitCode = (await runDemo(options, narrator, interrupted.signal)) ? 0 : 1;
   } catch (error) {

@@ -49,3 +49,18 @@ export const gatewayPaths = (folder: string): GatewayPaths => {
     agentPid: join(runDir, 'otad.pid'),
   };
 };
+
+/** Settings that place the daemon on the virtual board instead of a real one. */
+export const placement = (paths: GatewayPaths): Readonly<Record<string, unknown>> => ({
+  slots: { a: { path: paths.slots.a }, b: { path: paths.slots.b } },
+  bootloader: { kind: 'uboot', fwEnvConfigPath: paths.fwEnvConfig, commandLinePath: paths.commandLine },
+  stateDir: paths.stateDir,
+  runDir: paths.runDir,
+  deviceIdPath: paths.deviceId,
+  health: {
+    requiredDirs: [join(paths.rootfs, 'usr/lib/otad/health.d/required.d')],
+    wantedDirs: [join(paths.rootfs, 'usr/lib/otad/health.d/wanted.d')],
+  },
+  reboot: { command: ['touch', paths.rebootRequest] },
+  api: { controlGroup: null },
+});

@@ -13,7 +13,7 @@ import { AgentProcess } from './agent-process.ts';
 import { type ApiClient, createApiClient } from './api-client.ts';
 import { type ProgramResult, runProgram } from './child-process.ts';
 import { bootSlot, type OpenedSlot } from './firmware.ts';
-import { type GatewayPaths, gatewayPaths } from './gateway-paths.ts';
+import { type GatewayPaths, gatewayPaths, placement } from './gateway-paths.ts';
 
 /** Power-ons without a slot that opens, after which the board counts as dead. */
 const attemptsMax = 12;
@@ -30,21 +30,6 @@ export interface GatewayOptions {
   /** Lines of the board's serial console. */
   readonly onConsole?: (line: string) => void;
 }
-
-/** Settings that place the daemon on the virtual board instead of a real one. */
-const placement = (paths: GatewayPaths): Readonly<Record<string, unknown>> => ({
-  slots: { a: { path: paths.slots.a }, b: { path: paths.slots.b } },
-  bootloader: { kind: 'uboot', fwEnvConfigPath: paths.fwEnvConfig, commandLinePath: paths.commandLine },
-  stateDir: paths.stateDir,
-  runDir: paths.runDir,
-  deviceIdPath: paths.deviceId,
-  health: {
-    requiredDirs: [join(paths.rootfs, 'usr/lib/otad/health.d/required.d')],
-    wantedDirs: [join(paths.rootfs, 'usr/lib/otad/health.d/wanted.d')],
-  },
-  reboot: { command: ['touch', paths.rebootRequest] },
-  api: { controlGroup: null },
-});
 
 export class Gateway {
   readonly paths: GatewayPaths;
@@ -127,9 +112,14 @@ export class Gateway {
   }
 
   /** The first status from now on that `isReached` accepts. Throws after `timeoutMs` with the last one seen. */
-  async waitUntil(isReached: (status: StatusBody) => boolean, timeoutMs = 30_000): Promise<StatusBody> {
+  async waitUntil(
+    isReached: (status: StatusBody) => boolean,
+    timeoutMs = 30_000,
+    signal?: AbortSignal,
+  ): Promise<StatusBody> {
     const over = new AbortController();
     const timer = setTimeout(() => over.abort(), timeoutMs);
+    const stopped = signal === undefined ? over.signal : AbortSignal.any([over.signal, signal]);
     let last: StatusBody | null = null;
     let reached: StatusBody | null = null;
     await this.follow((status) => {
@@ -137,9 +127,9 @@ export class Gateway {
       if (reached !== null || !isReached(status)) return;
       reached = status;
       over.abort();
-    }, over.signal);
-    clearTimeout(timer);
+    }, stopped).finally(() => clearTimeout(timer));
     if (reached !== null) return reached;
+    signal?.throwIfAborted();
     throw new Error(`not reached in ${timeoutMs} ms; the last status was ${JSON.stringify(last)}`);
   }
 

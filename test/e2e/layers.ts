@@ -14,6 +14,8 @@ export interface ApplicationRelease {
   readonly sequence: number;
   /** The field bus that the application asks for; the virtual board has `can0` only. */
   readonly fieldBus: string;
+  /** A sick release keeps the gateway on trial for so long. */
+  readonly healthDeadlineS: number;
   /** More bytes in the application layer than releases have as a rule. */
   readonly extraBytes?: number;
 }

@@ -24,7 +24,8 @@ export interface PublisherOptions {
   /** Bytes in the base layer and in each application layer that do not compress. */
   readonly baseBytes: number;
   readonly applicationBytes: number;
-  readonly healthDeadlineS: number;
+  /** All that this vendor ever builds. */
+  readonly releases: readonly ApplicationRelease[];
 }
 
 /** A vendor's folder: layers, keys and repository. It can be copied as a whole. */
@@ -64,7 +65,11 @@ const writeLayers = async (options: PublisherOptions, root: string): Promise<voi
 /** The vendor whose folder `createVendor` made, or a copy of it. */
 export const openVendor = (options: PublisherOptions): Vendor => {
   const folder = publisherFolder(options.folder);
-  const common = { folder, compatible, healthDeadlineS: options.healthDeadlineS };
+  const common = (version: string) => {
+    const release = options.releases.find((known) => known.version === version);
+    if (release === undefined) throw new Error(`the vendor knows no release ${version}`);
+    return { folder, compatible, version, healthDeadlineS: release.healthDeadlineS };
+  };
   return {
     folder: options.folder,
     paths: publisherPaths(folder),
@@ -72,9 +77,9 @@ export const openVendor = (options: PublisherOptions): Vendor => {
       const layer = layerFolder(options.folder, `app-${release.version}`);
       await writeApplicationLayer(layer, release, options.applicationBytes);
       const { version, sequence } = release;
-      return await publishRelease({ ...common, channel: buildChannel, version, sequence, image: { layers: [layer] } });
+      return await publishRelease({ ...common(version), channel: buildChannel, sequence, image: { layers: [layer] } });
     },
-    offer: (version, nowMs) => publishRelease({ ...common, channel, version, nowMs }),
+    offer: (version, nowMs) => publishRelease({ ...common(version), channel, nowMs }),
   };
 };
 

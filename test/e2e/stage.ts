@@ -19,7 +19,6 @@ const mebibyte = 1024 * 1024;
 export const smallVendor: VendorOptions = {
   baseBytes: mebibyte,
   applicationBytes: mebibyte / 2,
-  healthDeadlineS: 2,
 };
 
 export interface Stage {

@@ -46,6 +46,7 @@ const testPackages = [
   { name: 'openssl', command: 'openssl' },
   { name: 'sqlite3', command: 'sqlite3' },
   { name: 'curl', command: 'curl' },
+  { name: 'strace', command: 'strace' },
   { name: 'systemd', command: 'systemd-analyze' },
 ];
 const addonPackages = [

@@ -32,6 +32,7 @@ export const apiOptions = (agent: FakeAgent, directory: string, warnings: Opened
     { key: 'source.baseUrl', value: 'https://updates.example/gw', origin: '/etc/otad/config.d/10-site.json' },
     { key: 'poll.intervalMs', value: 3_600_000, origin: 'default' },
   ],
+  configProblems: [],
   log: { info: () => {}, history: () => {}, warn: (message, fields) => void warnings.push({ message, fields }) },
   statusSocket: join(directory, 'status.sock'),
   controlSocket: join(directory, 'control.sock'),

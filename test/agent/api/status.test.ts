@@ -13,6 +13,7 @@ const context = {
   identity: { agentVersion: '0.1.0', compatible: 'acme-gw', channel: 'stable' },
   automation,
   slotPaths: { a: '/dev/a', b: '/dev/b' },
+  configProblems: [],
 };
 
 interface World {
@@ -82,7 +83,7 @@ test('a slot that is being written is never called verified', () => {
 test('a denied slot says why', () => {
   const record = aRecord(aRelease('1.2', 3), { status: 'denied', reason: 'app-serves failed' });
   const slot = slotOf(statusOf({ state: { records: { a: null, b: record } } }), 'b');
-  assert.deepEqual([slot.verified, slot.note], [false, 'Failed here: app-serves failed.']);
+  assert.deepEqual([slot.verified, slot.note], [false, 'Denied: app-serves failed.']);
 });
 
 test('percent never passes 100 and a length of nothing is 0', () => {
@@ -142,7 +143,7 @@ test('an idle gateway that could update says the condition that is not met', () 
 });
 
 const whyOf = (world: World, history: readonly HistoryEntry[] = []) =>
-  whyBody(aSnapshot(world), aMoment(world.moment), automation, history).reasons;
+  whyBody(aSnapshot(world), aMoment(world.moment), automation, history, []).reasons;
 
 const aCheck = (...reasons: NonNullable<State['lastCheck']>['reasons']): State['lastCheck'] => ({
   timeMs: 7,
@@ -171,7 +172,7 @@ test('why puts what needs a person first, then the hold, then the last check, th
         attention: aFailure('HEALTH_FAILED', '1.2 was rolled back'),
         hold: { reason: 'measuring', sinceMs: 3 },
         lastCheck: aCheck({ code: 'wave', sentence: 'not yet' }),
-        denylist: [{ release: aRelease('1.2', 3), reason: 'app-serves failed.', timeMs: 8 }],
+        denylist: [{ release: aRelease('1.3', 4), reason: 'the disk was slow.', timeMs: 8 }],
       },
     },
     [rolledBack],
@@ -188,7 +189,7 @@ test('why puts what needs a person first, then the hold, then the last check, th
   );
   assert.equal(
     reasons[3]?.sentence,
-    '1.2 failed here and is never retried by itself: app-serves failed. To allow it: otactl undeny gw-1.2',
+    '1.3 is denied here and not tried again by itself: the disk was slow. To allow it: otactl undeny 1.3',
   );
   assert.equal(reasons[4]?.sentence, 'Rolled back from 1.2: app-serves failed.');
 });
@@ -219,4 +220,81 @@ test('why names the failure of the last check once', () => {
     whyOf({ state: { lastCheck } }).map((reason) => reason.sentence),
     ['The last check failed: A metadata file has expired.'],
   );
+});
+
+const failedBus: HistoryEntry = {
+  type: 'rolled-back',
+  timeMs: 9,
+  isTimeSynced: true,
+  version: '1.2',
+  slot: 'b',
+  reason: 'the bus is dead',
+  code: null,
+};
+const deniedWorld: World = {
+  state: {
+    denylist: [{ release: aRelease('1.2', 3), reason: 'the bus is dead', timeMs: 8 }],
+    records: {
+      a: aRecord(aRelease('1.0', 1), { status: 'activated' }),
+      b: aRecord(aRelease('1.2', 3), { status: 'denied', reason: 'the bus is dead' }),
+    },
+    lastCheck: {
+      timeMs: 10,
+      release: aRelease('1.2', 3),
+      failure: null,
+      reasons: [{ code: 'denied', sentence: '1.2 is on the denylist: the bus is dead' }],
+    },
+  },
+};
+const times = (text: string, words: string): number => text.split(words).length - 1;
+
+test('why a release was denied stands once in why and once in the status, in its slot', () => {
+  const why = whyBody(aSnapshot(deniedWorld), aMoment(), automation, [failedBus], []);
+  assert.equal(times(JSON.stringify(why), 'the bus is dead'), 1);
+  const status = statusOf(deniedWorld);
+  assert.equal(times(JSON.stringify(status), 'the bus is dead'), 1);
+  assert.equal(slotOf(status, 'b').note, 'Denied: the bus is dead.');
+  assert.match(status.next, /^1\.2 is denied here and not tried again by itself\. Asks/);
+});
+
+test('two denied releases of one version are allowed again by id', () => {
+  const deny = (id: string) => ({ release: { ...aRelease('1.2', 3), id }, reason: id, timeMs: 0 });
+  const sentences = whyOf({ state: { denylist: [deny('x1'), deny('x2')], lastCheck: aCheck() } }).map(
+    ({ sentence }) => sentence,
+  );
+  assert.match(sentences[0] ?? '', /otactl undeny x1$/);
+  assert.match(sentences[1] ?? '', /otactl undeny x2$/);
+});
+
+test('the status says what a person should do, and null when nobody is needed', () => {
+  assert.equal(statusOf().todo, null);
+  assert.match(statusOf({ state: { hold: { reason: null, sinceMs: 0 } } }).todo ?? '', /otactl release$/);
+  assert.match(statusOf(deniedWorld).todo ?? '', /otactl undeny 1\.2$/);
+  const manual = aCheck({ code: 'manual-install', sentence: '1.1 is available.' });
+  assert.match(statusOf({ state: { lastCheck: manual } }).todo ?? '', /otactl install$/);
+  assert.match(statusOf({ state: { attention: aFailure('SLOT_IO', 'x') } }).todo ?? '', /otactl /);
+});
+
+test('a settings file that is left out needs attention even when the state has forgotten it', () => {
+  const problem = {
+    ...aFailure('CONFIG_INVALID', 'A setting is not valid. (file: 95.json)'),
+    class: 'config',
+  } as const;
+  const status = statusBody(aSnapshot({}), aMoment(), { ...context, configProblems: [problem] });
+  assert.deepEqual(status.attention, problem);
+  assert.match(status.todo ?? '', /otad --check-config.*restart otad/);
+  const [first] = whyBody(aSnapshot({}), aMoment(), automation, [], [problem]).reasons;
+  assert.deepEqual([first?.topic, first?.code], ['attention', 'CONFIG_INVALID']);
+});
+
+test('a way back is promised only where the core would go', () => {
+  const running = aRecord(aRelease('1.0', 1), { status: 'activated' });
+  const wayBack = (world: World) => statusOf(world).wayBack;
+  assert.equal(wayBack({}), null);
+  assert.equal(wayBack(deniedWorld), null);
+  assert.equal(wayBack({ state: aStagedState() }), null);
+  const before = aRecord(aRelease('0.9', 0), { status: 'activated' });
+  assert.equal(wayBack({ state: { records: { a: running, b: before } } }), 'b');
+  const denylist = [{ release: before.release, reason: 'x', timeMs: 0 }];
+  assert.equal(wayBack({ state: { records: { a: running, b: before }, denylist } }), null);
 });

@@ -6,6 +6,9 @@ import { aFailure, aRecord, aRelease, aStagedState, FakeAgent } from '../api/fak
 import { apiOptions, openApi, temporaryDirectory } from '../api/open-api.ts';
 import { assertExit, ended, otactl, otactlOnTerminal, printed, start, startOnTerminal } from './run-otactl.ts';
 
+/** What ran in slot b before. */
+const beforeRecord = aRecord(aRelease('0.9', 0), { status: 'activated' });
+
 /** For tests that wait for output: a line that never comes must not wait for ever. */
 const patience = { timeout: 30_000 };
 
@@ -133,21 +136,30 @@ test('a busy agent is 6 for every command that changes something', async (t) => 
 
 test('rollback shows from what to what and since when that is proven, and keeps the reason', async (t) => {
   const agent = new FakeAgent();
-  agent.change({ records: { a: aRecord(aRelease('1.0', 1)), b: aRecord(aRelease('0.9', 0)) } });
+  agent.change({ records: { a: aRecord(aRelease('1.0', 1)), b: beforeRecord } });
   agent.note('confirmed', { version: '0.9', slot: 'b' });
   const { directory } = await openApi(t, agent);
   const result = await otactl(directory, 'rollback', 'modem', 'is', 'down', '--yes');
   assertExit(result, 0, /Returns to 0\.9/);
   assert.match(
-    result.err,
-    /^From {2}1\.0 in slot a, confirmed\nTo {4}0\.9 in slot b, verified, confirmed 2026-11-20 12:00:00\n$/,
+    result.out,
+    /^From {2}1\.0 in slot a, confirmed\nTo {4}0\.9 in slot b, confirmed 2026-11-20 12:00:00\nReturns to 0\.9\.\n$/,
   );
   assert.deepEqual(agent.commands, [{ command: 'rollback', reason: 'modem is down' }]);
 });
 
-test('rollback without a system to return to is 3', async (t) => {
-  const { directory } = await openApi(t);
+test('rollback without a system to return to is 3, says why and asks nobody', async (t) => {
+  const agent = new FakeAgent();
+  const { directory } = await openApi(t, agent);
   assertExit(await otactl(directory, 'rollback', '--yes'), 3, /\[NO_ROLLBACK_TARGET\]/);
+  agent.commands.length = 0;
+  const failed = aRecord(aRelease('1.2', 3), { status: 'denied', reason: 'the bus is dead' });
+  agent.change({ records: { a: aRecord(aRelease('1.0', 1)), b: failed } });
+  agent.note('installed', { version: '1.2', slot: 'b' });
+  const result = await otactlOnTerminal(directory, ['rollback'], '');
+  assertExit(result, 3, /To {4}nothing: slot b holds 1\.2\. Denied: the bus is dead\..*\[NO_ROLLBACK_TARGET\]/s);
+  assert.doesNotMatch(result.out, /\[y\/N\]|verified 2026/);
+  assert.deepEqual(agent.commands, []);
 });
 
 test('hold and release change what status says', async (t) => {
@@ -172,19 +184,26 @@ test('a question on a terminal is taken for no unless it is answered with yes', 
   const agent = new FakeAgent();
   agent.change(aStagedState());
   const { directory } = await openApi(t, agent);
+  const atRest = { phase: { kind: 'idle' }, staged: null, records: { a: null, b: beforeRecord } } as const;
   for (const [command, answer] of [
     ['rollback', 'n\n'],
     ['reboot', '\n'],
     ['install', 'nope\n'],
   ] as const) {
+    agent.change(command === 'rollback' ? atRest : aStagedState());
     assertExit(await otactlOnTerminal(directory, [command], answer), 1, /\[y\/N\].*Nothing was changed/s);
   }
   assert.equal(agent.commands.length, 0);
-  assertExit(await otactlOnTerminal(directory, ['rollback'], 'y\n'), 0, /Go back to 1\.1 and reboot now\? \[y\/N\]/);
   assertExit(await otactlOnTerminal(directory, ['reboot'], 'yes\n'), 0, /Reboot now into 1\.1 in slot b\?/);
+  agent.change(atRest);
+  assertExit(
+    await otactlOnTerminal(directory, ['rollback'], 'y\n'),
+    0,
+    /From .*To .*Go back to 0\.9 and reboot now\? \[y\/N\].*Returns to 0\.9/s,
+  );
   assert.deepEqual(
     agent.commands.map((each) => each.command),
-    ['rollback', 'reboot'],
+    ['reboot', 'rollback'],
   );
 });
 

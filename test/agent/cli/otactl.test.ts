@@ -14,9 +14,9 @@ import {
   whySchema,
 } from '../../../agent/api/schema.ts';
 import { commandNames } from '../../../agent/cli/usage.ts';
-import { aFailure, aRelease, aStagedState, FakeAgent } from '../api/fake-agent.ts';
+import { aFailure, aRecord, aRelease, aStagedState, FakeAgent } from '../api/fake-agent.ts';
 import { openApi, temporaryDirectory } from '../api/open-api.ts';
-import { assertExit, ended, otactl, start } from './run-otactl.ts';
+import { assertExit, ended, otactl, otactlOnTerminal, start } from './run-otactl.ts';
 
 test('status shows what runs, both slots and what comes next', async (t) => {
   const agent = new FakeAgent();
@@ -24,7 +24,10 @@ test('status shows what runs, both slots and what comes next', async (t) => {
   const { directory } = await openApi(t, agent);
   const { code, out, err } = await otactl(directory, 'status');
   assert.deepEqual([code, err], [0, '']);
-  assert.match(out, /^1\.1 is staged in slot b\.\nReboots when the window opens\.\n/);
+  assert.match(
+    out,
+    /^1\.0 runs in slot a, confirmed\.\n\nnow +1\.1 is staged in slot b\.\nnext +Reboots when the window opens\.\nto do +nothing\n/,
+  );
   assert.match(out, /\n> a +1\.0 +good +verified +Runs now, confirmed\.\n/);
   assert.match(out, /\n {2}b +1\.1 +not bootable +verified +Staged: /);
   assert.match(out, /product +acme-gw, channel stable, otad 0\.1\.0/);
@@ -39,8 +42,8 @@ test('status says who holds updates, what needs attention and that the clock is 
   });
   const { directory } = await openApi(t, agent);
   const { out } = await otactl(directory, 'status');
-  assert.match(out, /Needs attention: Slot b is failing\. \[SLOT_IO\]/);
-  assert.match(out, /Held since 1970-01-01 00:00:00: measuring/);
+  assert.match(out, /attention +Slot b is failing\. \[SLOT_IO\]\nto do +\S.*\n/);
+  assert.match(out, /held +since 1970-01-01 00:00:00: measuring\n/);
   assert.match(out, /denied +1\.2/);
   assert.match(out, /clock +not synchronised/);
 });
@@ -66,7 +69,7 @@ test('why prints the reasons as sentences', async (t) => {
   const agent = new FakeAgent();
   agent.change({ denylist: [{ release: aRelease('1.2', 3), reason: 'app-serves failed', timeMs: 0 }] });
   const { directory } = await openApi(t, agent);
-  assertExit(await otactl(directory, 'why'), 0, /denylist: 1\.2 failed here .*otactl undeny gw-1\.2 {2}\(1970-01-01 /);
+  assertExit(await otactl(directory, 'why'), 0, /denylist: 1\.2 is denied here .*otactl undeny 1\.2 {2}\(1970-01-01 /);
 });
 
 test('history shows the newest entries, and marks times of a clock that was not synchronised', async (t) => {
@@ -93,6 +96,42 @@ test('slots shows device, root and offset, and config every setting with its ori
     /slot a +\/dev\/disk\/by-partlabel\/system_a\nverity root +10c+\nhash offset +8192\n/,
   );
   assertExit(await otactl(directory, 'config'), 0, /source\.baseUrl +"https:\/\/updates\.example\/gw" +\/etc\/otad\//);
+});
+
+test('history says a reason once, and explains the mark once when every time is doubtful', async (t) => {
+  const { agent, directory } = await openApi(t);
+  for (const type of ['health-failed', 'denied', 'rolled-back'] as const)
+    agent.note(type, { isTimeSynced: false, version: '1.2', reason: 'the bus is dead' });
+  const { out } = await otactl(directory, 'history');
+  assert.match(out, /rolled-back +1\.2 +- +the bus is dead\n.*denied +1\.2 +- +\(as above\)\n.*\(as above\)\n/);
+  assert.ok(!out.includes('~'));
+  assert.match(out, /\n\nThe clock was not synchronised at any of these times; they may be wrong\.\n$/);
+});
+
+test('config names first the settings files that are left out', async (t) => {
+  const problem = { ...aFailure('CONFIG_INVALID', 'Not valid. (file: 95.json, key: poll)'), class: 'config' } as const;
+  const { directory } = await openApi(t, new FakeAgent(), { configProblems: [problem] });
+  assertExit(await otactl(directory, 'config'), 0, /^Left out: .*95\.json.*\[CONFIG_INVALID\]\n\nKEY/);
+  assertExit(await otactl(directory, 'status'), 0, /attention +Not valid.*\[CONFIG_INVALID\]\nto do +.*--check-config/);
+});
+
+test('long lines are wrapped on a terminal under their column, and nowhere else', async (t) => {
+  const agent = new FakeAgent();
+  const reason = 'field bus can1 does not answer; '.repeat(8).trim();
+  agent.change({ records: { a: null, b: aRecord(aRelease('1.2', 3), { status: 'denied', reason }) } });
+  agent.note('rolled-back', { version: '1.2', reason });
+  const { directory } = await openApi(t, agent);
+  for (const command of ['status', 'history']) {
+    const { out } = await otactlOnTerminal(directory, [command], '', { NO_COLOR: '1' });
+    for (const line of out.split(/\r?\n/)) assert.ok(line.length <= 80, `${command}: ${line}`);
+    assert.match(out, /\n {30,}\S/, command);
+    assert.ok((await otactl(directory, command)).out.includes(reason), command);
+  }
+});
+
+test('watch ends after --timeout', async (t) => {
+  const { directory } = await openApi(t);
+  assertExit(await otactl(directory, 'watch', '--timeout', '0.5'), 0, /1\.0 runs in slot a/);
 });
 
 test('control sequences from outside never reach the terminal', async (t) => {
