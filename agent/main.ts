@@ -29,6 +29,7 @@ import { createApi } from './api/server.ts';
 import { defaultConfigDirs, loadConfig, loadConfigTolerantly, type TolerantConfig } from './config/config.ts';
 import { policyOf } from './config/policy.ts';
 import { type Config, socketPaths } from './config/schema.ts';
+import { shownValue } from './config/shown-value.ts';
 import { errorCodes, OtadError, toFailure } from './core/errors.ts';
 import type { Clock } from './core/ports.ts';
 import { ceilToBlock, recordAreaBytes } from './core/slot-layout.ts';
@@ -206,7 +207,7 @@ const startDaemon = async (parsed: Flags, loaded: TolerantConfig, device: Device
     identity: { agentVersion, compatible: identity.compatible, channel: config.channel },
     automation: policy,
     slotPaths: paths,
-    config: Object.entries(loaded.origin).map(([key, origin]) => ({ key, value: valueAt(config, key), origin })),
+    config: Object.entries(loaded.origin).map(([key, origin]) => ({ key, value: shownValue(config, key), origin })),
     configProblems: loaded.problems,
   });
   onStop(() => api.close());
@@ -218,9 +219,6 @@ const startDaemon = async (parsed: Flags, loaded: TolerantConfig, device: Device
   onStop(() => notify.stopping());
   notify.ready(runtime.snapshot().state.phase.kind);
 };
-
-const valueAt = (config: unknown, key: string): unknown =>
-  key.split('.').reduce((value: unknown, name) => (value as Readonly<Record<string, unknown>>)[name], config);
 
 const printProblem = (error: unknown): number => {
   const failure = toFailure(error);

@@ -39,8 +39,12 @@ export const createExecutors = ({ boot, install, source, health, rebooter }: Exe
   },
   retire: async (effect, signal) => {
     // The record first: once the slot is invalidated, nothing else would show that it failed, should the database be lost.
-    await install.retire(effect.slot, effect.reason, signal);
-    await boot.invalidate(effect.slot, signal);
+    try {
+      await install.retire(effect.slot, effect.reason, signal);
+    } finally {
+      // A medium that takes no record any more is the best reason not to boot from it.
+      await boot.invalidate(effect.slot, signal);
+    }
     return null;
   },
 });
