@@ -195,10 +195,11 @@ const activateFailed = (state: State, context: Context, staged: Staged, why: Fai
   });
 };
 
-/** The other slot says that it was started before, and what it holds has not failed here. */
+/** The other slot says that it was started before, or its record cannot be read; and what it holds has not failed here. */
 const isOtherWorthTrying = (state: State): boolean => {
   const record = state.records[otherSlot(state.booted)];
-  return record?.status === 'activated' && !state.denylist.some((entry) => entry.release.id === record.release.id);
+  if (record === null) return true;
+  return record.status === 'activated' && !state.denylist.some((entry) => entry.release.id === record.release.id);
 };
 
 const afterFailure = (state: State, context: Context, why: Failure, fetchedBytes: number): Decision => {
