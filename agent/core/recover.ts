@@ -5,6 +5,7 @@ import { errorCodes } from './errors.ts';
 import type { DeviceFacts } from './events.ts';
 import { firstPoll } from './schedule.ts';
 import { refOf } from './select.ts';
+import { newStaged } from './staged.ts';
 import type { DenyEntry, Staged, State } from './state.ts';
 import {
   andThen,
@@ -33,9 +34,9 @@ const unknownRelease = (rootHex: string | null): ReleaseRef => ({
 const stagedFromRecord = (facts: DeviceFacts, slot: SlotName, { policy }: Context): Staged => {
   const record = facts.records[slot];
   const bootedRelease = slot === facts.boot.booted ? facts.bootedRelease : null;
-  return {
+  return newStaged({
     slot,
-    release: refOf(record?.release ?? bootedRelease ?? unknownRelease(facts.boot.bootedRoot)),
+    release: record?.release ?? bootedRelease ?? unknownRelease(facts.boot.bootedRoot),
     verity: record?.verity ?? {
       algorithm: 'sha256',
       blockSizeBytes: 4096,
@@ -45,20 +46,9 @@ const stagedFromRecord = (facts: DeviceFacts, slot: SlotName, { policy }: Contex
     },
     intent: 'update',
     isActivated: true,
-    isForced: false,
-    verifiedInBoot: '',
-    reboots: 0,
-    trialBoots: 0,
     healthDeadlineMs: policy.healthDeadlineMs,
-    healthChecks: [],
-    baselineFailing: [],
-    rollbackFloor: 0,
-    floorEpoch: 0,
-    notBeforeMs: 0,
-    failureReason: null,
-  };
+  });
 };
-
 /** The bootloader was given this root for the slot, or keeps none and cannot say. */
 const mayBeTried = ({ boot }: DeviceFacts, slot: SlotName, rootHex: string): boolean =>
   boot.roots === undefined || boot.roots[slot] === rootHex;
