@@ -28,7 +28,7 @@ import {
   startWrite,
   stay,
 } from './steps.ts';
-import type { HealthReport, ReleaseRef, SlotName, SlotRecord } from './types.ts';
+import { type HealthReport, otherSlot, type ReleaseRef, type SlotName, type SlotRecord } from './types.ts';
 
 type Done<K extends EffectResult['kind']> = Extract<EffectResult, { kind: K }>['value'];
 
@@ -183,6 +183,13 @@ const activateFailed = (state: State, context: Context, staged: Staged, why: Fai
   });
 };
 
+/** The other slot says that it was started before, or its record cannot be read; and what it holds has not failed here. */
+const isOtherWorthTrying = (state: State): boolean => {
+  const record = state.records[otherSlot(state.booted)];
+  if (record === null) return true;
+  return record.status === 'activated' && !state.denylist.some((entry) => entry.release.id === record.release.id);
+};
+
 const afterFailure = (state: State, context: Context, why: Failure, fetchedBytes: number): Decision => {
   const { phase, staged } = state;
   switch (phase.kind) {
@@ -213,7 +220,11 @@ const afterFailure = (state: State, context: Context, why: Failure, fetchedBytes
       return halt(backOff(state, context, why, false), context, why);
     case 'reverting':
       if (phase.step === 'reboot' || staged === null) return stay(state);
-      // The bootloader counts on: where it holds no slot as good, reboots lead to the other one, and their number is capped.
+      // Without a good slot to return to, an unconfirmed system that runs is better than none. Where the other slot merely is not
+      // known as good (a lost environment), the bootloader's count leads there; once, since what fails there is denied as well.
+      if (why.class === 'policy' && !isOtherWorthTrying(state)) {
+        return halt(backOff(state, context, why, false), context, why);
+      }
       return startReboot(state, context, staged, 'reverting');
     case 'rebooting':
       // Asked again when the time is over; counted and capped there.

@@ -56,7 +56,8 @@ export const createReleaseRules = (context: CheckContext, people: People): Relea
   let evidence: string | null = null;
 
   const remember = (release: SealedRelease | null, isInSlot: boolean): void => {
-    if (release !== null) rolledBack.set(release.release.id, { losses: ground.databaseLosses, isInSlot });
+    const losses = isInSlot ? ground.databaseLosses : people.lossesAtRollback();
+    if (release !== null) rolledBack.set(release.release.id, { losses, isInSlot });
   };
   /** The database was lost and the slots' records could not be read at a start: what was tried here is known to nobody. */
   const isMemoryUnreadable = (): boolean =>
@@ -146,7 +147,7 @@ export const createReleaseRules = (context: CheckContext, people: People): Relea
       const episodes =
         1 +
         // Without an environment both slots are on trial, unproven.
-        (ground.isEnvLostEver ? 2 : 0) +
+        (ground.isEnvLostEver ? 1 : 0) +
         people.commands('reboot') +
         people.commands('rollback') +
         ground.databaseLosses;
