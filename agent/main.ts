@@ -29,6 +29,7 @@ import { createApi } from './api/server.ts';
 import { defaultConfigDirs, loadConfig, loadConfigTolerantly, type TolerantConfig } from './config/config.ts';
 import { policyOf } from './config/policy.ts';
 import { type Config, socketPaths } from './config/schema.ts';
+import { shownValue } from './config/shown-value.ts';
 import { errorCodes, OtadError, toFailure } from './core/errors.ts';
 import type { Clock } from './core/ports.ts';
 import { ceilToBlock, recordAreaBytes } from './core/slot-layout.ts';
@@ -144,14 +145,18 @@ const identify = async ({ config }: Device, parsed: Flags) => {
   };
 };
 
-/** Builds everything, starts it, and gives the way to stop it. */
-const startDaemon = async (parsed: Flags, loaded: TolerantConfig, device: Device): Promise<() => Promise<void>> => {
+/** Takes the ways to close what was opened; the last one taken is called first. */
+type OnStop = (close: () => unknown) => void;
+
+/** Builds everything and starts it. */
+const startDaemon = async (parsed: Flags, loaded: TolerantConfig, device: Device, onStop: OnStop): Promise<void> => {
   const { config, clock, log, signal } = device;
   const identity = await identify(device, parsed);
   const { boot, slots, paths } = await openDevice(device);
   const { bootId, bootedRelease } = identity;
   const facts = await readFacts({ boot, slots, bootId, bootedRelease, problems: loaded.problems }, signal);
   const http = createHttp(config);
+  onStop(() => http.close());
   const witness = createMetadataWitness(
     createReleaseSource({
       http,
@@ -183,7 +188,9 @@ const startDaemon = async (parsed: Flags, loaded: TolerantConfig, device: Device
   const rebooter = createRebooter({ command: config.reboot.command });
   const executors = createExecutors({ boot, install, source, health, rebooter });
   const { store, close: closeStore } = openStore(device);
+  onStop(closeStore);
   const runtime = createRuntime({ store, boot, clock, executors, policy, log });
+  onStop(() => runtime.stop());
   await runtime.start(facts);
 
   const sockets = socketPaths(config);
@@ -200,28 +207,18 @@ const startDaemon = async (parsed: Flags, loaded: TolerantConfig, device: Device
     identity: { agentVersion, compatible: identity.compatible, channel: config.channel },
     automation: policy,
     slotPaths: paths,
-    config: Object.entries(loaded.origin).map(([key, origin]) => ({ key, value: valueAt(config, key), origin })),
+    config: Object.entries(loaded.origin).map(([key, origin]) => ({ key, value: shownValue(config, key), origin })),
     configProblems: loaded.problems,
   });
+  onStop(() => api.close());
   const { env, pid } = process;
   const descriptor = inheritedSockets(env, pid).get('notify') ?? null;
   const notify = createNotify({ descriptor, env, pid, isAlive: () => runtime.isAlive() });
-  const unsubscribe = runtime.subscribe(({ state }) => notify.status(state.phase.kind));
+  onStop(() => notify.close());
+  onStop(runtime.subscribe(({ state }) => notify.status(state.phase.kind)));
+  onStop(() => notify.stopping());
   notify.ready(runtime.snapshot().state.phase.kind);
-
-  return async () => {
-    notify.stopping();
-    unsubscribe();
-    await api.close();
-    await runtime.stop();
-    await closeStore();
-    await http.close();
-    await notify.close();
-  };
 };
-
-const valueAt = (config: unknown, key: string): unknown =>
-  key.split('.').reduce((value: unknown, name) => (value as Readonly<Record<string, unknown>>)[name], config);
 
 const printProblem = (error: unknown): number => {
   const failure = toFailure(error);
@@ -254,12 +251,21 @@ const run = async (parsed: Flags): Promise<number> => {
   const ending = new AbortController();
   const end = new Promise<void>((resolve) => ending.signal.addEventListener('abort', () => resolve(), { once: true }));
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => ending.abort());
+  const closers: (() => unknown)[] = [];
   try {
-    const stop = await startDaemon(parsed, loaded, { config, clock, log, signal: ending.signal });
+    const device = { config, clock, log, signal: ending.signal };
+    await startDaemon(parsed, loaded, device, (close) => closers.unshift(close));
     await end;
-    await stop();
     return 0;
   } finally {
+    // After a failed start as well: a half-built daemon would hold database and slots, and heed no signal any more.
+    for (const close of closers) {
+      try {
+        await close();
+      } catch (error) {
+        log.warn('A part of otad could not be closed.', { ...toFailure(error) });
+      }
+    }
     await log.flush();
   }
 };

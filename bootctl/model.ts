@@ -185,6 +185,7 @@ export const statusOf = (model: BootModel, facts: BootEvidence, sentences: reado
     primary: boot(model).slot ?? facts.slot,
     slots: { a: slotBoot('a'), b: slotBoot('b') },
     bootedRoot: facts.root,
+    roots: { a: model.slots.a.verity?.rootHex ?? null, b: model.slots.b.verity?.rootHex ?? null },
     evidence: [...facts.evidence, ...sentences],
   };
 };

@@ -27,7 +27,7 @@ export const conditionSentence = (
 ): string => {
   // A failure is not about the release that an earlier check saw.
   const version = failure === null ? (release?.version ?? null) : null;
-  if (code === 'denied' && version !== null) return `${version} failed here and is not tried again by itself.`;
+  if (code === 'denied' && version !== null) return `${version} is denied here and not tried again by itself.`;
   const isAboutHere = version === null || code === 'up-to-date' || code === 'hold' || code === 'unconfirmed';
   return isAboutHere || sentence.includes(version) ? asSentence(sentence) : `${version}: ${asSentence(sentence)}`;
 };

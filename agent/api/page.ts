@@ -138,7 +138,7 @@ ${alertsHtml(status)}
 <div class="card"><p class="now">${escapeHtml(status.now)}</p><p>${escapeHtml(status.next)}</p>${status.todo === null ? '' : `<p><b>To do</b> ${escapeHtml(status.todo)}</p>`}${status.progress === null ? '' : progressHtml(status.progress)}</div>
 <h2>Slots</h2><div class="pair">${status.slots.map(slotHtml).join('')}</div>
 <h2>Last check</h2><div class="card">${lastCheckHtml(status)}</div>
-${status.denylist.length === 0 ? '' : `<h2>Failed here, not retried</h2><div class="card"><p>${status.denylist.map(escapeHtml).join(', ')}</p></div>`}
+${status.denylist.length === 0 ? '' : `<h2>Denied here, not retried</h2><div class="card"><p>${status.denylist.map(escapeHtml).join(', ')}</p></div>`}
 <h2>History</h2><div class="card"><table>${historyHtml(recent)}</table></div>
 <footer>otad ${escapeHtml(status.agentVersion)} · times in UTC${status.timeSynced ? '' : ' · the clock is not synchronised'} · read-only; to act: otactl</footer>
 </main><p id="stale" class="card alert" hidden>otad does not answer; what stands above is old.</p><script>${script}</script></body></html>

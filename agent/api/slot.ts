@@ -39,7 +39,7 @@ const otherNote = (snapshot: Snapshot, slot: SlotName): string => {
   const record = state.records[slot];
   const bootState = boot.slots[slot].state;
   if (record === null) return bootState === 'good' ? 'Bootable; no record names its version.' : 'Empty or unknown.';
-  if (record.status === 'denied') return `Failed here: ${asSentence(record.reason ?? 'no reason was kept')}`;
+  if (record.status === 'denied') return `Denied: ${asSentence(record.reason ?? 'no reason was kept')}`;
   if (record.status === 'writing') {
     const percent = Math.floor((100 * record.writtenBytes) / Math.max(1, record.imageLengthBytes));
     return `Partly written (${Math.min(100, percent)} %); not bootable.`;

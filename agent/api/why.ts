@@ -89,7 +89,7 @@ const denyAnswers = (snapshot: Snapshot): Answer[] =>
   snapshot.state.denylist.map(({ release, reason, timeMs }) => ({
     topic: 'denylist',
     code: 'denied',
-    sentence: `${release.version} failed here and is not tried again by itself: ${asSentence(reason)} To allow it: ${undenyCommand(snapshot, release)}`,
+    sentence: `${release.version} is denied here and not tried again by itself: ${asSentence(reason)} To allow it: ${undenyCommand(snapshot, release)}`,
     timeMs,
   }));
 

@@ -2,6 +2,7 @@
 
 import { assertNever, type ErrorCode, errorCodes } from './errors.ts';
 import type { Command } from './events.ts';
+import { newStaged } from './staged.ts';
 import type { Staged, State } from './state.ts';
 import {
   accepted,
@@ -79,25 +80,14 @@ const rollback = (state: State, context: Context, reason: string | null): Decisi
   if (!isFree(state) && !isWriting) return refuse(state, 'BUSY');
   const target = rollbackTarget(state);
   if (target === null) return refuse(state, 'NO_ROLLBACK_TARGET');
-  const way: Staged = {
+  const way = newStaged({
     slot: otherSlot(state.booted),
     release: target.release,
     verity: target.verity,
     intent: 'rollback',
-    isActivated: false,
     isForced: true,
-    // Verified again before the flip: its bytes have been lying there for a while.
-    verifiedInBoot: '',
-    reboots: 0,
-    trialBoots: 0,
     healthDeadlineMs: context.policy.healthDeadlineMs,
-    healthChecks: [],
-    baselineFailing: [],
-    rollbackFloor: 0,
-    floorEpoch: 0,
-    notBeforeMs: 0,
-    failureReason: null,
-  };
+  });
   const noted = note(startActivation(state, way), context, 'rollback-requested', {
     release: target.release,
     slot: way.slot,

@@ -4,6 +4,7 @@ import type { EffectDone, EffectKind, EffectResult } from './effects.ts';
 import { assertNever, type Failure } from './errors.ts';
 import { goodAttemptBytes, nextPoll } from './schedule.ts';
 import { refOf, unmetConditions } from './select.ts';
+import { newStaged } from './staged.ts';
 import type { Phase, Staged, State } from './state.ts';
 import {
   afterVerifyAgain,
@@ -27,7 +28,7 @@ import {
   startWrite,
   stay,
 } from './steps.ts';
-import type { HealthReport, Release, ReleaseRef, SlotName, SlotRecord } from './types.ts';
+import { type HealthReport, otherSlot, type ReleaseRef, type SlotName, type SlotRecord } from './types.ts';
 
 type Done<K extends EffectResult['kind']> = Extract<EffectResult, { kind: K }>['value'];
 
@@ -102,32 +103,26 @@ const installFailed = (
     : noted;
 };
 
-const stagedFrom = (state: State, slot: SlotName, release: Release, record: SlotRecord, isForced: boolean): Staged => ({
-  slot,
-  release: refOf(release),
-  verity: record.verity,
-  intent: 'update',
-  isActivated: false,
-  isForced,
-  verifiedInBoot: state.bootId,
-  reboots: 0,
-  trialBoots: 0,
-  healthDeadlineMs: release.health.deadlineS * 1000,
-  healthChecks: release.health.checks,
-  baselineFailing: [],
-  rollbackFloor: release.rollbackFloor,
-  floorEpoch: release.floorEpoch,
-  notBeforeMs: 0,
-  failureReason: null,
-});
-
 const verifyDone = (state: State, context: Context, record: SlotRecord): Decision => {
   const { phase, staged } = state;
   if (phase.kind === 'verifying') {
     const { slot, release } = phase;
     const next = setRecord({ ...state, failures: 0, installFailures: null, attention: null }, slot, record);
     // Forced is the install, not the reboot: that is a step of its own, with its own command and window.
-    const ready = rest({ ...next, staged: stagedFrom(state, slot, release, record, false) });
+    const ready = rest({
+      ...next,
+      staged: newStaged({
+        slot,
+        release,
+        verity: record.verity,
+        intent: 'update',
+        verifiedInBoot: state.bootId,
+        healthDeadlineMs: release.health.deadlineS * 1000,
+        healthChecks: release.health.checks,
+        rollbackFloor: release.rollbackFloor,
+        floorEpoch: release.floorEpoch,
+      }),
+    });
     return andThen(note(stay(ready), context, 'installed', { release, slot }), (after) =>
       proceedStaged(after, context),
     );
@@ -188,6 +183,13 @@ const activateFailed = (state: State, context: Context, staged: Staged, why: Fai
   });
 };
 
+/** The other slot says that it was started before, or its record cannot be read; and what it holds has not failed here. */
+const isOtherWorthTrying = (state: State): boolean => {
+  const record = state.records[otherSlot(state.booted)];
+  if (record === null) return true;
+  return record.status === 'activated' && !state.denylist.some((entry) => entry.release.id === record.release.id);
+};
+
 const afterFailure = (state: State, context: Context, why: Failure, fetchedBytes: number): Decision => {
   const { phase, staged } = state;
   switch (phase.kind) {
@@ -218,8 +220,11 @@ const afterFailure = (state: State, context: Context, why: Failure, fetchedBytes
       return halt(backOff(state, context, why, false), context, why);
     case 'reverting':
       if (phase.step === 'reboot' || staged === null) return stay(state);
-      // Without a good slot to return to, an unconfirmed system that runs is better than none.
-      if (why.class === 'policy') return halt(backOff(state, context, why, false), context, why);
+      // Without a good slot to return to, an unconfirmed system that runs is better than none. Where the other slot merely is not
+      // known as good (a lost environment), the bootloader's count leads there; once, since what fails there is denied as well.
+      if (why.class === 'policy' && !isOtherWorthTrying(state)) {
+        return halt(backOff(state, context, why, false), context, why);
+      }
       return startReboot(state, context, staged, 'reverting');
     case 'rebooting':
       // Asked again when the time is over; counted and capped there.

@@ -5,6 +5,7 @@ import { errorCodes } from './errors.ts';
 import type { DeviceFacts } from './events.ts';
 import { firstPoll } from './schedule.ts';
 import { refOf } from './select.ts';
+import { newStaged } from './staged.ts';
 import type { DenyEntry, Staged, State } from './state.ts';
 import {
   andThen,
@@ -33,9 +34,9 @@ const unknownRelease = (rootHex: string | null): ReleaseRef => ({
 const stagedFromRecord = (facts: DeviceFacts, slot: SlotName, { policy }: Context): Staged => {
   const record = facts.records[slot];
   const bootedRelease = slot === facts.boot.booted ? facts.bootedRelease : null;
-  return {
+  return newStaged({
     slot,
-    release: refOf(record?.release ?? bootedRelease ?? unknownRelease(facts.boot.bootedRoot)),
+    release: record?.release ?? bootedRelease ?? unknownRelease(facts.boot.bootedRoot),
     verity: record?.verity ?? {
       algorithm: 'sha256',
       blockSizeBytes: 4096,
@@ -45,19 +46,12 @@ const stagedFromRecord = (facts: DeviceFacts, slot: SlotName, { policy }: Contex
     },
     intent: 'update',
     isActivated: true,
-    isForced: false,
-    verifiedInBoot: '',
-    reboots: 0,
-    trialBoots: 0,
     healthDeadlineMs: policy.healthDeadlineMs,
-    healthChecks: [],
-    baselineFailing: [],
-    rollbackFloor: 0,
-    floorEpoch: 0,
-    notBeforeMs: 0,
-    failureReason: null,
-  };
+  });
 };
+/** The bootloader was given this root for the slot, or keeps none and cannot say. */
+const mayBeTried = ({ boot }: DeviceFacts, slot: SlotName, rootHex: string): boolean =>
+  boot.roots === undefined || boot.roots[slot] === rootHex;
 
 /** Releases that the slots themselves show to have failed here: activated, and bad now. */
 const deniedByEvidence = (facts: DeviceFacts, { moment }: Context): DenyEntry[] => {
@@ -65,7 +59,10 @@ const deniedByEvidence = (facts: DeviceFacts, { moment }: Context): DenyEntry[] 
   const record = facts.records[slot];
   if (record === null) return [];
   const hasFailed =
-    record.status === 'denied' || (record.status === 'activated' && facts.boot.slots[slot].state === 'bad');
+    record.status === 'denied' ||
+    (record.status === 'activated' &&
+      facts.boot.slots[slot].state === 'bad' &&
+      mayBeTried(facts, slot, record.verity.rootHex));
   const reason = record.reason ?? 'It was activated and is marked bad; the history of it was lost.';
   return hasFailed ? [{ release: refOf(record.release), reason, timeMs: moment.wallMs }] : [];
 };
@@ -173,7 +170,9 @@ const recoverStaged = (
   const isPrimary = boot.primary === staged.slot;
   const isPending = boot.slots[staged.slot].state === 'pending' && isPrimary;
   if (!isPending) {
-    if (staged.isActivated && boot.slots[staged.slot].state === 'bad') {
+    // Power may have gone between the flip and its commit: then the bootloader alone knows that it was tried, and failed.
+    const wasTried = staged.isActivated || boot.roots?.[staged.slot] === staged.verity.rootHex;
+    if (wasTried && boot.slots[staged.slot].state === 'bad') {
       const seen = staged.trialBoots === 0 ? 'never' : `${staged.trialBoots} times`;
       return fellBack(
         state,

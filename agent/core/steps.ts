@@ -214,7 +214,7 @@ export const startAssess = (state: State, { moment }: Context, staged: Staged, s
 export const startConfirm = (state: State): Decision =>
   begin(state, { kind: 'confirming' }, (plan) => ({ kind: 'confirm', plan, slot: state.booted }));
 
-/** Puts a release on the denylist; the oldest entries fall off, whose sequence is below the floor by then. */
+/** Puts a release on the denylist. Bounded: the oldest entries fall off, which a channel that goes forward offers no more. */
 export const deny = (state: State, context: Context, release: ReleaseRef, reason: string): Decision => {
   if (state.denylist.some((entry) => entry.release.id === release.id)) return stay(state);
   const entry = { release: refOf(release), reason, timeMs: context.moment.wallMs };

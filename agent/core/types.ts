@@ -24,6 +24,11 @@ export interface BootStatus {
   readonly slots: Readonly<Record<SlotName, SlotBoot>>;
   /** dm-verity root that the running kernel was started with (lower-case hex), or null when it carries none. */
   readonly bootedRoot: string | null;
+  /**
+   * The dm-verity root that the bootloader holds for each slot; null where the slot was invalidated and not activated since.
+   * Tells a slot that failed from one that was never tried. Absent where the bootloader keeps none.
+   */
+  readonly roots?: Readonly<Record<SlotName, string | null>>;
   /** Sentences for a technician: what was read, and from where. */
   readonly evidence: readonly string[];
 }

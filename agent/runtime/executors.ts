@@ -38,9 +38,13 @@ export const createExecutors = ({ boot, install, source, health, rebooter }: Exe
     return null;
   },
   retire: async (effect, signal) => {
-    // Unselectable first: the reason in the record is for people.
-    await boot.invalidate(effect.slot, signal);
-    await install.retire(effect.slot, effect.reason, signal);
+    // The record first: once the slot is invalidated, nothing else would show that it failed, should the database be lost.
+    try {
+      await install.retire(effect.slot, effect.reason, signal);
+    } finally {
+      // A medium that takes no record any more is the best reason not to boot from it.
+      await boot.invalidate(effect.slot, signal);
+    }
     return null;
   },
 });

@@ -180,7 +180,7 @@ const main = async (): Promise<void> => {
   }
   const narrator = new Narrator(process.stdout);
   const interrupted = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => interrupted.abort());
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => interrupted.abort());
   try {
     process.exitCode = (await runDemo(options, narrator, interrupted.signal)) ? 0 : 1;
   } catch (error) {

@@ -72,7 +72,8 @@ export const createBootRules = ({ ground, policy, verdict }: CheckContext, peopl
       doubtfulBoots = 0;
       if (slot !== ground.running) verdict.violate('I4', `slot ${slot} is confirmed and does not run`);
       if (ground.env !== null && slotState(ground.env, slot) === 'good') return;
-      if (!people.mayConfirm()) verdict.violate('I4', `slot ${slot} is confirmed; no check passed in this boot`);
+      if (people.mayConfirm()) people.onConfirmed();
+      else verdict.violate('I4', `slot ${slot} is confirmed; no check passed in this boot`);
     },
     afterChange: () => {
       const versions = `${ground.media.a.version()} ${ground.media.b.version()}`;

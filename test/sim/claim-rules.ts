@@ -77,7 +77,12 @@ export const createClaimRules = ({ ground, plan, verdict }: CheckContext): Claim
     if (state.isBootedConfirmed && stateOf(ground.running) !== 'good') {
       verdict.violate('I11', `the state claims that slot ${ground.running} is confirmed`);
     }
-    const isResting = state.phase.kind === 'idle' && state.isBootedConfirmed && state.records[state.booted] !== null;
+    // With its record unreadable at the start, what runs is honestly called unknown.
+    const isResting =
+      !state.confirmed?.id.startsWith('unknown-') &&
+      state.phase.kind === 'idle' &&
+      state.isBootedConfirmed &&
+      state.records[state.booted] !== null;
     const running = contentOf(ground, ground.running);
     if (isResting && running !== null && state.confirmed !== null && state.confirmed.id !== running.release.id) {
       verdict.violate('I11', `the state claims ${state.confirmed.version} while ${running.release.version} runs`);

@@ -31,6 +31,7 @@ const pairedFaults: ReadonlySet<FaultKind> = new Set<FaultKind>([
   'env-lost',
   'piece-truncated',
   'panic',
+  'panic-always',
   'health-fails',
   'reboot-ignored',
 ]);

@@ -58,6 +58,7 @@ export const powerOn = ({ ground, gate, timeline, checkers, verdict }: FirmwareC
     ground.isClockTrusted = fault !== 'wall-1970';
     return;
   }
-  // Bytes of both slots may have been destroyed by injection: then nothing can boot, and nobody could help it.
-  if (ground.broken.size < 2) verdict.violate('I8', `${powerOnsMax} power-ons in a row started nothing`);
+  // Injection may have taken both slots, by decay or by a panic at every boot: then nobody could help it.
+  if (ground.broken.size + (ground.panicking === null ? 0 : 1) < 2)
+    verdict.violate('I8', `${powerOnsMax} power-ons in a row started nothing`);
 };

@@ -3,8 +3,8 @@
 
 import type { Sealing } from '../../agent/core/ports.ts';
 import type { State } from '../../agent/core/state.ts';
-import { type HistoryEntry, otherSlot, type SlotName, slotNames } from '../../agent/core/types.ts';
-import { activate, type BootModel, lostModel, markGood, slotState } from '../../bootctl/model.ts';
+import { type HistoryEntry, type SlotName, slotNames } from '../../agent/core/types.ts';
+import { activate, type BootModel, lostModel, markGood } from '../../bootctl/model.ts';
 import { type Catalogue, type SealedRelease, slotSizeBytes } from './catalogue.ts';
 import type { Chance } from './chance.ts';
 import { type CutStyle, createMedium, type Medium } from './medium.ts';
@@ -35,12 +35,12 @@ export interface Ground {
   database: { state: State | null; history: HistoryEntry[] };
   /** Counts losses of the database: what was known before may be forgotten after. */
   databaseLosses: number;
-  /** A good release may end up denied, by what no single fault excuses. */
-  isDenialExcused: boolean;
   /** Slots whose bytes an injected fault may have destroyed behind everybody's back. */
   readonly broken: Set<SlotName>;
   /** The environment was lost in this boot: the running process cannot know it. */
   envLostInBoot: number;
+  /** The running process has read the bootloader's state since. */
+  isEnvLossSeen: boolean;
   /** Whether the environment was ever lost: fallbacks to older releases are excused. */
   isEnvLostEver: boolean;
 }
@@ -102,9 +102,9 @@ export const createGround = (catalogue: Catalogue): Ground => {
     offered: factory,
     database: { state: null, history: [] },
     databaseLosses: 0,
-    isDenialExcused: false,
     broken: new Set(),
     envLostInBoot: -1,
+    isEnvLossSeen: false,
     isEnvLostEver: false,
   };
 };
@@ -129,16 +129,7 @@ export const isBootable = (ground: Ground, model: BootModel, slot: SlotName): bo
   return named === undefined || named === content.artifact.verity?.rootHex;
 };
 
-/** Without the database, a slot that is unselectable and says that it was activated may have failed or be about to be tried. */
-const isHistoryNeeded = (ground: Ground): boolean => {
-  const slot = otherSlot(ground.running);
-  const record = ground.catalogue.sealing.decodeRecord(ground.media[slot].view().subarray(-2 * 4096))?.record;
-  return record?.status === 'activated' && ground.env !== null && slotState(ground.env, slot) === 'bad';
-};
-
 export const loseDatabase = (ground: Ground): void => {
-  // Nobody can tell the two apart then, and to deny is the safe side (I6).
-  ground.isDenialExcused ||= isHistoryNeeded(ground);
   ground.database = { state: null, history: [] };
   ground.databaseLosses += 1;
 };

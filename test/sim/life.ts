@@ -33,8 +33,6 @@ export interface Outcome {
   /** The release that runs confirmed at the end. */
   readonly confirmed: string | null;
   readonly boots: number;
-  /** The database was lost when only it knew whether the other slot had been tried: then its release is denied, to be safe (I6). */
-  readonly isDenialExcused: boolean;
   /** The version that the first boot after the n-th call started. */
   bootedAfter(at: number): string | null;
 }
@@ -123,7 +121,6 @@ class LifeRun {
       hash: this.#gate.hash(),
       confirmed: this.#confirmed()?.release.version ?? null,
       boots: this.#ground.bootCount,
-      isDenialExcused: this.#ground.isDenialExcused,
       bootedAfter: (at) => this.#booted.find((boot) => boot.at > at)?.version ?? null,
     };
   }
@@ -274,7 +271,7 @@ class LifeRun {
     this.#gate.note('faults stop');
     this.#generation?.submit?.({ command: 'release-hold' });
     const offered = this.#ground.offered;
-    const isRefused = !offered.isHealthy || plan.hasStruck('mayDeny') || this.#ground.isDenialExcused;
+    const isRefused = !offered.isHealthy || plan.hasStruck('mayDeny');
     const isThere = await this.#converge(offered, isRefused ? stepMs : convergeMs);
     if (isThere || this.#verdict.first() !== null) return;
     if (!isRefused) {

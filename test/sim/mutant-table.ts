@@ -70,7 +70,11 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'confirm-on-service-restart',
-    edits: one(recover, "if (slots[booted].state === 'good')\n", "if (slots[booted].state === 'good' || !isNewBoot)\n"),
+    edits: one(
+      recover,
+      "if (slots[booted].state === 'good')\n            return recoverGood(",
+      "if (slots[booted].state === 'good' || !isNewBoot)\n            return recoverGood(",
+    ),
     caughtBy: ['I11', 'I8'],
   },
   {
@@ -172,7 +176,7 @@ export const mutants: readonly Mutant[] = [
       "if (!state.isBootedConfirmed || boot.slots[boot.booted].state === 'good')",
       'if (boot !== null)',
     ),
-    caughtBy: ['I8', 'I4'],
+    caughtBy: ['I2', 'I8'],
   },
   {
     name: 'slot-size-lost-with-its-record',
@@ -188,5 +192,15 @@ export const mutants: readonly Mutant[] = [
     edits: one('agent/runtime/executors.js', 'await install.markActivated(effect.slot, signal);', ''),
     caughtBy: ['I6'],
     pairOf: ['panic-always', 'kill-with-database', 'cut-with-database', 'power-cycles'],
+  },
+  {
+    name: 'flip-believed-undone-without-its-commit',
+    edits: one(
+      recover,
+      'const wasTried = staged.isActivated || boot.roots?.[staged.slot] === staged.verity.rootHex;',
+      'const wasTried = staged.isActivated;',
+    ),
+    caughtBy: ['I6'],
+    pairOf: ['cut-lost', 'panic-always'],
   },
 ];

@@ -14,8 +14,12 @@ export interface People {
   onReply(command: Command, reply: Reply): void;
   /** A report of this boot, or a person in this boot, says that what runs may be confirmed. */
   mayConfirm(): boolean;
+  /** What runs is being confirmed, rightly. */
+  onConfirmed(): void;
   /** Sick by the catalogue, yet let pass by a person or by a baseline that failed as well. */
   isAccepted(release: SealedRelease): boolean;
+  /** Losses of the database before a person last asked to go back: what was asked may be forgotten with it. */
+  lossesAtRollback(): number;
   /** How often a technician asked for a step that costs reboots or goes back. */
   commands(kind: Command['command']): number;
 }
@@ -27,6 +31,7 @@ export const createPeople = (ground: Ground): People => {
   let hasPassed = false;
   let hasPersonConfirmed = false;
   let isPersonAsking = false;
+  let lossesAtRollback = 0;
 
   const isRunningGood = (): boolean => ground.env !== null && slotState(ground.env, ground.running) === 'good';
   const acceptRunning = (): void => {
@@ -51,6 +56,7 @@ export const createPeople = (ground: Ground): People => {
     },
     onCommand: (command) => {
       if (command.command === 'confirm') isPersonAsking = true;
+      if (command.command === 'rollback') lossesAtRollback = ground.databaseLosses;
     },
     onReply: (command, reply) => {
       if (command.command === 'confirm') isPersonAsking = false;
@@ -62,7 +68,9 @@ export const createPeople = (ground: Ground): People => {
       }
     },
     mayConfirm: () => hasPassed || hasPersonConfirmed || isPersonAsking,
+    onConfirmed: acceptRunning,
     isAccepted: (release) => accepted.has(release.release.id),
+    lossesAtRollback: () => lossesAtRollback,
     commands: (kind) => asked.get(kind) ?? 0,
   };
 };

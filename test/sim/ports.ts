@@ -77,6 +77,7 @@ const createBoot = ({ ground, gate, checkers, generation }: PortContext): BootCo
       if (fault === 'env-lost') {
         ground.env = null;
         ground.envLostInBoot = ground.bootCount;
+        ground.isEnvLossSeen = false;
         ground.isEnvLostEver = true;
         throw new OtadError('BOOT_WRITE_LOST');
       }
@@ -88,6 +89,7 @@ const createBoot = ({ ground, gate, checkers, generation }: PortContext): BootCo
     status: (signal) =>
       gate.call(generation, 'boot.status', '', 0, (fault) => {
         if (fault === 'env-unreadable') throw new OtadError('BOOT_ENV_UNREADABLE');
+        ground.isEnvLossSeen = true;
         return control.status(signal);
       }),
     invalidate: (slot, signal) =>

@@ -27,6 +27,14 @@ export interface ReleaseRules {
   beforeCommit(state: State, isLost: boolean): void;
 }
 
+/** How it is remembered that a release was rolled back. */
+interface Memory {
+  /** Losses of the database before: the denylist goes with it. */
+  readonly losses: number;
+  /** The slot's own record tells of a trial that failed; that a person went back from a good release, only the database tells. */
+  readonly isInSlot: boolean;
+}
+
 interface Trial {
   readonly slot: SlotName;
   readonly release: SealedRelease;
@@ -35,8 +43,7 @@ interface Trial {
 export const createReleaseRules = (context: CheckContext, people: People): ReleaseRules => {
   const { ground, plan, policy, timeline, verdict } = context;
   const { sealing } = ground.catalogue;
-  /** Release id to the number of database losses before it was rolled back. */
-  const rolledBack = new Map<string, number>();
+  const rolledBack = new Map<string, Memory>();
   const fetched = new Map<string, number>();
   const reboots = new Map<string, number>();
   let checks: number[] = [];
@@ -48,17 +55,18 @@ export const createReleaseRules = (context: CheckContext, people: People): Relea
   /** The release that the invalidated slot said had been activated or denied. */
   let evidence: string | null = null;
 
-  const remember = (release: SealedRelease | null): void => {
-    if (release !== null) rolledBack.set(release.release.id, ground.databaseLosses);
+  const remember = (release: SealedRelease | null, isInSlot: boolean): void => {
+    const losses = isInSlot ? ground.databaseLosses : people.lossesAtRollback();
+    if (release !== null) rolledBack.set(release.release.id, { losses, isInSlot });
   };
   /** The database was lost and the slots' records could not be read at a start: what was tried here is known to nobody. */
   const isMemoryUnreadable = (): boolean =>
     ground.databaseLosses > 0 && plan.struck().some(({ fault }) => fault === 'record-eio');
   const requireFresh = (release: SealedRelease, what: string): void => {
-    const losses = rolledBack.get(release.release.id);
-    if (losses === undefined || ground.isEnvLostEver || isMemoryUnreadable()) return;
+    const memory = rolledBack.get(release.release.id);
+    if (memory === undefined || ground.isEnvLostEver || isMemoryUnreadable()) return;
     // With the database, the denylist is lost; then the slot itself must remember, while it still holds the release.
-    if (losses === ground.databaseLosses || evidence === release.release.id) {
+    if (memory.losses === ground.databaseLosses || (memory.isInSlot && evidence === release.release.id)) {
       verdict.violate('I6', `${release.release.version} was rolled back and is ${what} again`);
     }
   };
@@ -70,7 +78,7 @@ export const createReleaseRules = (context: CheckContext, people: People): Relea
       if (slot === null || trial === null || slot === trial.slot) return;
       // The bootloader gave up on the trial.
       if (slotState(model, trial.slot) !== 'bad') return;
-      remember(trial.release);
+      remember(trial.release, true);
       trial = null;
     },
     beforeInvalidate: (slot) => {
@@ -95,14 +103,14 @@ export const createReleaseRules = (context: CheckContext, people: People): Relea
       const isExcused = people.commands('rollback') > 0 || ground.isEnvLostEver || ground.broken.size > 0;
       if (sequence < confirmedSequence) {
         if (!isExcused) verdict.violate('I5', `sequence ${sequence} is confirmed after ${confirmedSequence}`);
-        remember(contentOf(ground, otherSlot(slot)));
+        remember(contentOf(ground, otherSlot(slot)), false);
       }
       confirmedSequence = sequence;
       rolledBack.delete(id);
       trial = null;
     },
     beforeMarkBad: (slot) => {
-      remember(contentOf(ground, slot));
+      remember(contentOf(ground, slot), true);
       trial = null;
     },
     onCheck: () => {
@@ -135,7 +143,14 @@ export const createReleaseRules = (context: CheckContext, people: People): Relea
     onRebootRequest: () => {
       const count = (reboots.get(lastTrial) ?? 0) + 1;
       reboots.set(lastTrial, count);
-      const episodes = 1 + people.commands('reboot') + people.commands('rollback') + ground.databaseLosses;
+      // Without an environment both slots are on trial, unproven.
+      const episodes =
+        1 +
+        // Without an environment both slots are on trial, unproven.
+        (ground.isEnvLostEver ? 1 : 0) +
+        people.commands('reboot') +
+        people.commands('rollback') +
+        ground.databaseLosses;
       // There and back, as often as each is allowed, and then one in half a day.
       const bound = 2 * policy.rebootAttemptsMax * episodes + Math.floor(timeline.nowMs() / (12 * hourMs));
       if (count > bound) verdict.violate('I10', `${count} reboots for ${lastTrial}, ${bound} are allowed`);

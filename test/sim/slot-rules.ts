@@ -3,7 +3,7 @@
 // unselectable before its first byte changes.
 
 import { otherSlot, type SlotName, type VerityParameters } from '../../agent/core/types.ts';
-import { slotState } from '../../bootctl/model.ts';
+import { lostModel, slotState } from '../../bootctl/model.ts';
 import { slotSizeBytes } from './catalogue.ts';
 import { contentOf } from './ground.ts';
 import type { CheckContext } from './verdict.ts';
@@ -26,9 +26,9 @@ export const createSlotRules = ({ ground, policy, verdict }: CheckContext): Slot
     const first = Math.floor(offsetBytes / blockBytes);
     return Array.from({ length: Math.ceil(lengthBytes / blockBytes) }, (_, index) => first + index);
   };
-  const stateOf = (slot: SlotName) => (ground.env === null ? 'bad' : slotState(ground.env, slot));
-  /** A process cannot know that the environment was lost under its feet. */
-  const isEnvKnown = (): boolean => ground.envLostInBoot !== ground.bootCount && ground.env !== null;
+  const stateOf = (slot: SlotName) => slotState(ground.env ?? lostModel, slot);
+  /** A process cannot know that the environment was lost under its feet, until it looks again. */
+  const isEnvKnown = (): boolean => ground.envLostInBoot !== ground.bootCount || ground.isEnvLossSeen;
 
   const requireWayBack = (slot: SlotName, what: string): void => {
     if (slot === ground.running) verdict.violate('I2', `${what} of the running slot ${slot}`);
@@ -44,6 +44,7 @@ export const createSlotRules = ({ ground, policy, verdict }: CheckContext): Slot
     },
     beforeInvalidate: (slot) => requireWayBack(slot, 'invalidation'),
     beforeActivate: (slot, tries, verity) => {
+      requireWayBack(slot, 'activation');
       if (tries > policy.triesMax) verdict.violate('I4', `${tries} tries are granted, ${policy.triesMax} are allowed`);
       const content = contentOf(ground, slot);
       if (content === null || content.artifact.verity?.rootHex !== verity.rootHex) {

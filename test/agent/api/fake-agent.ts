@@ -4,7 +4,7 @@
 import type { Failure } from '../../../agent/core/errors.ts';
 import type { Command, Reply } from '../../../agent/core/events.ts';
 import type { AgentControl, Clock, Snapshot } from '../../../agent/core/ports.ts';
-import type { Phase, Reason, State } from '../../../agent/core/state.ts';
+import type { Phase, Reason, Staged, State } from '../../../agent/core/state.ts';
 import type {
   BootStatus,
   HistoryEntry,
@@ -15,6 +15,7 @@ import type {
   SlotRecord,
   Verified,
 } from '../../../agent/core/types.ts';
+import { aStaged } from '../../support/builders.ts';
 
 export const aRelease = (version: string, sequence: number): ReleaseRef => ({ id: `gw-${version}`, version, sequence });
 
@@ -81,24 +82,8 @@ export const aMoment = (changes: Partial<Moment> = {}): Moment => ({
 
 export const aFailure = (code: Failure['code'], message: string): Failure => ({ code, class: 'source', message });
 
-const aStaged = (release: ReleaseRef, intent: 'update' | 'rollback'): NonNullable<State['staged']> => ({
-  slot: 'b',
-  release,
-  verity: aRecord(release).verity,
-  intent,
-  isActivated: false,
-  isForced: false,
-  verifiedInBoot: 'boot-1',
-  reboots: 0,
-  trialBoots: 0,
-  healthDeadlineMs: 60_000,
-  healthChecks: [],
-  baselineFailing: [],
-  rollbackFloor: 0,
-  floorEpoch: 0,
-  notBeforeMs: 0,
-  failureReason: null,
-});
+const stagedOf = (release: ReleaseRef, intent: 'update' | 'rollback'): Staged =>
+  aStaged({ release, intent, verity: aRecord(release).verity });
 
 /** 1.1 is verified in slot b and waits for its reboot. */
 export const aStagedState = (): Partial<State> => {
@@ -106,7 +91,7 @@ export const aStagedState = (): Partial<State> => {
   return {
     phase: { kind: 'staged' },
     records: { a: aRecord(aRelease('1.0', 1), { status: 'activated' }), b: aRecord(release) },
-    staged: aStaged(release, 'update'),
+    staged: stagedOf(release, 'update'),
   };
 };
 
@@ -220,7 +205,7 @@ export class FakeAgent implements AgentControl {
         return accept('Confirmed.');
       case 'rollback':
         if (state.records.b === null) return refuse('NO_ROLLBACK_TARGET', 'Slot b holds no verified system.');
-        this.change({ staged: aStaged(state.records.b.release, 'rollback') });
+        this.change({ staged: stagedOf(state.records.b.release, 'rollback') });
         this.note('rollback-requested', { reason: command.reason });
         return accept(`Returns to ${state.records.b.release.version}.`);
       case 'hold':
@@ -286,7 +271,7 @@ export class FakeAgent implements AgentControl {
       this.#plan({ kind: 'idle' });
     } else {
       const { records } = this.#snapshot.state;
-      this.change({ records: { ...records, b: aRecord(release) }, staged: aStaged(release, 'update') });
+      this.change({ records: { ...records, b: aRecord(release) }, staged: stagedOf(release, 'update') });
       this.#plan({ kind: 'staged' });
     }
   }

@@ -83,7 +83,7 @@ test('a slot that is being written is never called verified', () => {
 test('a denied slot says why', () => {
   const record = aRecord(aRelease('1.2', 3), { status: 'denied', reason: 'app-serves failed' });
   const slot = slotOf(statusOf({ state: { records: { a: null, b: record } } }), 'b');
-  assert.deepEqual([slot.verified, slot.note], [false, 'Failed here: app-serves failed.']);
+  assert.deepEqual([slot.verified, slot.note], [false, 'Denied: app-serves failed.']);
 });
 
 test('percent never passes 100 and a length of nothing is 0', () => {
@@ -189,7 +189,7 @@ test('why puts what needs a person first, then the hold, then the last check, th
   );
   assert.equal(
     reasons[3]?.sentence,
-    '1.3 failed here and is not tried again by itself: the disk was slow. To allow it: otactl undeny 1.3',
+    '1.3 is denied here and not tried again by itself: the disk was slow. To allow it: otactl undeny 1.3',
   );
   assert.equal(reasons[4]?.sentence, 'Rolled back from 1.2: app-serves failed.');
 });
@@ -253,8 +253,8 @@ test('why a release was denied stands once in why and once in the status, in its
   assert.equal(times(JSON.stringify(why), 'the bus is dead'), 1);
   const status = statusOf(deniedWorld);
   assert.equal(times(JSON.stringify(status), 'the bus is dead'), 1);
-  assert.equal(slotOf(status, 'b').note, 'Failed here: the bus is dead.');
-  assert.match(status.next, /^1\.2 failed here and is not tried again by itself\. Asks/);
+  assert.equal(slotOf(status, 'b').note, 'Denied: the bus is dead.');
+  assert.match(status.next, /^1\.2 is denied here and not tried again by itself\. Asks/);
 });
 
 test('two denied releases of one version are allowed again by id', () => {

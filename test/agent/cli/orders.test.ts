@@ -157,7 +157,7 @@ test('rollback without a system to return to is 3, says why and asks nobody', as
   agent.change({ records: { a: aRecord(aRelease('1.0', 1)), b: failed } });
   agent.note('installed', { version: '1.2', slot: 'b' });
   const result = await otactlOnTerminal(directory, ['rollback'], '');
-  assertExit(result, 3, /To {4}nothing: slot b holds 1\.2\. Failed here: the bus is dead\..*\[NO_ROLLBACK_TARGET\]/s);
+  assertExit(result, 3, /To {4}nothing: slot b holds 1\.2\. Denied: the bus is dead\..*\[NO_ROLLBACK_TARGET\]/s);
   assert.doesNotMatch(result.out, /\[y\/N\]|verified 2026/);
   assert.deepEqual(agent.commands, []);
 });

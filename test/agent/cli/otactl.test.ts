@@ -69,7 +69,7 @@ test('why prints the reasons as sentences', async (t) => {
   const agent = new FakeAgent();
   agent.change({ denylist: [{ release: aRelease('1.2', 3), reason: 'app-serves failed', timeMs: 0 }] });
   const { directory } = await openApi(t, agent);
-  assertExit(await otactl(directory, 'why'), 0, /denylist: 1\.2 failed here .*otactl undeny 1\.2 {2}\(1970-01-01 /);
+  assertExit(await otactl(directory, 'why'), 0, /denylist: 1\.2 is denied here .*otactl undeny 1\.2 {2}\(1970-01-01 /);
 });
 
 test('history shows the newest entries, and marks times of a clock that was not synchronised', async (t) => {

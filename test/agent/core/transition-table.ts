@@ -388,7 +388,7 @@ export const expectedTransitions: Readonly<Record<string, Readonly<Record<string
     'failed source': 'reverting/reboot > reboot',
     'failed release': 'reverting/reboot > reboot',
     'failed device': 'reverting/reboot > reboot',
-    'failed policy': 'halted',
+    'failed policy': 'reverting/reboot > reboot',
     'stale result': '.',
   },
   'reverting/reboot': {

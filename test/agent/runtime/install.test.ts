@@ -319,7 +319,11 @@ test('retire and markActivated change what the slot says of itself, once', async
   assert.equal(await bench.install.retire('b', 'nothing there', signal), null);
   assert.equal(await bench.install.markActivated('b', signal), null);
   await bench.write();
-  await assert.rejects(bench.install.markActivated('b', signal), isCode('INTERNAL'), 'never before it was verified');
+  await assert.rejects(
+    bench.install.markActivated('b', signal),
+    isCode('SLOT_READBACK_MISMATCH'),
+    'never before it was verified',
+  );
   await bench.verify();
   assert.equal((await bench.install.markActivated('b', signal))?.status, 'activated');
   const before = readFileSync(bench.slots.paths.b);

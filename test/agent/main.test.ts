@@ -1,0 +1,56 @@
+// The daemon as a process, where it does not come up; that it works is shown in test/e2e.
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { parseFwEnvConfig } from '../../bootctl/fw-env-config.ts';
+import { formatEnvironment } from '../../bootctl/uboot-medium.ts';
+
+const main = join(import.meta.dirname, '../../agent/main.js');
+const startMsMax = 20_000;
+
+const aBoard = async (folder: string): Promise<string> => {
+  const place = (name: string): string => join(folder, name);
+  for (const name of ['a', 'b', 'env']) {
+    await writeFile(place(name), '');
+    await truncate(place(name), 1 << 20);
+  }
+  await writeFile(place('fw_env.config'), `${place('env')} 0x0 0x1000\n${place('env')} 0x1000 0x1000\n`);
+  const config = parseFwEnvConfig(`${place('env')} 0x0 0x1000\n${place('env')} 0x1000 0x1000\n`, 'TEST');
+  await formatEnvironment(config, new Map(Object.entries({ BOOT_ORDER: 'A', BOOT_A_LEFT: '3', otad_seq: '1' })));
+  await writeFile(place('device-id'), '0123456789abcdef0123456789abcdef\n');
+  await writeFile(place('cmdline'), 'otad.slot=a\n');
+  await mkdir(place('config'));
+  const settings = {
+    compatible: 'acme-gateway',
+    baseUrls: ['http://127.0.0.1:9/'],
+    slots: { a: { path: place('a') }, b: { path: place('b') } },
+    bootloader: { kind: 'uboot', fwEnvConfigPath: place('fw_env.config'), commandLinePath: place('cmdline') },
+    stateDir: place('state'),
+    runDir: place('run'),
+    deviceIdPath: place('device-id'),
+    api: { controlGroup: null },
+  };
+  await writeFile(join(place('config'), '50-test.json'), JSON.stringify(settings));
+  return place('config');
+};
+
+test('a daemon whose socket cannot be made says so and ends, instead of staying as half a daemon', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'otad-main-'));
+  try {
+    const configDir = await aBoard(folder);
+    await mkdir(join(folder, 'run/status.sock'), { recursive: true });
+    const { status, stderr } = spawnSync(process.execPath, [main, '--config-dir', configDir], {
+      encoding: 'utf8',
+      timeout: startMsMax,
+      killSignal: 'SIGKILL',
+    });
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /^otad: SOCKET_UNUSABLE: /);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
