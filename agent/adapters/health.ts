@@ -25,6 +25,8 @@ export interface HealthOptions {
   readonly clock: Pick<Clock, 'now' | 'setTimer'>;
 }
 
+type Request = Parameters<Health['assess']>[0];
+
 interface Check {
   readonly name: string;
   readonly isRequired: boolean;
@@ -55,11 +57,12 @@ const unitsCheck = (options: HealthOptions, isAsked: boolean): readonly Check[] 
   return [{ name: 'systemd-units-active', isRequired: true, run }];
 };
 
-const metadataCheck = (options: HealthOptions): Check => ({
+const metadataCheck = (options: HealthOptions, purpose: Request['purpose']): Check => ({
   name: 'agent-fetched-metadata',
   isRequired: true,
   run: async (timeoutMs, signal) => {
-    if (options.hasFetchedMetadata()) return null;
+    // On the old system this process has just fetched the update; whether the server answers now is what a baseline is about.
+    if (purpose === 'trial' && options.hasFetchedMetadata()) return null;
     const limit = AbortSignal.timeout(timeoutMs);
     try {
       await options.fetchMetadata(AbortSignal.any([signal, limit]));
@@ -90,15 +93,15 @@ const withExtra = (checks: readonly Check[], extra: readonly string[]): readonly
   ];
 };
 
-const collect = async (options: HealthOptions, extra: readonly string[]): Promise<readonly Check[]> =>
+const collect = async (options: HealthOptions, { purpose, extraChecks }: Request): Promise<readonly Check[]> =>
   withExtra(
     [
-      ...unitsCheck(options, extra.includes('systemd-units-active')),
-      metadataCheck(options),
+      ...unitsCheck(options, extraChecks.includes('systemd-units-active')),
+      metadataCheck(options, purpose),
       ...(await fileChecks(options.requiredDirs, true)),
       ...(await fileChecks(options.wantedDirs, false)),
     ],
-    extra,
+    extraChecks,
   );
 
 const throwIfCancelled = (signal: AbortSignal): void => {
@@ -152,13 +155,15 @@ export const createHealth = (options: HealthOptions): Health => {
   const { clock, checkTimeoutMs, retryMs } = options;
   const nowMs = (): number => clock.now().monoMs;
 
-  const assess: Health['assess'] = async ({ deadlineMs, extraChecks }, signal): Promise<HealthReport> => {
-    const endMs = nowMs() + deadlineMs;
-    const remaining = (): number => Math.max(endMs - nowMs(), checkTimeMinMs);
+  const assess: Health['assess'] = async (request, signal): Promise<HealthReport> => {
+    const isTrial = request.purpose === 'trial';
+    const endMs = nowMs() + request.deadlineMs;
+    const remaining = (): number => Math.round(Math.max(endMs - nowMs(), checkTimeMinMs));
+    const timeoutMs = (): number => (isTrial ? Math.min(checkTimeoutMs, remaining()) : checkTimeoutMs);
     const round = (checks: readonly Check[]): Promise<readonly CheckResult[]> =>
-      runRound(checks, () => Math.min(checkTimeoutMs, Math.round(remaining())), nowMs, signal);
+      runRound(checks, timeoutMs, nowMs, signal);
 
-    const checks = await collect(options, extraChecks);
+    const checks = await collect(options, request);
     const required = checks.filter((check) => check.isRequired);
     const wanted = checks.filter((check) => !check.isRequired);
     let before: readonly CheckResult[] = [];

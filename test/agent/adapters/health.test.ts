@@ -50,14 +50,15 @@ const health = (over: Partial<HealthOptions> = {}) =>
   });
 
 interface Asked {
+  readonly purpose?: 'baseline' | 'trial';
   readonly deadlineMs?: number;
   readonly extraChecks?: readonly string[];
   readonly signal?: AbortSignal;
 }
 
 const assess = async (over: Partial<HealthOptions> = {}, asked: Asked = {}): Promise<readonly CheckResult[]> => {
-  const { deadlineMs = 10_000, extraChecks = [], signal = new AbortController().signal } = asked;
-  return (await health(over).assess({ deadlineMs, extraChecks }, signal)).results;
+  const { purpose = 'trial', deadlineMs = 10_000, extraChecks = [], signal = new AbortController().signal } = asked;
+  return (await health(over).assess({ purpose, deadlineMs, extraChecks }, signal)).results;
 };
 
 const verdicts = (results: readonly CheckResult[]): Readonly<Record<string, string | null>> =>
@@ -193,6 +194,14 @@ describe('required checks', () => {
   });
 });
 
+describe('a baseline', () => {
+  test('gives each check its whole time, so that a slow one is not taken for one that fails', async () => {
+    await put('usr/required.d/10', 'sleep 600');
+    const found = verdicts(await assess({ checkTimeoutMs: 1100 }, { purpose: 'baseline', deadlineMs: 0 }));
+    assert.equal(found['required 10'], 'no answer within 1100 ms');
+  });
+});
+
 describe('checks that a release asks for', () => {
   test('become required, and an unknown one fails', async () => {
     await put('usr/wanted.d/10-w', 'exit 1');
@@ -216,6 +225,27 @@ describe('agent-fetched-metadata', () => {
     const found = verdicts(await assess({ hasFetchedMetadata: () => calls >= 3, fetchMetadata }));
     assert.equal(found['required agent-fetched-metadata'], null);
     assert.equal(calls, 3);
+  });
+
+  test('asks the server afresh in a baseline, so that an outage there excuses one on the new system', async () => {
+    const offline = {
+      hasFetchedMetadata: () => true,
+      fetchMetadata: () => Promise.reject(new OtadError('HTTP_UNREACHABLE')),
+    };
+    const found = async (purpose: 'baseline' | 'trial') =>
+      verdicts(await assess(offline, { purpose, deadlineMs: 0 }))['required agent-fetched-metadata'];
+    assert.match((await found('baseline')) ?? '', /could not be reached/);
+    assert.equal(await found('trial'), null);
+  });
+
+  test('is tried again until the deadline, whatever stands in the way', async () => {
+    let calls = 0;
+    const fetchMetadata = (): Promise<void> => {
+      calls += 1;
+      return Promise.reject(new OtadError(calls % 2 === 0 ? 'HTTP_UNREACHABLE' : 'HTTP_PORTAL'));
+    };
+    await assess({ hasFetchedMetadata: () => false, fetchMetadata }, { deadlineMs: 300_000 });
+    assert.equal(calls, 300);
   });
 
   test('says why it cannot, and ends a fetch that takes too long', async () => {
