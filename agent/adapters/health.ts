@@ -1,6 +1,6 @@
-// Judges a system by its required and wanted checks: programs of health.d and the built-in ones. Required checks must
-// pass in two rounds in a row, so that a service that dies right after its start does not count as up. Says what it saw;
-// whether a release stays is decided elsewhere. Must never let a check run past its time or outlive it.
+// Judges a system by its required and wanted checks: programs of health.d and the built-in ones. In a trial, required checks
+// must pass in two rounds in a row, so that a service that dies right after its start does not count as up. Says what it
+// saw; whether a release stays is decided elsewhere. Must never let a check run past its time or outlive it.
 
 import { OtadError, toFailure } from '../core/errors.ts';
 import type { Clock, Health } from '../core/ports.ts';
@@ -168,8 +168,9 @@ export const createHealth = (options: HealthOptions): Health => {
     const wanted = checks.filter((check) => !check.isRequired);
     let before: readonly CheckResult[] = [];
     let last = await round(required);
-    // Two passing rounds in a row, or the deadline.
-    while (!(before.length > 0 && arePassed(before) && arePassed(last)) && nowMs() + retryMs < endMs) {
+    const isSettled = (): boolean => (arePassed(before) && arePassed(last)) || nowMs() + retryMs >= endMs;
+    // Two rounds even when the deadline is over, as after restarts of the agent: passing once proves nothing.
+    while (isTrial && (before.length === 0 || !isSettled())) {
       await pause(clock, retryMs, signal);
       before = last;
       last = await round(required);

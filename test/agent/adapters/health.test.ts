@@ -180,9 +180,15 @@ describe('required checks', () => {
     assert.equal(await runs(), 5);
   });
 
-  test('run at least once, however short the deadline', async () => {
+  test('must pass in two rounds even when the deadline is over', async () => {
     await counting('usr/required.d/10', 'exit 0');
     assert.equal(verdicts(await assess({}, { deadlineMs: 0 }))['required 10'], null);
+    assert.equal(await runs(), 2);
+  });
+
+  test('that pass only the first of two rounds after the deadline have failed', async () => {
+    await counting('usr/required.d/10', 'test $n -eq 1');
+    assert.equal(verdicts(await assess({}, { deadlineMs: 0 }))['required 10'], 'exit status 1');
   });
 
   test('keep nobody waiting who cancels', async () => {
@@ -195,6 +201,12 @@ describe('required checks', () => {
 });
 
 describe('a baseline', () => {
+  test('is one round: it excuses only what fails at this moment', async () => {
+    await counting('usr/required.d/10', 'exit 1');
+    assert.equal(verdicts(await assess({}, { purpose: 'baseline' }))['required 10'], 'exit status 1');
+    assert.equal(await runs(), 1);
+  });
+
   test('gives each check its whole time, so that a slow one is not taken for one that fails', async () => {
     await put('usr/required.d/10', 'sleep 600');
     const found = verdicts(await assess({ checkTimeoutMs: 1100 }, { purpose: 'baseline', deadlineMs: 0 }));
