@@ -18,7 +18,7 @@ export const createExecutors = ({ boot, install, source, health, rebooter }: Exe
   },
   write: (effect, signal, onProgress) => install.write(effect, signal, onProgress),
   verify: (effect, signal, onProgress) => install.verify(effect, signal, onProgress),
-  assess: (effect, signal) => health.assess({ deadlineMs: effect.deadlineMs, extraChecks: effect.extraChecks }, signal),
+  assess: (effect, signal) => health.assess(effect, signal),
   activate: async (effect, signal) => {
     // The record first: a slot that was ever handed to the bootloader says so itself, should the database be lost.
     await install.markActivated(effect.slot, signal);
