@@ -96,6 +96,8 @@ interface Device {
   readonly clock: Clock;
   readonly log: Log;
   readonly signal: AbortSignal;
+  /** Ends the daemon with this error. */
+  readonly onFatal: (error: OtadError) => void;
 }
 
 /** Bootloader and slots: what the facts are read from. */
@@ -189,7 +191,7 @@ const startDaemon = async (parsed: Flags, loaded: TolerantConfig, device: Device
   const executors = createExecutors({ boot, install, source, health, rebooter });
   const { store, close: closeStore } = openStore(device);
   onStop(closeStore);
-  const runtime = createRuntime({ store, boot, clock, executors, policy, log });
+  const runtime = createRuntime({ store, boot, clock, executors, policy, log, onFatal: device.onFatal });
   onStop(() => runtime.stop());
   await runtime.start(facts);
 
@@ -252,10 +254,16 @@ const run = async (parsed: Flags): Promise<number> => {
   const end = new Promise<void>((resolve) => ending.signal.addEventListener('abort', () => resolve(), { once: true }));
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => ending.abort());
   const closers: (() => unknown)[] = [];
+  const fatal: OtadError[] = [];
+  const onFatal = (error: OtadError): void => {
+    fatal.push(error);
+    ending.abort();
+  };
   try {
-    const device = { config, clock, log, signal: ending.signal };
+    const device = { config, clock, log, signal: ending.signal, onFatal };
     await startDaemon(parsed, loaded, device, (close) => closers.unshift(close));
     await end;
+    if (fatal[0] !== undefined) throw fatal[0];
     return 0;
   } finally {
     // After a failed start as well: a half-built daemon would hold database and slots, and heed no signal any more.

@@ -25,6 +25,8 @@ export interface RuntimeOptions {
   readonly executors: Executors;
   readonly policy: Policy;
   readonly log: RuntimeLog;
+  /** The process must end: another agent holds the database. */
+  readonly onFatal: (error: OtadError) => void;
 }
 
 export interface Runtime extends AgentControl {
@@ -133,12 +135,14 @@ class Loop implements Runtime {
   }
 
   async #handle(event: Event): Promise<Reply> {
-    const { clock, policy, store, log } = this.#options;
+    const { clock, policy, store, log, onFatal } = this.#options;
     const decision = decide(this.#state, event, clock.now(), policy);
     if (decision.state !== this.#state || decision.history.length > 0) {
       try {
         await store.commit(decision.state, decision.history);
       } catch (error) {
+        // Another agent works on this device: two would undo each other's work.
+        if (error instanceof OtadError && error.code === 'STORE_BUSY') onFatal(error);
         // The database is history and cache: without it the device still updates, from what the bootloader and the slots say (I9).
         log.warn('The state could not be stored; going on without it.', { ...toFailure(error) });
       }

@@ -153,6 +153,9 @@ class LifeRun {
   #createRuntime(generation: Generation, ports: SimPorts, slotSizeBytes: Policy['slotSizeBytes']): Runtime {
     const install = createInstall({ slots: ports.slots, source: ports.source, sealing: this.#catalogue.sealing });
     return createRuntime({
+      onFatal: (error) => {
+        throw error;
+      },
       store: ports.store,
       boot: ports.boot,
       clock: ports.clock,

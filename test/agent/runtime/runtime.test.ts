@@ -84,6 +84,7 @@ const aWorld = (stored: State | null, commit?: () => Promise<void>): World => {
     clock,
     executors,
     policy: aPolicy(),
+    onFatal: (error) => log.push(`fatal ${error.code}`),
     log: { info: () => {}, warn: () => {}, history: () => {} },
     boot: { status: async () => aBoot() } as never,
   });
@@ -159,6 +160,13 @@ test('a store that fails does not stop the update', async () => {
   await settle();
   await world.finish('check', checkOf(2));
   assert.equal(world.runtime.snapshot().state.phase.kind, 'fetching');
+  await world.runtime.stop();
+});
+
+test('a store that another agent holds ends the process', async () => {
+  const world = aWorld(aState(), () => Promise.reject(new OtadError('STORE_BUSY')));
+  await world.runtime.start(someFacts());
+  assert.ok(world.log.includes('fatal STORE_BUSY'));
   await world.runtime.stop();
 });
 
