@@ -164,6 +164,10 @@ const startDaemon = async (parsed: Flags, loaded: TolerantConfig, device: Device
       channel: config.channel,
       compatible: identity.compatible,
       metadataFolder: join(config.stateDir, 'metadata'),
+      onDiskChange: (failure) =>
+        failure === null
+          ? log.info('The trusted metadata that was kept in memory is on the disk now.', {})
+          : log.warn(`Trusted metadata is kept in memory until the disk takes it. ${failure.message}`, { ...failure }),
       initialRoot: await readOptional(parsed['trust-root'] ?? '/usr/lib/otad/root.json'),
       buildTimeS: identity.buildTimeS,
       syncedTimeS: () => (clock.now().isSynced ? clock.now().wallMs / 1000 : null),
