@@ -25,6 +25,23 @@ const addonBesideBundle: Plugin = {
   },
 };
 
+/** The index of undici loads all of it: fetch, caches, mocks, WebSocket. This one has what agent/adapters/http-dispatcher.ts imports. */
+const undiciInParts: Plugin = {
+  name: 'undici-in-parts',
+  setup({ onLoad }) {
+    onLoad({ filter: /[/\\]undici[/\\]index\.js$/ }, () => ({
+      contents: `
+        Object.assign(require('./lib/dispatcher/dispatcher').prototype, require('./lib/api'));
+        exports.buildConnector = require('./lib/core/connect');
+        exports.EnvHttpProxyAgent = require('./lib/dispatcher/env-http-proxy-agent');`,
+      loader: 'js',
+    }));
+  },
+};
+
+/** What fastify requires only for JSON schemas and for its test client; the agent has neither. */
+const neverLoaded = ['@fastify/ajv-compiler', '@fastify/fast-json-stringify-compiler', 'light-my-request'];
+
 // CommonJS packages inside the bundle call require for node:* modules and the addon.
 const banner = [
   "import { createRequire as createRequireOfBundle } from 'node:module';",
@@ -45,7 +62,8 @@ const bundleOne = async (projectDir: string, entry: string, outfile: string): Pr
     minifySyntax: true,
     legalComments: 'none',
     banner: { js: banner },
-    plugins: [addonBesideBundle],
+    external: neverLoaded,
+    plugins: [addonBesideBundle, undiciInParts],
     logLevel: 'silent',
   });
 };

@@ -1,6 +1,6 @@
 // Runs one program to its end: argv and never a shell, its own process group, a time limit (SIGTERM, then SIGKILL to the
 // group), bounded output, and an environment without what is only meant for this process (sockets of systemd, proxies).
-// Returns whatever the program did; throws only CANCELLED.
+// Returns whatever the program did; throws only CANCELLED. Must never wait for a program that even SIGKILL does not end.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { OtadError } from '../core/errors.ts';
@@ -16,7 +16,7 @@ export interface CommandOptions {
 }
 
 export interface CommandResult {
-  /** Null when a signal ended it, or when it could not be started. */
+  /** Null when a signal ended it, when it could not be started, or when nothing ends it. */
   readonly exitCode: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly isTimedOut: boolean;
@@ -32,6 +32,8 @@ const lineLengthMax = 200;
 const graceMsDefault = 2000;
 /** After the program has ended: how long something that escaped its group may hold the output open. */
 const drainMs = 250;
+/** After SIGKILL: a program in uninterruptible sleep (a dead disk or bus) stays, and its end is not waited for. */
+const stuckMs = 2000;
 
 const bareEnvironment = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' };
 
@@ -87,7 +89,10 @@ export const runCommand = (
 
     const kill = (): void => {
       signalGroup(child, 'SIGTERM');
-      timer = setTimeout(() => signalGroup(child, 'SIGKILL'), options.graceMs ?? graceMsDefault);
+      timer = setTimeout(() => {
+        signalGroup(child, 'SIGKILL');
+        timer = setTimeout(abandon, stuckMs);
+      }, options.graceMs ?? graceMsDefault);
     };
     const abort = (): void => {
       clearTimeout(timer);
@@ -109,6 +114,11 @@ export const runCommand = (
         const durationMs = performance.now() - startedAt;
         resolve({ exitCode, signal: endSignal, isTimedOut, startError, output: output(), durationMs });
       }
+    };
+    const abandon = (): void => {
+      // Nor may it keep this process from ending.
+      child.unref();
+      settle(null, null, null);
     };
     child.once('error', (error: NodeJS.ErrnoException) => settle(null, null, error.code ?? error.message));
     child.once('exit', (exitCode, endSignal) => {
@@ -135,7 +145,10 @@ export const commandFailure = (result: CommandResult, timeoutMs: number): string
   const last = lastLine(result.output);
   const tail = last === null ? '' : `: ${last}`;
   if (result.startError !== null) return `could not be started: ${result.startError}`;
-  if (result.isTimedOut) return `no answer within ${timeoutMs} ms${tail}`;
+  if (result.isTimedOut) {
+    const isStuck = result.exitCode === null && result.signal === null;
+    return `no answer within ${timeoutMs} ms${isStuck ? ', and it cannot be ended' : ''}${tail}`;
+  }
   if (result.signal !== null) return `ended by ${result.signal}${tail}`;
   return result.exitCode === 0 ? null : `exit status ${result.exitCode}${tail}`;
 };

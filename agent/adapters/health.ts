@@ -1,6 +1,6 @@
-// Judges a system by its required and wanted checks: programs of health.d and the built-in ones. Required checks must
-// pass in two rounds in a row, so that a service that dies right after its start does not count as up. Says what it saw;
-// whether a release stays is decided elsewhere. Must never let a check run past its time or outlive it.
+// Judges a system by its required and wanted checks: programs of health.d and the built-in ones. In a trial, required checks
+// must pass in two rounds in a row, so that a service that dies right after its start does not count as up. Says what it
+// saw; whether a release stays is decided elsewhere. Must never let a check run past its time or outlive it.
 
 import { OtadError, toFailure } from '../core/errors.ts';
 import type { Clock, Health } from '../core/ports.ts';
@@ -24,6 +24,8 @@ export interface HealthOptions {
   readonly fetchMetadata: (signal: AbortSignal) => Promise<void>;
   readonly clock: Pick<Clock, 'now' | 'setTimer'>;
 }
+
+type Request = Parameters<Health['assess']>[0];
 
 interface Check {
   readonly name: string;
@@ -55,11 +57,12 @@ const unitsCheck = (options: HealthOptions, isAsked: boolean): readonly Check[] 
   return [{ name: 'systemd-units-active', isRequired: true, run }];
 };
 
-const metadataCheck = (options: HealthOptions): Check => ({
+const metadataCheck = (options: HealthOptions, purpose: Request['purpose']): Check => ({
   name: 'agent-fetched-metadata',
   isRequired: true,
   run: async (timeoutMs, signal) => {
-    if (options.hasFetchedMetadata()) return null;
+    // On the old system this process has just fetched the update; whether the server answers now is what a baseline is about.
+    if (purpose === 'trial' && options.hasFetchedMetadata()) return null;
     const limit = AbortSignal.timeout(timeoutMs);
     try {
       await options.fetchMetadata(AbortSignal.any([signal, limit]));
@@ -90,15 +93,15 @@ const withExtra = (checks: readonly Check[], extra: readonly string[]): readonly
   ];
 };
 
-const collect = async (options: HealthOptions, extra: readonly string[]): Promise<readonly Check[]> =>
+const collect = async (options: HealthOptions, { purpose, extraChecks }: Request): Promise<readonly Check[]> =>
   withExtra(
     [
-      ...unitsCheck(options, extra.includes('systemd-units-active')),
-      metadataCheck(options),
+      ...unitsCheck(options, extraChecks.includes('systemd-units-active')),
+      metadataCheck(options, purpose),
       ...(await fileChecks(options.requiredDirs, true)),
       ...(await fileChecks(options.wantedDirs, false)),
     ],
-    extra,
+    extraChecks,
   );
 
 const throwIfCancelled = (signal: AbortSignal): void => {
@@ -152,19 +155,22 @@ export const createHealth = (options: HealthOptions): Health => {
   const { clock, checkTimeoutMs, retryMs } = options;
   const nowMs = (): number => clock.now().monoMs;
 
-  const assess: Health['assess'] = async ({ deadlineMs, extraChecks }, signal): Promise<HealthReport> => {
-    const endMs = nowMs() + deadlineMs;
-    const remaining = (): number => Math.max(endMs - nowMs(), checkTimeMinMs);
+  const assess: Health['assess'] = async (request, signal): Promise<HealthReport> => {
+    const isTrial = request.purpose === 'trial';
+    const endMs = nowMs() + request.deadlineMs;
+    const remaining = (): number => Math.round(Math.max(endMs - nowMs(), checkTimeMinMs));
+    const timeoutMs = (): number => (isTrial ? Math.min(checkTimeoutMs, remaining()) : checkTimeoutMs);
     const round = (checks: readonly Check[]): Promise<readonly CheckResult[]> =>
-      runRound(checks, () => Math.min(checkTimeoutMs, Math.round(remaining())), nowMs, signal);
+      runRound(checks, timeoutMs, nowMs, signal);
 
-    const checks = await collect(options, extraChecks);
+    const checks = await collect(options, request);
     const required = checks.filter((check) => check.isRequired);
     const wanted = checks.filter((check) => !check.isRequired);
     let before: readonly CheckResult[] = [];
     let last = await round(required);
-    // Two passing rounds in a row, or the deadline.
-    while (!(before.length > 0 && arePassed(before) && arePassed(last)) && nowMs() + retryMs < endMs) {
+    const isSettled = (): boolean => (arePassed(before) && arePassed(last)) || nowMs() + retryMs >= endMs;
+    // Two rounds even when the deadline is over, as after restarts of the agent: passing once proves nothing.
+    while (isTrial && (before.length === 0 || !isSettled())) {
       await pause(clock, retryMs, signal);
       before = last;
       last = await round(required);

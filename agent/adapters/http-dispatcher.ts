@@ -85,17 +85,15 @@ const readCa = async (caFile: string | null): Promise<string | null> => {
 };
 
 export interface Connections {
-  readonly request: (url: URL, options: Omit<Dispatcher.RequestOptions, 'origin' | 'path'>) => Promise<Response>;
   readonly direct: Dispatcher;
   /** Never connects to this device or its link. */
   readonly guarded: Dispatcher;
   close(): Promise<void>;
 }
-type Response = Dispatcher.ResponseData;
 
 /** Loads undici and opens nothing yet. Throws CONFIG_UNREADABLE for the CA file, CONFIG_INVALID for a proxy. */
 export const openConnections = async (settings: ConnectionSettings): Promise<Connections> => {
-  const { buildConnector, EnvHttpProxyAgent, request } = await import('undici');
+  const { buildConnector, EnvHttpProxyAgent } = await import('undici');
   const ca = await readCa(settings.caFile);
   const connect = { timeout: settings.connectTimeoutMs, ...(ca === null ? {} : { ca }) };
   const judge = (socket: TLSSocket, host: string) => objectionToServer(socket, host, ca);
@@ -125,7 +123,6 @@ export const openConnections = async (settings: ConnectionSettings): Promise<Con
     const direct = createAgent({});
     const guarded = createAgent({ lookup: guardedLookup });
     return {
-      request,
       direct,
       guarded,
       close: async () => {

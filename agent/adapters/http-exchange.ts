@@ -105,12 +105,14 @@ export const openExchange = async (connections: Connections, request: Request, w
     watch.enter('headers', request.headersTimeoutMs);
     let response: Dispatcher.ResponseData;
     try {
-      response = await connections.request(url, {
+      const dispatcher = isElsewhere ? connections.guarded : connections.direct;
+      response = await dispatcher.request({
+        origin: url.origin,
+        path: url.pathname + url.search,
         method: 'GET',
         headers: { ...request.headers, 'accept-encoding': 'identity' },
-        dispatcher: isElsewhere ? connections.guarded : connections.direct,
         signal: watch.signal,
-      } as Omit<Dispatcher.RequestOptions, 'origin' | 'path'>);
+      });
     } catch (cause) {
       throw toHttpError(cause, 'head', url, watch);
     }

@@ -97,9 +97,12 @@ export interface Sealing {
 }
 
 export interface Health {
-  /** Runs all checks, again until the required ones pass or the deadline is over. */
+  /**
+   * A trial runs all checks, again until the required ones pass or the deadline is over. A baseline runs them once, each
+   * with its whole time: what it finds failing excuses the new system, so it must be neither out of date nor hasty.
+   */
   assess(
-    request: { readonly deadlineMs: number; readonly extraChecks: readonly string[] },
+    request: Pick<Extract<Effect, { kind: 'assess' }>, 'purpose' | 'deadlineMs' | 'extraChecks'>,
     signal: AbortSignal,
   ): Promise<HealthReport>;
 }

@@ -86,10 +86,13 @@ const orderReasons = (release: Release, state: State): Reason[] => {
   return [];
 };
 
-/** The share of devices that may install now, in percent. A clock that is not synchronised counts only waves open at publication. */
+/**
+ * The share of devices that may install now, in percent. A clock before the publication is wrong and opens no later wave; one
+ * that is merely not synchronised counts, or a gateway without a time server would wait for ever.
+ */
 export const openWavePercent = (release: Release, moment: Moment): number => {
   if (release.waves.length === 0) return 100;
-  const nowS = moment.isSynced ? moment.wallMs / 1000 : release.publishedAtS;
+  const nowS = Math.max(moment.wallMs / 1000, release.publishedAtS);
   return Math.max(0, ...release.waves.filter((wave) => wave.startAtS <= nowS).map((wave) => wave.percent));
 };
 

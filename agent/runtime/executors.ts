@@ -18,7 +18,7 @@ export const createExecutors = ({ boot, install, source, health, rebooter }: Exe
   },
   write: (effect, signal, onProgress) => install.write(effect, signal, onProgress),
   verify: (effect, signal, onProgress) => install.verify(effect, signal, onProgress),
-  assess: (effect, signal) => health.assess({ deadlineMs: effect.deadlineMs, extraChecks: effect.extraChecks }, signal),
+  assess: (effect, signal) => health.assess(effect, signal),
   activate: async (effect, signal) => {
     // The record first: a slot that was ever handed to the bootloader says so itself, should the database be lost.
     await install.markActivated(effect.slot, signal);
@@ -38,13 +38,10 @@ export const createExecutors = ({ boot, install, source, health, rebooter }: Exe
     return null;
   },
   retire: async (effect, signal) => {
-    // The record first: once the slot is invalidated, nothing else would show that it failed, should the database be lost.
-    try {
-      await install.retire(effect.slot, effect.reason, signal);
-    } finally {
-      // A medium that takes no record any more is the best reason not to boot from it.
-      await boot.invalidate(effect.slot, signal);
-    }
+    // Bad, not invalidated: the root that the bootloader keeps shows that the slot was tried, should the database be lost and
+    // the record, written next, not be taken by the medium.
+    await boot.markBad(effect.slot, signal);
+    await install.retire(effect.slot, effect.reason, signal);
     return null;
   },
 });

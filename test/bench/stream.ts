@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { createTreeBuilder } from '../../verity/dm-verity.ts';
+import { readAgentUnit } from '../e2e/agent-unit.ts';
 import { noise } from '../support/noise.ts';
 import { bashCpuSeconds } from './bash-cpu.ts';
 import { median } from './median.ts';
@@ -58,13 +59,23 @@ export const measureStream = async (): Promise<StreamCost> => {
   try {
     const receiver = join(import.meta.dirname, 'stream-receiver.js');
     const target = join(folder, 'peer-slot');
+    const unit = await readAgentUnit();
+    const env = { ...process.env, ...unit.environment };
     for (let round = 0; round < rounds; round += 1) {
       await writeFile(target, '');
       await truncate(target, slotBytes);
       const blocks = String(imageBytes / 4096);
       theirs.push(bashCpuSeconds(peerScript, [`${url}image`, target, String(imageBytes), blocks, saltHex]));
-      const args = [receiver, `${url}image`, folder, String(slotBytes), String(imageBytes), ...facts];
-      const { stdout } = await promisify(execFile)(process.execPath, args);
+      const args = [
+        ...unit.nodeFlags,
+        receiver,
+        `${url}image`,
+        folder,
+        String(slotBytes),
+        String(imageBytes),
+        ...facts,
+      ];
+      const { stdout } = await promisify(execFile)(process.execPath, args, { env });
       const cost = JSON.parse(stdout) as { readonly cpuS: number; readonly peakKib: number };
       ours.push(cost.cpuS);
       peakKib = Math.max(peakKib, cost.peakKib);

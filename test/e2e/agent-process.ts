@@ -13,6 +13,8 @@ const stopTimeoutMs = 3000;
 export interface AgentCommand {
   /** Program and arguments. */
   readonly command: readonly string[];
+  /** Beside the path and the language. */
+  readonly environment: Readonly<Record<string, string>>;
   readonly logPath: string;
   readonly pidPath: string;
   /** The daemon ended too often and stays down. */
@@ -81,7 +83,7 @@ export class AgentProcess {
     const child = spawn(program, args, {
       detached: true,
       stdio: ['ignore', log, log],
-      env: { PATH: toolPath, LANG: 'C.UTF-8' },
+      env: { PATH: toolPath, LANG: 'C.UTF-8', ...this.#command.environment },
     });
     closeSync(log);
     this.#child = child;

@@ -10,6 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { StatusBody } from '../../agent/api/schema.ts';
 import type { SlotName } from '../../agent/core/types.ts';
 import { AgentProcess } from './agent-process.ts';
+import { type AgentUnit, readAgentUnit } from './agent-unit.ts';
 import { type ApiClient, createApiClient } from './api-client.ts';
 import { type ProgramResult, runProgram } from './child-process.ts';
 import { bootSlot, type OpenedSlot } from './firmware.ts';
@@ -181,9 +182,11 @@ export class Gateway {
     this.#watcher = watch(paths.runDir, (_, name) => {
       if (name !== null && paths.rebootRequest.endsWith(`/${name}`)) this.#reboot(powered);
     });
+    const unit = await readAgentUnit();
     this.#agent = new AgentProcess({
       // The daemon must not outlive the board, whatever ends this process.
-      command: [...this.#ownStateDisk(), 'setpriv', '--pdeathsig', 'KILL', process.execPath, ...this.#agentArgs()],
+      command: [...this.#ownStateDisk(), 'setpriv', '--pdeathsig', 'KILL', process.execPath, ...this.#agentArgs(unit)],
+      environment: unit.environment,
       logPath: paths.agentLog,
       pidPath: paths.agentPid,
       onGivenUp: (exit) => {
@@ -192,9 +195,10 @@ export class Gateway {
     });
   }
 
-  #agentArgs(): readonly string[] {
+  #agentArgs({ nodeFlags }: AgentUnit): readonly string[] {
     const { rootfs, configDir, bootId } = this.paths;
     return [
+      ...nodeFlags,
       join(rootfs, 'usr/lib/otad/otad.mjs'),
       ...['--config-dir', join(rootfs, 'usr/lib/otad/config.d'), '--config-dir', configDir],
       ...['--trust-root', join(rootfs, 'usr/lib/otad/root.json')],

@@ -18,13 +18,13 @@ export interface ClaimRules {
   onLog(fields: Readonly<Record<string, unknown>>): void;
 }
 
-const asksFor = (state: State, deed: Deed): boolean => {
-  const { phase, denylist } = state;
+const asksFor = (state: State, deed: Deed, slot: SlotName): boolean => {
+  const { phase, denylist, booted } = state;
   // Retiring a failed slot happens beside any phase, and only ever after its denial.
   const isRetiring = denylist.length > 0;
   switch (deed) {
     case 'invalidate':
-      return (phase.kind === 'fetching' && phase.step === 'invalidate') || isRetiring;
+      return phase.kind === 'fetching' && phase.step === 'invalidate';
     case 'write':
       return phase.kind === 'fetching' || phase.kind === 'verifying' || phase.kind === 'activating' || isRetiring;
     case 'activate':
@@ -32,7 +32,7 @@ const asksFor = (state: State, deed: Deed): boolean => {
     case 'mark-good':
       return phase.kind === 'confirming';
     case 'mark-bad':
-      return phase.kind === 'reverting' && phase.step === 'flip';
+      return (phase.kind === 'reverting' && phase.step === 'flip') || (isRetiring && slot !== booted);
     case 'reboot':
       return phase.kind === 'rebooting' || (phase.kind === 'reverting' && phase.step === 'reboot');
   }
@@ -92,7 +92,7 @@ export const createClaimRules = ({ ground, plan, verdict }: CheckContext): Claim
   return {
     requirePhase: (deed, slot) => {
       if (!isStoreKnown()) return;
-      if (stored === null || !asksFor(stored, deed)) {
+      if (stored === null || !asksFor(stored, deed, slot)) {
         verdict.violate('I11', `${deed} of slot ${slot} in stored phase ${stored?.phase.kind ?? 'none'}`);
       }
     },

@@ -50,14 +50,15 @@ const health = (over: Partial<HealthOptions> = {}) =>
   });
 
 interface Asked {
+  readonly purpose?: 'baseline' | 'trial';
   readonly deadlineMs?: number;
   readonly extraChecks?: readonly string[];
   readonly signal?: AbortSignal;
 }
 
 const assess = async (over: Partial<HealthOptions> = {}, asked: Asked = {}): Promise<readonly CheckResult[]> => {
-  const { deadlineMs = 10_000, extraChecks = [], signal = new AbortController().signal } = asked;
-  return (await health(over).assess({ deadlineMs, extraChecks }, signal)).results;
+  const { purpose = 'trial', deadlineMs = 10_000, extraChecks = [], signal = new AbortController().signal } = asked;
+  return (await health(over).assess({ purpose, deadlineMs, extraChecks }, signal)).results;
 };
 
 const verdicts = (results: readonly CheckResult[]): Readonly<Record<string, string | null>> =>
@@ -179,9 +180,15 @@ describe('required checks', () => {
     assert.equal(await runs(), 5);
   });
 
-  test('run at least once, however short the deadline', async () => {
+  test('must pass in two rounds even when the deadline is over', async () => {
     await counting('usr/required.d/10', 'exit 0');
     assert.equal(verdicts(await assess({}, { deadlineMs: 0 }))['required 10'], null);
+    assert.equal(await runs(), 2);
+  });
+
+  test('that pass only the first of two rounds after the deadline have failed', async () => {
+    await counting('usr/required.d/10', 'test $n -eq 1');
+    assert.equal(verdicts(await assess({}, { deadlineMs: 0 }))['required 10'], 'exit status 1');
   });
 
   test('keep nobody waiting who cancels', async () => {
@@ -190,6 +197,20 @@ describe('required checks', () => {
     const running = assess({}, { signal: cancel.signal });
     setTimeout(() => cancel.abort(), 50);
     await assert.rejects(running, { code: 'CANCELLED' });
+  });
+});
+
+describe('a baseline', () => {
+  test('is one round: it excuses only what fails at this moment', async () => {
+    await counting('usr/required.d/10', 'exit 1');
+    assert.equal(verdicts(await assess({}, { purpose: 'baseline' }))['required 10'], 'exit status 1');
+    assert.equal(await runs(), 1);
+  });
+
+  test('gives each check its whole time, so that a slow one is not taken for one that fails', async () => {
+    await put('usr/required.d/10', 'sleep 600');
+    const found = verdicts(await assess({ checkTimeoutMs: 1100 }, { purpose: 'baseline', deadlineMs: 0 }));
+    assert.equal(found['required 10'], 'no answer within 1100 ms');
   });
 });
 
@@ -216,6 +237,27 @@ describe('agent-fetched-metadata', () => {
     const found = verdicts(await assess({ hasFetchedMetadata: () => calls >= 3, fetchMetadata }));
     assert.equal(found['required agent-fetched-metadata'], null);
     assert.equal(calls, 3);
+  });
+
+  test('asks the server afresh in a baseline, so that an outage there excuses one on the new system', async () => {
+    const offline = {
+      hasFetchedMetadata: () => true,
+      fetchMetadata: () => Promise.reject(new OtadError('HTTP_UNREACHABLE')),
+    };
+    const found = async (purpose: 'baseline' | 'trial') =>
+      verdicts(await assess(offline, { purpose, deadlineMs: 0 }))['required agent-fetched-metadata'];
+    assert.match((await found('baseline')) ?? '', /could not be reached/);
+    assert.equal(await found('trial'), null);
+  });
+
+  test('is tried again until the deadline, whatever stands in the way', async () => {
+    let calls = 0;
+    const fetchMetadata = (): Promise<void> => {
+      calls += 1;
+      return Promise.reject(new OtadError(calls % 2 === 0 ? 'HTTP_UNREACHABLE' : 'HTTP_PORTAL'));
+    };
+    await assess({ hasFetchedMetadata: () => false, fetchMetadata }, { deadlineMs: 300_000 });
+    assert.equal(calls, 300);
   });
 
   test('says why it cannot, and ends a fetch that takes too long', async () => {

@@ -71,15 +71,30 @@ export const startOnTerminal = (
 export const otactlOnTerminal = (...args: Parameters<typeof startOnTerminal>): Promise<Ended> =>
   ended(startOnTerminal(...args));
 
-/** Resolves once what the child printed matches. */
+/** What each child printed since it was first asked about. */
+const outputs = new WeakMap<ChildProcess, { text: string }>();
+
+const outputOf = (child: ChildProcess): { readonly text: string } => {
+  const known = outputs.get(child);
+  if (known !== undefined) return known;
+  const output = { text: '' };
+  outputs.set(child, output);
+  child.stdout?.on('data', (piece: Buffer | string) => {
+    output.text += piece;
+  });
+  return output;
+};
+
+/** Resolves once what the child printed matches, be it now or before: it does not wait for the test to look. */
 export const printed = (child: ChildProcess, pattern: RegExp): Promise<void> =>
   new Promise((resolve, reject) => {
-    let text = '';
-    child.stdout?.on('data', (piece: Buffer | string) => {
-      text += piece;
-      if (pattern.test(text)) resolve();
-    });
-    child.on('close', () => reject(new Error(`never printed ${pattern}: ${text}`)));
+    const output = outputOf(child);
+    const look = (): void => {
+      if (pattern.test(output.text)) resolve();
+    };
+    look();
+    child.stdout?.on('data', look);
+    child.on('close', () => reject(new Error(`never printed ${pattern}: ${output.text}`)));
   });
 
 /** The exit code, and words that stand in what it printed. */

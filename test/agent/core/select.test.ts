@@ -126,11 +126,17 @@ test('the widest started wave counts', () => {
   assert.deepEqual([at(99_000), at(100_000), at(250_000), at(300_000)], [0, 10, 60, 100]);
 });
 
-test('a clock that is not set opens no later wave', () => {
+test('a clock that was never set opens no later wave', () => {
   const waves = [
     { startAtS: 1000, percent: 10 },
     { startAtS: 5000, percent: 100 },
   ];
-  const moment = aMoment({ isSynced: false, wallMs: 9e12 });
+  const moment = aMoment({ isSynced: false, wallMs: 0 });
   assert.equal(openWavePercent(aRelease({ waves, publishedAtS: 1000 }), moment), 10);
+});
+
+test('a clock that no server has confirmed still opens waves, or they would never open there', () => {
+  const waves = [{ startAtS: 5000, percent: 100 }];
+  const moment = aMoment({ isSynced: false, wallMs: 6_000_000 });
+  assert.equal(openWavePercent(aRelease({ waves, publishedAtS: 1000 }), moment), 100);
 });

@@ -5,9 +5,10 @@ import { createExecutors, type ExecutorPorts } from '../../../agent/runtime/exec
 import { type BootModel, type SlotModel, slotState } from '../../../bootctl/model.ts';
 import { createModelControl } from '../../../bootctl/model-control.ts';
 
-const aSlot = (isTrial: boolean): SlotModel => ({ triesLeft: 3, isTrial, verity: null });
+const verity = { rootHex: 'ab'.repeat(32), hashOffsetBytes: 4096 };
+const aSlot = (isTrial: boolean): SlotModel => ({ triesLeft: 3, isTrial, verity });
 
-test('a failed slot is made unselectable even when its medium takes no record any more', async () => {
+test('a failed slot is made unselectable and known as tried even when its medium takes no record any more', async () => {
   let model: BootModel = { order: ['b', 'a'], slots: { a: aSlot(false), b: aSlot(true) } };
   const boot = createModelControl(
     {
@@ -24,4 +25,5 @@ test('a failed slot is made unselectable even when its medium takes no record an
   const retiring = executors.retire({ kind: 'retire', plan: 1, slot: 'b', reason: 'TEST' }, signal, () => {});
   await assert.rejects(retiring, { code: 'SLOT_IO' });
   assert.equal(slotState(model, 'b'), 'bad');
+  assert.deepEqual(model.slots.b.verity, verity);
 });
