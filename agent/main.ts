@@ -10,6 +10,7 @@ import type { BootEvidence } from '../bootctl/model.ts';
 import { createUbootControl } from '../bootctl/uboot.ts';
 import { treeLengthBytes } from '../verity/dm-verity.ts';
 import { createSealing } from '../verity/sealing.ts';
+import { readInitialRoot } from '../verity/trusted-root.ts';
 import { createClock } from './adapters/clock.ts';
 import { readFacts } from './adapters/device-facts.ts';
 import { createHealth } from './adapters/health.ts';
@@ -30,7 +31,7 @@ import { defaultConfigDirs, loadConfig, loadConfigTolerantly, type TolerantConfi
 import { policyOf } from './config/policy.ts';
 import { type Config, socketPaths } from './config/schema.ts';
 import { shownValue } from './config/shown-value.ts';
-import { errorCodes, OtadError, toFailure } from './core/errors.ts';
+import { errorCodes, type Failure, OtadError, toFailure } from './core/errors.ts';
 import type { Clock } from './core/ports.ts';
 import { ceilToBlock, recordAreaBytes } from './core/slot-layout.ts';
 import { createLog, type Log, lineStyleOf } from './log/log.ts';
@@ -147,6 +148,18 @@ const identify = async ({ config }: Device, parsed: Flags) => {
   };
 };
 
+/** The image's root and what is wrong with it. Without one otad runs all the same, for status and rollback, and installs nothing. */
+const readTrustRoot = async (parsed: Flags) => {
+  const initialRoot = await readOptional(parsed['trust-root'] ?? '/usr/lib/otad/root.json');
+  const rootProblems: Failure[] = [];
+  try {
+    readInitialRoot(initialRoot);
+  } catch (error) {
+    rootProblems.push(toFailure(error));
+  }
+  return { initialRoot, rootProblems };
+};
+
 /** Takes the ways to close what was opened; the last one taken is called first. */
 type OnStop = (close: () => unknown) => void;
 
@@ -156,7 +169,9 @@ const startDaemon = async (parsed: Flags, loaded: TolerantConfig, device: Device
   const identity = await identify(device, parsed);
   const { boot, slots, paths } = await openDevice(device);
   const { bootId, bootedRelease } = identity;
-  const facts = await readFacts({ boot, slots, bootId, bootedRelease, problems: loaded.problems }, signal);
+  const { initialRoot, rootProblems } = await readTrustRoot(parsed);
+  const problems = [...loaded.problems, ...rootProblems];
+  const facts = await readFacts({ boot, slots, bootId, bootedRelease, problems }, signal);
   const http = createHttp(config);
   onStop(() => http.close());
   const witness = createMetadataWitness(
@@ -166,7 +181,11 @@ const startDaemon = async (parsed: Flags, loaded: TolerantConfig, device: Device
       channel: config.channel,
       compatible: identity.compatible,
       metadataFolder: join(config.stateDir, 'metadata'),
-      initialRoot: await readOptional(parsed['trust-root'] ?? '/usr/lib/otad/root.json'),
+      onDiskChange: (failure) =>
+        failure === null
+          ? log.info('The trusted metadata that was kept in memory is on the disk now.', {})
+          : log.warn(`Trusted metadata is kept in memory until the disk takes it. ${failure.message}`, { ...failure }),
+      initialRoot,
       buildTimeS: identity.buildTimeS,
       syncedTimeS: () => (clock.now().isSynced ? clock.now().wallMs / 1000 : null),
     }),

@@ -123,15 +123,24 @@ const writeImage = async (path: string, offset: number, image: Uint8Array): Prom
   }
 };
 
+/**
+ * Runs `write` with the switch at 0 and puts it back. One that says 0 already is left alone: a udev rule may have opened
+ * the area for a service to which sysfs is read-only.
+ */
+export const whileUnprotected = async (switchPath: string, write: () => Promise<void>): Promise<void> => {
+  if ((await readFile(switchPath, 'latin1')).trim() === '0') return write();
+  await writeFile(switchPath, '0');
+  try {
+    await write();
+  } finally {
+    await writeFile(switchPath, '1');
+  }
+};
+
 const writeUnprotected = async (path: string, offset: number, image: Uint8Array): Promise<void> => {
   const protection = writeProtectSwitch(await realpath(path));
-  if (protection === null) return writeImage(path, offset, image);
-  await writeFile(protection, '0');
-  try {
-    await writeImage(path, offset, image);
-  } finally {
-    await writeFile(protection, '1');
-  }
+  const write = () => writeImage(path, offset, image);
+  return protection === null ? write() : whileUnprotected(protection, write);
 };
 
 /** One copy, durably, and compared with what the medium gives back. Throws BOOT_ENV_UNWRITABLE or BOOT_WRITE_LOST. */

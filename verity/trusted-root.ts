@@ -12,7 +12,8 @@ const voidedByRotation = ['snapshot.json', 'timestamp.json'] as const;
 
 const historyName = (version: number): string => `history-${version}.root`;
 
-const initial = (bytes: Uint8Array | null): Trusted<RootMetadata> => {
+/** The root that came with the image, which is believed as it stands. Throws TRUST_ROOT_MISSING. */
+export const readInitialRoot = (bytes: Uint8Array | null): Trusted<RootMetadata> => {
   if (bytes === null) {
     throw new OtadError('TRUST_ROOT_MISSING');
   }
@@ -56,7 +57,7 @@ export const loadTrustedRoot = async (
   files: TrustedFiles,
   initialRoot: Uint8Array | null,
 ): Promise<Trusted<RootMetadata>> => {
-  let root = initial(initialRoot);
+  let root = readInitialRoot(initialRoot);
   for (let next = await nextFromHistory(files, root.signed); next !== null; ) {
     root = next;
     next = await nextFromHistory(files, root.signed);

@@ -4,7 +4,7 @@
 
 import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { OtadError } from '../agent/core/errors.ts';
 
 /** Durable files by name. Names come from `tuf-client.ts` alone and hold no separator. */
@@ -38,6 +38,17 @@ const syncFolder = async (folder: string): Promise<void> => {
   }
 };
 
+/** A new folder outlives a cut only when the folder that names it is synchronised: `first` is the topmost that is new. */
+const makeFolder = async (folder: string): Promise<void> => {
+  const first = await mkdir(resolve(folder), { recursive: true, mode: 0o755 });
+  if (first === undefined) {
+    return;
+  }
+  for (let made = resolve(folder); made.length >= first.length; made = dirname(made)) {
+    await syncFolder(dirname(made));
+  }
+};
+
 const readHandle = async (handle: FileHandle): Promise<Uint8Array | null> => {
   const { size } = await handle.stat();
   return size > storedBytesMax ? null : await handle.readFile();
@@ -62,7 +73,7 @@ const readOrNull = async (path: string): Promise<Uint8Array | null> => {
 
 const replaceFile = async (folder: string, name: string, bytes: Uint8Array): Promise<void> => {
   const temporary = join(folder, `.${name}.new`);
-  await mkdir(folder, { recursive: true, mode: 0o755 });
+  await makeFolder(folder);
   // What an earlier cut left under the temporary name is of no use, and must not be written through.
   await rm(temporary, { force: true });
   const handle = await open(temporary, 'wx', 0o644);

@@ -1,7 +1,9 @@
-// Reads at start what the device itself shows: boot id, boot state, what the slots say of themselves. A slot that cannot be
-// read is a problem to show, never a reason not to start; without the boot state nothing can be decided, and it throws.
+// Reads at start what the device itself shows: boot id, boot state, what the slots say of themselves. A slot that is not
+// there yet is waited for a while, because size and record are read here only. One that stays away or cannot be read is a
+// problem to show, never a reason not to start; without the boot state nothing can be decided, and it throws.
 
-import { type Failure, toFailure } from '../core/errors.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Failure, OtadError, toFailure } from '../core/errors.ts';
 import type { DeviceFacts } from '../core/events.ts';
 import type { BootControl } from '../core/ports.ts';
 import { blockSizeBytes, recordAreaBytes } from '../core/slot-layout.ts';
@@ -15,6 +17,8 @@ export interface FactsOptions {
   readonly bootedRelease: ReleaseRef | null;
   /** What was found wrong before. */
   readonly problems: readonly Failure[];
+  /** How long a slot may take to appear. */
+  readonly slotWaitMs?: number;
 }
 
 export interface Facts extends DeviceFacts {
@@ -31,6 +35,30 @@ interface SlotFacts {
 /** Smaller than this is no slot: not even a block and the record fit. */
 const slotBytesMin = blockSizeBytes + recordAreaBytes;
 
+/** udev names partitions while services start already; the unit's TimeoutStartSec is far longer than this. */
+const slotWaitMsDefault = 20_000;
+const slotLookMs = 250;
+
+/** Returns when the slot is there, or else after `waitMs`. Throws CANCELLED. */
+const waitForSlot = async (
+  slots: LocalSlotDevices,
+  slot: SlotName,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<void> => {
+  for (let waitedMs = 0; waitedMs < waitMs; waitedMs += slotLookMs) {
+    try {
+      await slots.sizeBytes(slot);
+      return;
+    } catch (error) {
+      if (!(error instanceof OtadError) || error.code !== 'SLOT_MISSING') return;
+    }
+    await delay(slotLookMs, undefined, { signal }).catch(() => {
+      throw new OtadError('CANCELLED', { step: 'wait for a slot', slot });
+    });
+  }
+};
+
 const readSlot = async (slots: LocalSlotDevices, slot: SlotName, signal: AbortSignal): Promise<SlotFacts> => {
   let sizeBytes = 0;
   try {
@@ -45,10 +73,12 @@ const readSlot = async (slots: LocalSlotDevices, slot: SlotName, signal: AbortSi
 
 /** Throws what reading the boot state throws: BOOT_EVIDENCE_MISSING, BOOT_ENV_*. */
 export const readFacts = async (
-  { boot, slots, bootId, bootedRelease, problems }: FactsOptions,
+  { boot, slots, bootId, bootedRelease, problems, slotWaitMs = slotWaitMsDefault }: FactsOptions,
   signal: AbortSignal,
 ): Promise<Facts> => {
   const status = await boot.status(signal);
+  // Both at once: two missing slots cost no more than one.
+  await Promise.all((['a', 'b'] as const).map((slot) => waitForSlot(slots, slot, slotWaitMs, signal)));
   const a = await readSlot(slots, 'a', signal);
   const b = await readSlot(slots, 'b', signal);
   return {

@@ -4,6 +4,7 @@
 // hold the service up: what cannot be sent is dropped, and the newest status replaces an unsent one.
 
 import { write } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { runCommand } from './command.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -24,13 +25,15 @@ export interface Notify {
   ready(status: string): void;
   status(text: string): void;
   stopping(): void;
-  /** Resolves when all that was said is sent; stops the watchdog pings. */
+  /** Stops the watchdog pings; resolves when all that was said is sent, or soon, when it cannot be. */
   close(): Promise<void>;
 }
 
 const messagesMax = 8;
 const statusLengthMax = 200;
 const sendTimeoutMs = 5000;
+/** A write to a full socket blocks for as long as systemd does not read. */
+const closeTimeoutMs = 1000;
 const pingsAnInterval = 2;
 
 type Send = (message: string) => Promise<void>;
@@ -124,7 +127,10 @@ export const createNotify = (options: NotifyOptions): Notify => {
     },
     async close() {
       clearInterval(watchdog);
-      await pumping;
+      const sent = new AbortController();
+      const giveUp = delay(closeTimeoutMs, undefined, { signal: sent.signal }).catch(() => undefined);
+      await Promise.race([pumping, giveUp]);
+      sent.abort();
     },
   };
 };

@@ -10,6 +10,7 @@ import type { ReleaseSource } from '../core/ports.ts';
 import type { CheckOutcome, Release, Verified } from '../core/types.ts';
 import type { HttpClient } from './http.ts';
 import { createMirrors } from './mirrors.ts';
+import { createStandbyFiles, type OnDiskChange } from './standby-files.ts';
 import { raiseTimeFloor, readTimeFloor } from './trusted-time.ts';
 
 export interface ReleaseSourceOptions {
@@ -20,6 +21,8 @@ export interface ReleaseSourceOptions {
   readonly compatible: string;
   /** Where trusted metadata stays between runs; ours alone. */
   readonly metadataFolder: string;
+  /** Told when the disk does not take trusted metadata, which then stays in memory, and with null when it has it all. */
+  readonly onDiskChange?: OnDiskChange;
   /** root.json of the image; null where there is none: then every check fails with TRUST_ROOT_MISSING. */
   readonly initialRoot: Uint8Array | null;
   /** When the running image was built, seconds since 1970; 0 when it does not say. */
@@ -40,13 +43,17 @@ const createQueue = (): (<T>(work: () => Promise<T>) => Promise<T>) => {
 
 export const createReleaseSource = (options: ReleaseSourceOptions): ReleaseSource => {
   const { http, baseUrls, channel, compatible, initialRoot, buildTimeS, syncedTimeS } = options;
-  const files = createTrustedStore(options.metadataFolder);
+  const files = createStandbyFiles(
+    createTrustedStore(options.metadataFolder),
+    options.onDiskChange ?? (() => undefined),
+  );
   const mirrors = createMirrors(http, baseUrls);
   const client = createTufClient({ fetcher: mirrors, files, initialRoot });
   const inTurn = createQueue();
 
   const refresh = async (signal: AbortSignal): Promise<Verified<Release>> => {
     signal.throwIfAborted();
+    await files.settle();
     const nowS = Math.max(await readTimeFloor(files, buildTimeS), syncedTimeS() ?? 0);
     const set = await client.refresh(nowS, signal);
     const reader = { client, fetcher: mirrors, files, root: set.root };

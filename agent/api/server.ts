@@ -135,7 +135,7 @@ const mountReads = (app: FastifyInstance, options: ApiOptions, events: EventStre
 const mountCommands = (app: FastifyInstance, door: Door, options: ApiOptions): void => {
   for (const route of commandRoutes) {
     app.post(route.path, async (request, reply) => {
-      if (door !== 'control') throw new OtadError('FORBIDDEN', { path: route.path });
+      if (door !== 'control') throw new OtadError('FORBIDDEN', { path: route.path, useInstead: options.controlSocket });
       const answer = await options.control.submit(route.toCommand(request.body));
       if (!answer.isAccepted) {
         return reply.code(errorCodes[answer.code].httpStatus).send(errorBody(answer.code, answer.message));

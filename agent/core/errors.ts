@@ -114,7 +114,12 @@ export const errorCodes = {
   // Config.
   CONFIG_INVALID: entry('config', 500, 64, 'A setting is not valid.'),
   CONFIG_UNREADABLE: entry('config', 500, 64, 'A settings file could not be read.'),
-  TRUST_ROOT_MISSING: entry('config', 500, 1, 'No trusted root metadata is installed. otad does not run without it.'),
+  TRUST_ROOT_MISSING: entry(
+    'config',
+    500,
+    1,
+    'No trusted root metadata is installed. Without it nothing is installed.',
+  ),
   KEY_UNUSABLE: entry('config', 500, 1, 'A signing key is missing, not private, or not usable.'),
   REPOSITORY_INVALID: entry('config', 500, 1, 'The folder is not a repository that otapub made and can add to.'),
   LAYER_INVALID: entry('config', 422, 64, 'A layer of the image cannot be used.'),

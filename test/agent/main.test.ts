@@ -1,11 +1,15 @@
-// The daemon as a process, where it does not come up; that it works is shown in test/e2e.
+// The daemon as a process, where something it needs is not there; that it works is shown in test/e2e.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { StatusBody } from '../../agent/api/schema.ts';
+import { createClient, socketsAt } from '../../agent/cli/client.ts';
 import { parseFwEnvConfig } from '../../bootctl/fw-env-config.ts';
 import { formatEnvironment } from '../../bootctl/uboot-medium.ts';
 
@@ -54,3 +58,38 @@ test('a daemon whose socket cannot be made says so and ends, instead of staying 
     await rm(folder, { recursive: true });
   }
 });
+
+/** The first status of a daemon that is coming up. */
+const firstStatus = async (runDir: string): Promise<StatusBody> => {
+  const api = createClient(socketsAt(runDir), 1000);
+  const over = AbortSignal.timeout(startMsMax);
+  for (;;) {
+    const status = await api.get<StatusBody>('/v1/status').catch(() => null);
+    if (status !== null) return status;
+    over.throwIfAborted();
+    await delay(20);
+  }
+};
+
+for (const [what, content] of [
+  ['without a trust root', null],
+  ['with a damaged trust root', '{"signed":'],
+] as const) {
+  test(`${what} it runs, and says that nothing is installed`, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'otad-main-'));
+    const root = join(folder, 'root.json');
+    if (content !== null) await writeFile(root, content);
+    const args = [main, '--config-dir', await aBoard(folder), '--trust-root', root];
+    const child = spawn(process.execPath, args, { stdio: 'ignore' });
+    const ended = once(child, 'exit');
+    try {
+      const { attention } = await firstStatus(join(folder, 'run'));
+      assert.equal(attention?.code, 'TRUST_ROOT_MISSING');
+      assert.match(attention.message, /nothing is installed/i);
+    } finally {
+      child.kill();
+      await ended;
+      await rm(folder, { recursive: true });
+    }
+  });
+}

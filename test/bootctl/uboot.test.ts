@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
@@ -10,7 +11,7 @@ import type { BootControl } from '../../agent/core/ports.ts';
 import { withLockFile } from '../../bootctl/lock-file.ts';
 import { createUbootControl, type UbootOptions } from '../../bootctl/uboot.ts';
 import { chooseByFlag, decodeCopy, encodeCopy, type Variables } from '../../bootctl/uboot-env.ts';
-import { formatEnvironment, writeProtectSwitch } from '../../bootctl/uboot-medium.ts';
+import { formatEnvironment, whileUnprotected, writeProtectSwitch } from '../../bootctl/uboot-medium.ts';
 import { powerOn } from '../../bootctl/uboot-power-on.ts';
 import { applyModel } from '../../bootctl/uboot-variables.ts';
 import { contractStart, contractVerity } from '../contract/boot-control.ts';
@@ -373,6 +374,20 @@ describe('U-Boot adapter on broken media', () => {
     for (const path of ['/dev/mmcblk0p1', '/dev/mmcblk0', '/dev/sda1', '/x/mmcblk0boot1']) {
       assert.equal(writeProtectSwitch(path), null);
     }
+  });
+
+  it('opens a write-protected area for the write alone, and touches no switch that is open already', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'otad-switch-'));
+    const path = join(folder, 'force_ro');
+    for (const [before, after] of [
+      ['1\n', '1'],
+      ['0\n', '0\n'],
+    ] as const) {
+      await writeFile(path, before);
+      await whileUnprotected(path, async () => assert.equal((await readFile(path, 'utf8')).trim(), '0'));
+      assert.equal(await readFile(path, 'utf8'), after);
+    }
+    await rm(folder, { recursive: true });
   });
 });
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,4 +61,20 @@ test('says what could not be written', async (t) => {
     createTrustedStore(join(folder, 'file')).write('root.json', Buffer.from('x')),
     (error) => error instanceof OtadError && error.code === 'STORE_IO',
   );
+});
+
+test('a folder that it makes is synchronised in the folder above', async (t) => {
+  const parent = await aFolder(t);
+  const module = new URL('../../verity/trusted-store.js', import.meta.url).href;
+  const script = `import { createTrustedStore } from '${module}';
+    await createTrustedStore('${parent}/made/here').write('root.json', Buffer.from('x'));`;
+  const traced = spawnSync(
+    'strace',
+    ['-f', '-qq', '-y', '-e', 'trace=fsync', process.execPath, '--input-type=module', '-e', script],
+    { encoding: 'utf8', timeout: 20_000 },
+  );
+  assert.equal(traced.status, 0, traced.stderr);
+  for (const folder of [parent, `${parent}/made`, `${parent}/made/here`]) {
+    assert.ok(traced.stderr.includes(`<${folder}>`), `${folder}: ${traced.stderr}`);
+  }
 });

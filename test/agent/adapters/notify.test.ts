@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { inheritedSockets } from '../../../agent/adapters/inherited-descriptors.ts';
 import { createNotify, watchdogIntervalMs } from '../../../agent/adapters/notify.ts';
@@ -42,6 +45,29 @@ test('without the descriptor systemd-notify says the same on the socket path', a
   await rm(folder, { recursive: true });
   const said = texts(run).filter((text) => !text.includes('BARRIER'));
   assert.deepEqual(said, ['path: READY=1\nSTATUS=idle READY=0', 'path: STATUS=verifying 1.1', 'path: STOPPING=1']);
+});
+
+test('a descriptor that takes nothing more does not keep the service from ending', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'otad-notify-'));
+  const pipe = join(folder, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const far = openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK);
+  const near = openSync(pipe, constants.O_WRONLY);
+  assert.throws(
+    () => {
+      for (;;) writeSync(far, Buffer.alloc(4096));
+    },
+    { code: 'EAGAIN' },
+  );
+  const notify = createNotify({ descriptor: near, env: {}, pid: 1, isAlive: () => true });
+  notify.ready('idle');
+  notify.stopping();
+  const given = await Promise.race([notify.close().then(() => 'closed'), delay(10_000, 'stuck', { ref: false })]);
+  // The blocked write ends with an error when nobody can read any more; the thread must not outlive the test.
+  closeSync(far);
+  assert.equal(given, 'closed');
+  closeSync(near);
+  await rm(folder, { recursive: true });
 });
 
 test('outside systemd nothing is said and nothing fails', async () => {

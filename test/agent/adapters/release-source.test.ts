@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -80,6 +80,38 @@ test('after a restart only the timestamp and the next root are asked for', async
   const asked = server.requests.length;
   succeeds(await (await aSource(t, repository, options)).check(never));
   assert.deepEqual(server.paths().slice(asked), ['/metadata/2.root.json', '/metadata/timestamp.json']);
+});
+
+test('on a disk that takes no metadata, releases are found, an older offer is refused, and all is written later', async (t) => {
+  const repository = aPublished();
+  const server = await aServer(t, serveFiles(repository.files));
+  const folder = join(await aFolder(t), 'metadata');
+  // A link to nowhere: nothing is there to be read, and nothing can be written.
+  await symlink(join(folder, '../gone/metadata'), folder);
+  const news: (ErrorCode | null)[] = [];
+  const source = await aSource(t, repository, {
+    baseUrls: [server.url],
+    metadataFolder: folder,
+    onDiskChange: (failure) => news.push(failure?.code ?? null),
+  });
+  assert.equal(succeeds(await source.check(never)).version, '1.1');
+  const old = new Map(repository.files);
+  repository.addRelease({ id: 'gw-1.2', version: '1.2', sequence: 3 });
+  repository.publish();
+  assert.equal(succeeds(await source.check(never)).version, '1.2');
+  const newest = new Map(repository.files);
+  for (const [path, bytes] of old) repository.files.set(path, bytes);
+  failsWith(await source.check(never), 'METADATA_ROLLBACK');
+  for (const [path, bytes] of newest) repository.files.set(path, bytes);
+  assert.deepEqual(news, ['STORE_IO']);
+
+  await rm(folder);
+  assert.equal(succeeds(await source.check(never)).version, '1.2');
+  assert.deepEqual(news, ['STORE_IO', null]);
+  // A new process finds on the disk what this one accepted.
+  for (const [path, bytes] of old) repository.files.set(path, bytes);
+  const next = await aSource(t, repository, { baseUrls: [server.url], metadataFolder: folder });
+  failsWith(await next.check(never), 'METADATA_ROLLBACK');
 });
 
 const documentPath = 'channels/stable/test-gateway.json';

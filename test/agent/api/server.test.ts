@@ -105,10 +105,13 @@ test('a refused command carries the code, its HTTP status and the sentence of th
   assert.equal(error.message, 'otad is writing 1.1 into slot b.');
 });
 
-test('the status socket and TCP refuse every command and the agent never hears of it', async (t) => {
+test('the status socket and TCP refuse every command, name the socket that takes it, and the agent never hears of it', async (t) => {
   const { agent, api } = await openApi(t, new FakeAgent(), { http: { host: '127.0.0.1', port: 0 } });
   for (const address of [api.addresses.status, api.addresses.http ?? '']) {
-    for (const route of commandRoutes) assertError(await post(address, route.path), 403, 'FORBIDDEN');
+    for (const route of commandRoutes) {
+      const { message } = assertError(await post(address, route.path), 403, 'FORBIDDEN');
+      assert.ok(message.includes(api.addresses.control), message);
+    }
   }
   assert.deepEqual(agent.commands, []);
 });
