@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { createWorld } from '../e2e/world.ts';
 
 const mebibyte = 1024 * 1024;
-/** The garbage collector waits 8 s before it tidies up a process that rests, and takes a few rounds; a daemon rests for an hour. */
-const settleMs = 30_000;
+/** V8 tidies up a resting process once, 20 to 45 s after its last work; a daemon rests for an hour. */
+const settleMs = 60_000;
 const bareSettleMs = 3000;
 
 export interface MemoryCost {
