@@ -29,7 +29,7 @@ import type { TolerantConfig } from './config/config.ts';
 import { policyOf } from './config/policy.ts';
 import { type Config, socketPaths } from './config/schema.ts';
 import { shownValue } from './config/shown-value.ts';
-import { type Failure, OtadError, toFailure } from './core/errors.ts';
+import { type ErrorCode, OtadError, toFailure } from './core/errors.ts';
 import type { Clock } from './core/ports.ts';
 import { ceilToBlock, recordAreaBytes } from './core/slot-layout.ts';
 import type { Log } from './log/log.ts';
@@ -39,14 +39,14 @@ import type { Runtime } from './runtime/runtime.ts';
 import { createRuntime } from './runtime/runtime.ts';
 import { agentVersion } from './version.ts';
 
-const readOptional = async (path: string): Promise<Buffer | null> =>
-  readFile(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
+/** A file that otad cannot do without: what the system said becomes the code that says what it was for. */
+const readRequired = (path: string, code: ErrorCode): Promise<Buffer> =>
+  readFile(path).catch((cause: NodeJS.ErrnoException) => {
+    throw new OtadError(code, { file: path, errno: cause.code }, { cause });
   });
 
 const readEvidence = async (path: string): Promise<BootEvidence> =>
-  parseKernelCommandLine(await readFile(path, 'utf8'));
+  parseKernelCommandLine(`${await readRequired(path, 'BOOT_EVIDENCE_MISSING')}`);
 
 const createHttp = ({ http }: Config): HttpClient =>
   createHttpClient({
@@ -88,7 +88,7 @@ const openDevice = async ({ config }: Ground) => {
   const { fwEnvConfigPath, commandLinePath } = config.bootloader;
   const evidence = () => readEvidence(commandLinePath);
   const boot = createUbootControl({
-    config: parseFwEnvConfig(await readFile(fwEnvConfigPath, 'utf8'), fwEnvConfigPath),
+    config: parseFwEnvConfig(`${await readRequired(fwEnvConfigPath, 'BOOT_ENV_UNREADABLE')}`, fwEnvConfigPath),
     evidence,
   });
   const paths = { a: config.slots.a.path, b: config.slots.b.path };
@@ -131,14 +131,13 @@ const identify = async ({ config, places }: Ground) => {
 
 /** The image's root and what is wrong with it. Without one otad runs all the same, for status and rollback, and installs nothing. */
 const readTrustRoot = async ({ places }: Ground) => {
-  const initialRoot = await readOptional(places.trustRoot ?? '/usr/lib/otad/root.json');
-  const rootProblems: Failure[] = [];
   try {
+    const initialRoot = await readRequired(places.trustRoot ?? '/usr/lib/otad/root.json', 'TRUST_ROOT_MISSING');
     readInitialRoot(initialRoot);
+    return { initialRoot, rootProblems: [] };
   } catch (error) {
-    rootProblems.push(toFailure(error));
+    return { initialRoot: null, rootProblems: [toFailure(error)] };
   }
-  return { initialRoot, rootProblems };
 };
 
 /** Takes the ways to close what was opened; the last one taken is called first. */

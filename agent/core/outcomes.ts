@@ -150,7 +150,13 @@ const assessDone = (state: State, context: Context, report: HealthReport): Decis
   const failures = newFailures(report, staged);
   if (failures.length === 0) return startConfirm(state);
   const reason = failures.map((result) => `${result.name}: ${result.reason ?? 'failed'}`).join('; ');
-  const noted = note(stay(state), context, 'health-failed', { release: staged.release, slot: staged.slot, reason });
+  const code = 'HEALTH_FAILED';
+  const noted = note(stay(state), context, 'health-failed', {
+    release: staged.release,
+    slot: staged.slot,
+    reason,
+    code,
+  });
   return andThen(noted, (next) => startRevert(next, context, staged, reason));
 };
 

@@ -8,7 +8,7 @@ import type { Moment, Policy } from './types.ts';
  * A fault of this device is tried again this many times more rarely than the longest backoff, since each try may cost a whole
  * download: with the default settings once a day.
  */
-export const longBackoffFactor = 4;
+export const longBackoffFactor = 24;
 /** The longest wait that a server may ask for. */
 const retryAfterMsMax = 24 * 3_600_000;
 /** Polls after a start are spread over at most this long. */

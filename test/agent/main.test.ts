@@ -59,6 +59,28 @@ test('a daemon whose socket cannot be made says so and ends, instead of staying 
   }
 });
 
+for (const [key, file, code] of [
+  ['fwEnvConfigPath', 'no-fw_env.config', 'BOOT_ENV_UNREADABLE'],
+  ['commandLinePath', 'no-cmdline', 'BOOT_EVIDENCE_MISSING'],
+] as const) {
+  test(`a start without its ${key} names the file and the code`, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'otad-main-'));
+    try {
+      const configDir = await aBoard(folder);
+      await writeFile(join(configDir, '60-wrong.json'), JSON.stringify({ bootloader: { [key]: join(folder, file) } }));
+      const { status, stderr } = spawnSync(process.execPath, [main, '--config-dir', configDir], {
+        encoding: 'utf8',
+        timeout: startMsMax,
+        killSignal: 'SIGKILL',
+      });
+      assert.equal(status, 1, stderr);
+      assert.match(stderr, new RegExp(`^otad: ${code}: .*${file}, errno: ENOENT`));
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+}
+
 /** The first status of a daemon that is coming up. */
 const firstStatus = async (runDir: string): Promise<StatusBody> => {
   const api = createClient(socketsAt(runDir), 1000);
