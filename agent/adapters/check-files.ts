@@ -1,6 +1,7 @@
 // Which programs of health.d are checks. Of files with one name the last folder's counts, a link to /dev/null masks.
 // A file that looks like a check but may not be run is a check that fails: skipped silently, a missing `chmod +x`
-// would confirm a release that nobody asked. Runs nothing.
+// would confirm a release that nobody asked. So does a folder that cannot be read, and so do more files than are taken.
+// Runs nothing.
 
 import { constants } from 'node:fs';
 import { access, readdir, readlink, stat } from 'node:fs/promises';
@@ -41,24 +42,49 @@ const isMasked = async (path: string): Promise<boolean> => {
   }
 };
 
-const namesIn = async (folder: string): Promise<readonly string[]> => {
+interface Folder {
+  readonly names: readonly string[];
+  /** The failing check that stands for checks nobody could list; null when all are listed. */
+  readonly unlisted: CheckFile | null;
+}
+
+const readFolder = async (path: string): Promise<Folder> => {
   try {
-    return (await readdir(folder)).filter((name) => !isNoCheck(name));
-  } catch {
-    // Most gateways have one of the folders; a missing one says nothing.
-    return [];
+    return { names: (await readdir(path)).filter((name) => !isNoCheck(name)), unlisted: null };
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // Most gateways have one of the folders; a missing one says nothing. Any other error hides checks.
+    const unlisted = code === 'ENOENT' ? null : { name: path, path, problem: `folder cannot be read: ${code}` };
+    return { names: [], unlisted };
   }
 };
 
-/** The checks of `folders` (lowest precedence first) in the order of their names; at most 64. */
+/** Stands for the files beyond the limit. No file is called like it, nor is a folder that cannot be read. */
+const tooMany = (folders: readonly string[], count: number): CheckFile => {
+  const path = folders.at(-1) ?? '';
+  return { name: join(path, '*'), path, problem: `${count} checks, of which only ${filesMax} are run` };
+};
+
+/**
+ * The checks of `folders` (lowest precedence first) in the order of their names, at most 64; before them, as checks with
+ * a problem, whatever keeps the list from being whole.
+ */
 export const listCheckFiles = async (folders: readonly string[], ownUid: number): Promise<readonly CheckFile[]> => {
   const byName = new Map<string, string>();
+  const unlisted: CheckFile[] = [];
   for (const folder of folders) {
-    for (const name of await namesIn(folder)) byName.set(name, join(folder, name));
+    const found = await readFolder(folder);
+    if (found.unlisted !== null) unlisted.push(found.unlisted);
+    for (const name of found.names) byName.set(name, join(folder, name));
   }
+  const unmasked: (readonly [name: string, path: string])[] = [];
+  for (const file of [...byName].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    if (!(await isMasked(file[1]))) unmasked.push(file);
+  }
+  if (unmasked.length > filesMax) unlisted.push(tooMany(folders, unmasked.length));
   const files: CheckFile[] = [];
-  for (const [name, path] of [...byName].sort(([a], [b]) => (a < b ? -1 : 1)).slice(0, filesMax)) {
-    if (!(await isMasked(path))) files.push({ name, path, problem: await problemOf(path, ownUid) });
+  for (const [name, path] of unmasked.slice(0, filesMax)) {
+    files.push({ name, path, problem: await problemOf(path, ownUid) });
   }
-  return files;
+  return [...unlisted, ...files];
 };

@@ -21,16 +21,6 @@ export interface ClockOptions {
   readonly monoMs?: () => number;
 }
 
-/** When the windows open next, for display; null where they are always open. */
-export interface NextOpenings {
-  readonly downloadMs: number | null;
-  readonly rebootMs: number | null;
-}
-
-export interface SystemClock extends Clock {
-  nextOpenings(): NextOpenings;
-}
-
 /**
  * Until the clock is synchronised, configured windows stay shut for this long after boot: a gateway without a battery
  * starts at the time of its last shutdown. Afterwards its time counts as it is, or it would never update.
@@ -43,10 +33,9 @@ const timerStepMs = 2 ** 31 - 1;
 
 interface Window {
   isOpenAt(wallMs: number): boolean;
-  nextOpeningMs(): number | null;
 }
 
-const alwaysOpen: Window = { isOpenAt: () => true, nextOpeningMs: () => null };
+const alwaysOpen: Window = { isOpenAt: () => true };
 
 const parseWindow = (expression: string | null, timeZone: string | null): Window => {
   if (expression === null) return alwaysOpen;
@@ -55,7 +44,6 @@ const parseWindow = (expression: string | null, timeZone: string | null): Window
     const task = createTask(expression, () => undefined, timeZone === null ? {} : { timezone: timeZone });
     return {
       isOpenAt: (wallMs) => task.match(new Date(Math.floor(wallMs / minuteMs) * minuteMs)),
-      nextOpeningMs: () => task.getNextRuns(1)[0]?.getTime() ?? null,
     };
   } catch (error) {
     throw new OtadError(
@@ -78,7 +66,7 @@ const setLongTimer = (delayMs: number, fire: () => void): { cancel(): void } => 
 
 const kernelMonoMs = (): number => Number(process.hrtime.bigint() / 1000n) / 1000;
 
-export const createClock = (options: ClockOptions): SystemClock => {
+export const createClock = (options: ClockOptions): Clock => {
   const wallMs = options.wallMs ?? (() => Date.now());
   const monoMs = options.monoMs ?? kernelMonoMs;
   const download = parseWindow(options.windows.download, options.timeZone);
@@ -100,6 +88,5 @@ export const createClock = (options: ClockOptions): SystemClock => {
       };
     },
     setTimer: setLongTimer,
-    nextOpenings: () => ({ downloadMs: download.nextOpeningMs(), rebootMs: reboot.nextOpeningMs() }),
   };
 };

@@ -1,6 +1,7 @@
 // One open slot: whole writes, whole reads, typed errors. O_DIRECT wherever the medium takes it, so that what is read back
-// is what the medium holds. Where it does not (some FUSE and older memory file systems) reads come after fdatasync and may
-// be answered by the page cache: block devices always take it, so this weakens file slots only.
+// is what the medium holds. Some FUSE and older memory file systems refuse it: reads of a file slot there come after
+// fdatasync and may be answered by the page cache. A block device that refuses it is refused: what the page cache holds
+// proves nothing about it.
 
 import { constants, type FileHandle, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -43,14 +44,15 @@ interface OpenFile {
   readonly isDirect: boolean;
 }
 
-/** With O_DIRECT where it is taken. O_EXCL without O_CREAT fails with EBUSY on a block device that is mounted or held. */
-const openFile = async (identity: SlotIdentity, isExclusive: boolean): Promise<OpenFile> => {
+/** With O_DIRECT; without it only a file that refuses it. O_EXCL without O_CREAT fails with EBUSY on a block device that is mounted or held. */
+const openFile = async (slot: SlotName, identity: SlotIdentity, isExclusive: boolean): Promise<OpenFile> => {
   const exclusive = isExclusive && identity.kind === 'block' ? constants.O_EXCL : 0;
   const flags = (isExclusive ? constants.O_RDWR : constants.O_RDONLY) | exclusive;
   try {
     return { file: await open(identity.path, flags | constants.O_DIRECT), isDirect: true };
   } catch (error) {
     if (!isErrno(error, 'EINVAL')) throw error;
+    if (identity.kind === 'block') throw slotError(error, { slot, path: identity.path, step: 'open with O_DIRECT' });
     return { file: await open(identity.path, flags), isDirect: false };
   }
 };
@@ -185,7 +187,7 @@ export const openSlot = async (
   unlock: () => Promise<void>,
 ): Promise<OpenSlot> => {
   const { path } = identity;
-  const opened = await openFile(identity, isExclusive).catch((error: unknown) => {
+  const opened = await openFile(slot, identity, isExclusive).catch((error: unknown) => {
     throw slotError(error, { slot, path, step: 'open' });
   });
   try {

@@ -1,5 +1,5 @@
 // What the routes read from: the agent behind its port, the history, the clock and the facts that do not change while
-// the process runs. Handed in by main.ts; nothing here is looked up.
+// the process runs. Handed in by daemon.ts; nothing here is looked up.
 
 import type { Failure } from '../core/errors.ts';
 import type { AgentControl, Clock, Store } from '../core/ports.ts';

@@ -83,8 +83,8 @@ const backoffSchema = z
   .strictObject({
     minMs: whole(100, day).default(minute).describe('Wait after the first failure; it doubles with each further one.'),
     maxMs: whole(100, 30 * day)
-      .default(6 * hour)
-      .describe('The longest wait after failures.'),
+      .default(hour)
+      .describe('The longest wait after failures; after a fault of the device itself 24 times that.'),
   })
   .prefault({});
 

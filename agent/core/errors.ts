@@ -127,7 +127,6 @@ export const errorCodes = {
   TOOL_MISSING: entry('config', 500, 1, 'A program that this step needs is not installed.'),
   TOOL_FAILED: entry('config', 500, 1, 'A program that this step runs has failed.'),
   // Policy: a person may decide otherwise.
-  HELD: entry('policy', 409, 3, 'An operator holds updates.'),
   DENIED: entry('policy', 409, 3, 'The release failed here before and is on the denylist.'),
   UNCONFIRMED: entry('policy', 409, 3, 'The running system is not confirmed yet; the other slot is the only way back.'),
   NO_ROLLBACK_TARGET: entry('policy', 409, 3, 'The other slot holds no verified system to return to.'),
@@ -135,7 +134,6 @@ export const errorCodes = {
   REPOSITORY_EXISTS: entry('policy', 409, 3, 'The folder holds a repository or keys already. Nothing was changed.'),
   // Request.
   NOTHING_TO_DO: entry('request', 409, 2, 'There is nothing to do.'),
-  REBOOT_REQUIRED: entry('request', 409, 4, 'A reboot is required to go on.'),
   BUSY: entry('request', 409, 6, 'otad is busy with another step. Try again when it has finished.'),
   BAD_REQUEST: entry('request', 400, 64, 'The request is not of the expected form.'),
   NOT_FOUND: entry('request', 404, 64, 'There is no such resource.'),

@@ -2,7 +2,7 @@
 
 import type { EffectDone, EffectKind, EffectResult } from './effects.ts';
 import { assertNever, type Failure } from './errors.ts';
-import { goodAttemptBytes, nextPoll } from './schedule.ts';
+import { goodAttemptBytes, longRetryAt, nextPoll } from './schedule.ts';
 import { refOf, unmetConditions } from './select.ts';
 import { newStaged } from './staged.ts';
 import type { Phase, Staged, State } from './state.ts';
@@ -150,7 +150,13 @@ const assessDone = (state: State, context: Context, report: HealthReport): Decis
   const failures = newFailures(report, staged);
   if (failures.length === 0) return startConfirm(state);
   const reason = failures.map((result) => `${result.name}: ${result.reason ?? 'failed'}`).join('; ');
-  const noted = note(stay(state), context, 'health-failed', { release: staged.release, slot: staged.slot, reason });
+  const code = 'HEALTH_FAILED';
+  const noted = note(stay(state), context, 'health-failed', {
+    release: staged.release,
+    slot: staged.slot,
+    reason,
+    code,
+  });
   return andThen(noted, (next) => startRevert(next, context, staged, reason));
 };
 
@@ -190,6 +196,17 @@ const isOtherWorthTrying = (state: State): boolean => {
   return record.status === 'activated' && !state.denylist.some((entry) => entry.release.id === record.release.id);
 };
 
+/**
+ * Neither system is known as good: what runs stays up and is assessed again with every poll. One reboot each long pause lets
+ * the bootloader's count lead to the other one as well, whose fault may be gone by then (I8).
+ */
+const haltWithoutWay = (state: State, context: Context, staged: Staged, why: Failure): Decision => {
+  const { moment, policy } = context;
+  const notBeforeMs = staged.notBeforeMs > moment.monoMs ? staged.notBeforeMs : longRetryAt(moment, policy);
+  const waiting = { ...state, staged: { ...staged, reboots: policy.rebootAttemptsMax, notBeforeMs } };
+  return halt(backOff(waiting, context, why, false), context, why);
+};
+
 const afterFailure = (state: State, context: Context, why: Failure, fetchedBytes: number): Decision => {
   const { phase, staged } = state;
   switch (phase.kind) {
@@ -223,7 +240,7 @@ const afterFailure = (state: State, context: Context, why: Failure, fetchedBytes
       // Without a good slot to return to, an unconfirmed system that runs is better than none. Where the other slot merely is not
       // known as good (a lost environment), the bootloader's count leads there; once, since what fails there is denied as well.
       if (why.class === 'policy' && !isOtherWorthTrying(state)) {
-        return halt(backOff(state, context, why, false), context, why);
+        return haltWithoutWay(state, context, staged, why);
       }
       return startReboot(state, context, staged, 'reverting');
     case 'rebooting':

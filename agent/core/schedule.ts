@@ -4,7 +4,10 @@ import type { Failure } from './errors.ts';
 import type { State } from './state.ts';
 import type { Moment, Policy } from './types.ts';
 
-/** A fault of this device is tried again this many times more rarely than the longest backoff: each try may cost a whole download. */
+/**
+ * A fault of this device is tried again this many times more rarely than the longest backoff, since each try may cost a whole
+ * download: with the default settings once a day.
+ */
 export const longBackoffFactor = 24;
 /** The longest wait that a server may ask for. */
 const retryAfterMsMax = 24 * 3_600_000;

@@ -68,7 +68,7 @@ export interface Wave {
   readonly percent: number;
 }
 
-/** A release as its signed document names it. Shape: docs/reference/release.md. */
+/** A release as its signed document names it; `verity/release-document.ts` has the bounds of every field. */
 export interface Release extends ReleaseRef {
   readonly channel: string;
   readonly compatible: string;

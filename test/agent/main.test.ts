@@ -1,4 +1,5 @@
-// The daemon as a process, where something it needs is not there; that it works is shown in test/e2e.
+// The daemon as a process: what it says to systemd and to the journal, and what it does where something it needs is not
+// there. That it updates is shown in test/e2e.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -10,8 +11,10 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StatusBody } from '../../agent/api/schema.ts';
 import { createClient, socketsAt } from '../../agent/cli/client.ts';
+import { messageIds } from '../../agent/log/message-ids.ts';
 import { parseFwEnvConfig } from '../../bootctl/fw-env-config.ts';
 import { formatEnvironment } from '../../bootctl/uboot-medium.ts';
+import { type Datagram, runWithDatagrams } from '../support/datagrams.ts';
 
 const main = join(import.meta.dirname, '../../agent/main.js');
 const startMsMax = 20_000;
@@ -59,6 +62,28 @@ test('a daemon whose socket cannot be made says so and ends, instead of staying 
   }
 });
 
+for (const [key, file, code] of [
+  ['fwEnvConfigPath', 'no-fw_env.config', 'BOOT_ENV_UNREADABLE'],
+  ['commandLinePath', 'no-cmdline', 'BOOT_EVIDENCE_MISSING'],
+] as const) {
+  test(`a start without its ${key} names the file and the code`, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'otad-main-'));
+    try {
+      const configDir = await aBoard(folder);
+      await writeFile(join(configDir, '60-wrong.json'), JSON.stringify({ bootloader: { [key]: join(folder, file) } }));
+      const { status, stderr } = spawnSync(process.execPath, [main, '--config-dir', configDir], {
+        encoding: 'utf8',
+        timeout: startMsMax,
+        killSignal: 'SIGKILL',
+      });
+      assert.equal(status, 1, stderr);
+      assert.match(stderr, new RegExp(`^otad: ${code}: .*${file}, errno: ENOENT`));
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+}
+
 /** The first status of a daemon that is coming up. */
 const firstStatus = async (runDir: string): Promise<StatusBody> => {
   const api = createClient(socketsAt(runDir), 1000);
@@ -93,3 +118,35 @@ for (const [what, content] of [
     }
   });
 }
+
+test('under systemd it says that it is up, feeds the watchdog, and writes its history to the journal', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'otad-main-'));
+  try {
+    const configDir = await aBoard(folder);
+    const started = `MESSAGE_ID=${messageIds.started}`;
+    const saying = (datagrams: readonly Datagram[], name: string, line: string): boolean =>
+      datagrams.some((datagram) => datagram.name === name && `${datagram.bytes}`.split('\n').includes(line));
+    const isAllSaid = (datagrams: readonly Datagram[]): boolean =>
+      saying(datagrams, 'notify', 'READY=1') &&
+      saying(datagrams, 'notify', 'WATCHDOG=1') &&
+      saying(datagrams, 'journal', started);
+    const args = ['--config-dir', configDir, '--trust-root', join(folder, 'none.json')];
+    const { datagrams, exitCode } = await runWithDatagrams(main, args, {
+      names: ['journal', 'notify'],
+      env: { WATCHDOG_USEC: '200000' },
+      end: { when: isAllSaid, endMs: startMsMax },
+    });
+    const said = datagrams.map(({ name, bytes }) => `${name}: ${bytes}`);
+    assert.ok(isAllSaid(datagrams), said.join('\n'));
+    const firstNotice = said.find((text) => text.startsWith('notify: '));
+    assert.match(firstNotice ?? '', /^notify: READY=1\nSTATUS=./, 'nothing is told before it is up');
+    const entry = said.find((text) => text.includes(started)) ?? '';
+    for (const line of ['OTAD_HISTORY=started', 'SYSLOG_IDENTIFIER=otad', 'PRIORITY=6', 'OTAD_SLOT=a']) {
+      assert.ok(entry.split('\n').includes(line), `${line} is not in ${entry}`);
+    }
+    assert.equal(said.filter((text) => text === 'notify: STOPPING=1').length, 1);
+    assert.equal(exitCode, 0);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});

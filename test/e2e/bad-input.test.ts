@@ -7,6 +7,7 @@ import { appendFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type ErrorCode, errorCodes } from '../../agent/core/errors.ts';
+import { reportNotRun } from '../support/not-run.ts';
 import type { Gateway } from './gateway.ts';
 import { goodBus } from './layers.ts';
 import * as spoiled from './spoiled-release.ts';
@@ -151,5 +152,7 @@ describe('bad input', { concurrency: 2 }, () => {
       await gateway.waitUntil(isAtRest('1.1'));
       assert.equal(await slotDigest(gateway, 'a'), before);
     });
+  } else {
+    reportNotRun('an update with a full disk', 'unshare -Urm (user namespaces)');
   }
 });

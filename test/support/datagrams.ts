@@ -43,6 +43,9 @@ if (!$pid) {
   exec @argv or die "exec: $!";
 }
 $| = 1;
+# Passed on, so that the program ends by itself; a deaf one is not waited for.
+$SIG{TERM} = sub { kill 'TERM', $pid; alarm 10; };
+$SIG{ALRM} = sub { kill 'KILL', $pid; };
 my $status;
 while (1) {
   my $bits = ''; vec($bits, fileno($_->[1]), 1) = 1 for @near;
@@ -54,7 +57,7 @@ while (1) {
     print "$n->[0] ", unpack('H*', $data), "\\n";
   }
   last if defined $status && $ready <= 0;
-  $status = $? >> 8 if !defined $status && waitpid($pid, WNOHANG) == $pid;
+  $status = ($? & 127) ? 128 + ($? & 127) : $? >> 8 if !defined $status && waitpid($pid, WNOHANG) == $pid;
 }
 exit $status;
 `;
@@ -65,6 +68,8 @@ export interface DatagramOptions {
   /** Binds this path as NOTIFY_SOCKET. */
   readonly notifyPath?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** For a program that does not end by itself: it gets SIGTERM once these have come, or after `endMs`. */
+  readonly end?: { readonly when: (datagrams: readonly Datagram[]) => boolean; readonly endMs: number };
 }
 
 /** Runs `node file ...parameters` to its end. */
@@ -88,10 +93,19 @@ export const runWithDatagrams = async (
   });
   const exited = once(child, 'exit');
   const datagrams: Datagram[] = [];
+  const { end } = options;
+  let isEnding = false;
+  const endNow = (): void => {
+    if (!isEnding) child.kill('SIGTERM');
+    isEnding = true;
+  };
+  const timer = end === undefined ? undefined : setTimeout(endNow, end.endMs);
   for await (const line of createInterface({ input: child.stdout })) {
     const [name = '', hex = ''] = line.split(' ');
     datagrams.push({ name, bytes: Buffer.from(hex, 'hex') });
+    if (end?.when(datagrams)) endNow();
   }
+  clearTimeout(timer);
   const [exitCode] = await exited;
   return { datagrams, exitCode: exitCode as number | null };
 };

@@ -1,4 +1,5 @@
-// The first thing that a fresh clone runs. What it installs is tried on fresh machines; here is what it says.
+// The first thing that a fresh clone runs: what it says when it cannot go on. What it installs is not tried here: that
+// takes a machine without the packages, and its network.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

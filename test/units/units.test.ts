@@ -89,7 +89,7 @@ describe('the units', () => {
     assert.match(await readFile('units/otad.tmpfiles', 'utf8'), new RegExp(`^f ${runLock} 0644 root root -$`, 'm'));
   });
 
-  test('the reboot service can remove a request from the folder that belongs to otad', async () => {
+  test('the reboot service can remove a request from the folder that belongs to otad', async (context) => {
     const text = await readFile('units/otad-reboot.service', 'utf8');
     const kept = /^CapabilityBoundingSet=(.*)$/m.exec(text)?.[1] ?? '';
     const capabilities = kept.split(' ').flatMap((name) => (name === '' ? [] : `+${name.slice(4).toLowerCase()}`));
@@ -102,6 +102,8 @@ describe('the units', () => {
       const remove = ['rm', '-f', join(requests, 'reboot-requested')];
       const { status, stderr } = run('setpriv', `--bounding-set=${bounding}`, '--inh-caps=-all', ...remove);
       assert.equal(status, 0, stderr);
+    } else {
+      context.diagnostic('the removal itself not run: needs root');
     }
     assert.deepEqual(capabilities, ['+dac_override']);
   });

@@ -59,20 +59,6 @@ describe('windows', () => {
     await rm(folder, { recursive: true });
   });
 
-  test('tell when they open next', () => {
-    const { nextOpenings, now } = createClock({
-      syncMarkerPath: nowhere,
-      windows: { download: '17 4 * * *', reboot: null },
-      timeZone: 'UTC',
-    });
-    const { wallMs } = now();
-    const { downloadMs, rebootMs } = nextOpenings();
-    assert.equal(rebootMs, null);
-    const opening = new Date(downloadMs ?? 0);
-    assert.deepEqual([opening.getUTCHours(), opening.getUTCMinutes(), opening.getUTCSeconds()], [4, 17, 0]);
-    assert.ok(opening.getTime() > wallMs && opening.getTime() <= wallMs + 24 * 60 * 60 * 1000);
-  });
-
   test('that are no cron expression are refused', () => {
     assert.throws(() => clock({ windows: { download: 'at night', reboot: null } }), { code: 'CONFIG_INVALID' });
   });

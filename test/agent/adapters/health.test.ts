@@ -110,6 +110,64 @@ describe('checks', () => {
     });
   });
 
+  test('in a folder that cannot be read count as failed, and the result names the folder and the error', async () => {
+    await put('usr/required.d/10-a', 'exit 0');
+    await writeFile(join(root, 'etc'), 'a file where a folder was wanted');
+    await symlink('wanted.d', join(root, 'usr/wanted.d'));
+    const results = await assess();
+    assert.deepEqual(verdicts(results), {
+      'required agent-fetched-metadata': null,
+      [`required ${join(root, 'etc/required.d')}`]: 'folder cannot be read: ENOTDIR',
+      'required 10-a': null,
+      [`wanted ${join(root, 'usr/wanted.d')}`]: 'folder cannot be read: ELOOP',
+    });
+    assert.ok(results.every((result) => result.isPassed === (result.reason === null)));
+  });
+
+  test('in a folder without permission count as failed', async () => {
+    const folder = join(root, 'usr/required.d');
+    await mkdir(folder, { recursive: true });
+    await chmod(folder, 0);
+    await chmod(root, 0o711);
+    // Root passes every mode; nobody does not.
+    const isRoot = process.getuid?.() === 0;
+    if (isRoot) process.seteuid?.(65_534);
+    try {
+      assert.equal(verdicts(await assess({ wantedDirs: [] }))[`required ${folder}`], 'folder cannot be read: EACCES');
+    } finally {
+      if (isRoot) process.seteuid?.(0);
+      await chmod(folder, 0o755);
+    }
+  });
+
+  for (const [kind, isRequired] of [
+    ['required', true],
+    ['wanted', false],
+  ] as const) {
+    test(`beyond the limit of 64 count as failed ${kind} ones instead of being left out`, async () => {
+      const folder = join(root, 'many');
+      for (let n = 10; n < 76; n++) await put(`many/${n}-x`, 'exit 0', 0o644);
+      const results = await assess(
+        isRequired ? { requiredDirs: [folder], wantedDirs: [] } : { requiredDirs: [], wantedDirs: [folder] },
+      );
+      const limit = results.find(({ name }) => name === join(folder, '*'));
+      assert.equal(limit?.reason, '66 checks, of which only 64 are run');
+      assert.deepEqual([limit?.isRequired, limit?.isPassed], [isRequired, false]);
+      assert.deepEqual(
+        results.filter(({ name }) => name.startsWith('7')).map(({ name }) => name),
+        ['70-x', '71-x', '72-x', '73-x'],
+      );
+    });
+  }
+
+  test('that are masked do not count towards the limit', async () => {
+    await mkdir(join(root, 'etc/required.d'), { recursive: true });
+    for (let n = 10; n < 74; n++) await put(`usr/required.d/${n}-x`, 'exit 1');
+    for (let n = 10; n < 74; n++) await symlink('/dev/null', join(root, `etc/required.d/${n}-x`));
+    await put('usr/required.d/80-x', 'exit 0');
+    assert.deepEqual(verdicts(await assess()), { 'required agent-fetched-metadata': null, 'required 80-x': null });
+  });
+
   test('give the last line of their output as the reason, cleaned and cut', async () => {
     await put('usr/required.d/10', 'echo first; printf "modem \\033[31mdown\\n\\n" >&2; exit 7');
     await put('usr/required.d/20', 'head -c 300000 /dev/zero | tr "\\0" x; exit 1');

@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
@@ -16,8 +17,14 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createSlotDevices } from '../../../agent/adapters/slot-device.ts';
-import { slotError } from '../../../agent/adapters/slot-handle.ts';
-import { deviceNumbers, refuseInUse, refuseShared, type SlotIdentity } from '../../../agent/adapters/slot-identity.ts';
+import { openSlot, slotError } from '../../../agent/adapters/slot-handle.ts';
+import {
+  deviceNumbers,
+  kernelViews,
+  refuseInUse,
+  refuseShared,
+  type SlotIdentity,
+} from '../../../agent/adapters/slot-identity.ts';
 import { OtadError } from '../../../agent/core/errors.ts';
 import { recordOffsetBytes } from '../../../agent/core/slot-layout.ts';
 import type { SlotName, SlotRecord } from '../../../agent/core/types.ts';
@@ -271,4 +278,17 @@ test('what the system says about a slot becomes a typed code', () => {
     (code) => slotError(Object.assign(new Error(code), { code }), { slot: 'b' }).code,
   );
   assert.deepEqual(codes, ['DISK_FULL', 'DISK_FULL', 'SLOT_IO', 'SLOT_IO', 'SLOT_BUSY', 'SLOT_MISSING']);
+});
+
+test('a block device that refuses direct access is refused, a file is read without it', async () => {
+  // The kernel takes O_DIRECT for no file of /proc, on any machine.
+  const path = '/proc/version';
+  const { dev, ino } = statSync(path, { bigint: true });
+  const unlock = async (): Promise<void> => {};
+  const open = (identity: SlotIdentity) => openSlot('b', identity, kernelViews, false, unlock);
+  const block: SlotIdentity = { path, kind: 'block', key: 'block 8:1', device: '8:1' };
+  await assert.rejects(open(block), names('SLOT_IO', path, 'EINVAL', 'O_DIRECT'));
+  const handle = await open({ path, kind: 'file', key: `file ${deviceNumbers(dev)}:${ino}`, device: null });
+  assert.equal(handle.isDirect, false);
+  await handle.close();
 });

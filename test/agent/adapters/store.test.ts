@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { SqliteStore } from '../../../agent/adapters/store.ts';
 import type { OtadError } from '../../../agent/core/errors.ts';
+import { reportNotRun } from '../../support/not-run.ts';
 import { anEntry, aState, installPhases, phases } from './state-builders.ts';
 
 const childFile = fileURLToPath(new URL('./store-child.js', import.meta.url));
@@ -311,5 +312,7 @@ describe('a disk that cannot be written', () => {
       );
       assert.deepEqual(lines.slice(-2), ['state 9', 'STORE_IO']);
     });
+  } else {
+    reportNotRun('a full and a read-only file system', 'unshare -Urm (user namespaces)');
   }
 });

@@ -38,7 +38,8 @@ ${defaultConfigDirs.map((dir) => `- \`${dir}\``).join('\n')}
 Files apply in the order of their names, wherever they lie.
 Of files with the same name only the one in the later folder counts; linked to \`/dev/null\` it counts as empty.
 Objects merge; lists and plain values are replaced whole.
-An unknown key, a key given twice or a value out of range stops otad at start and names the file, the key, what was expected and what was found.
+A drop-in with an unknown key, a key given twice or a value out of range is left out; otad says so with the file, the key, what was expected and what was found, and does not reboot by itself until it is mended.
+\`otad --check-config\` judges the same files before a restart.
 \`otactl config\` shows each setting with the file it came from.
 
 Keys are written with dots here: \`poll.intervalMs\` is \`{ "poll": { "intervalMs": 3600000 } }\` in a file.

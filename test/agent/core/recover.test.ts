@@ -244,6 +244,26 @@ test('a factory slot without a record is what its image says it is', () => {
   assert.equal(decision.history.at(-1)?.version, '1.0');
 });
 
+test('where neither system is known as good, one reboot each long pause leads to the other one', () => {
+  const policy = aPolicy();
+  const stored = aState({
+    phase: { kind: 'reverting', step: 'flip', sinceMs: 0, reason: 'app: exit 1' },
+    booted: 'b',
+    isBootedConfirmed: false,
+    records: both,
+    staged: aStaged({ isActivated: true, trialBoots: 1, failureReason: 'app: exit 1' }),
+    denylist: [1, 2].map((sequence) => ({ release: aRecord(sequence).release, reason: 'TEST', timeMs: 0 })),
+  });
+  const failure = { code: 'NO_ROLLBACK_TARGET', class: 'policy', message: 'TEST' } as const;
+  const refused = { kind: 'revert', ok: false, plan: stored.plan, failure, fetchedBytes: 0 } as const;
+  const halted = decide(stored, { kind: 'effect-done', done: refused }, aMoment(), policy);
+  assert.equal(halted.state.phase.kind, 'halted');
+  const pauseEndMs = halted.state.staged?.notBeforeMs ?? 0;
+  const tick = (monoMs: number) => decide(halted.state, { kind: 'tick' }, aMoment({ monoMs }), policy);
+  assert.deepEqual(kinds(tick(pauseEndMs - 1)), ['assess']);
+  assert.deepEqual(kinds(tick(pauseEndMs)), ['reboot']);
+});
+
 test('results of the process before are stale', () => {
   assert.ok(start(aState({ plan: 41 }), {}).state.plan > 41);
 });

@@ -1,0 +1,233 @@
+// Wires the daemon together: every adapter, the runtime and the API, from settings to READY. Decides nothing.
+
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseFwEnvConfig } from '../bootctl/fw-env-config.ts';
+import { parseKernelCommandLine } from '../bootctl/kernel-command-line.ts';
+import type { BootEvidence } from '../bootctl/model.ts';
+import { createUbootControl } from '../bootctl/uboot.ts';
+import { treeLengthBytes } from '../verity/dm-verity.ts';
+import { createSealing } from '../verity/sealing.ts';
+import { readInitialRoot } from '../verity/trusted-root.ts';
+import { readFacts } from './adapters/device-facts.ts';
+import { createHealth } from './adapters/health.ts';
+import { createHttpClient, defaultHttpSettings, type HttpClient } from './adapters/http.ts';
+import { proxyFromEnvironment } from './adapters/http-dispatcher.ts';
+import { readBootId, readDeviceId, readOsRelease, wavePercent } from './adapters/identity.ts';
+import { inheritedSockets } from './adapters/inherited-descriptors.ts';
+import { createMetadataWitness } from './adapters/metadata-witness.ts';
+import { createNotify } from './adapters/notify.ts';
+import { createRebooter } from './adapters/rebooter.ts';
+import { createReleaseSource } from './adapters/release-source.ts';
+import { createSlotDevices } from './adapters/slot-device.ts';
+import { createStandbyStore } from './adapters/standby-store.ts';
+import { SqliteStore } from './adapters/store.ts';
+import { readGroupId } from './api/group.ts';
+import type { ApiOptions } from './api/server.ts';
+import { createApi } from './api/server.ts';
+import type { TolerantConfig } from './config/config.ts';
+import { policyOf } from './config/policy.ts';
+import { type Config, socketPaths } from './config/schema.ts';
+import { shownValue } from './config/shown-value.ts';
+import { type ErrorCode, OtadError, toFailure } from './core/errors.ts';
+import type { Clock } from './core/ports.ts';
+import { ceilToBlock, recordAreaBytes } from './core/slot-layout.ts';
+import type { Log } from './log/log.ts';
+import { createExecutors } from './runtime/executors.ts';
+import { createInstall } from './runtime/install.ts';
+import type { Runtime } from './runtime/runtime.ts';
+import { createRuntime } from './runtime/runtime.ts';
+import { agentVersion } from './version.ts';
+
+/** A file that otad cannot do without: what the system said becomes the code that says what it was for. */
+const readRequired = (path: string, code: ErrorCode): Promise<Buffer> =>
+  readFile(path).catch((cause: NodeJS.ErrnoException) => {
+    throw new OtadError(code, { file: path, errno: cause.code }, { cause });
+  });
+
+const readEvidence = async (path: string): Promise<BootEvidence> =>
+  parseKernelCommandLine(`${await readRequired(path, 'BOOT_EVIDENCE_MISSING')}`);
+
+const createHttp = ({ http }: Config): HttpClient =>
+  createHttpClient({
+    ...defaultHttpSettings,
+    userAgent: `otad/${agentVersion}`,
+    connectTimeoutMs: http.connectTimeoutMs,
+    headersTimeoutMs: http.headersTimeoutMs,
+    idleTimeoutMs: http.idleTimeoutMs,
+    fetchDeadlineMs: http.metadataTimeoutMs,
+    minRateBytesPerS: http.bytesPerSecondMin,
+    proxy:
+      http.proxyUrl === null
+        ? proxyFromEnvironment(process.env)
+        : { http: http.proxyUrl, https: http.proxyUrl, except: process.env.no_proxy ?? '' },
+    caFile: http.caFile,
+  });
+
+/** Files that are elsewhere on a virtual gateway; undefined: where Linux and the image have them. */
+export interface Places {
+  readonly trustRoot: string | undefined;
+  readonly osRelease: string | undefined;
+  readonly bootId: string | undefined;
+}
+
+/** What stands before anything is opened. */
+export interface Ground {
+  readonly places: Places;
+  readonly loaded: TolerantConfig;
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  /** Ends the daemon with this error. */
+  readonly onFatal: (error: OtadError) => void;
+}
+
+/** Bootloader and slots: what the facts are read from. */
+const openDevice = async ({ config }: Ground) => {
+  const { fwEnvConfigPath, commandLinePath } = config.bootloader;
+  const evidence = () => readEvidence(commandLinePath);
+  const boot = createUbootControl({
+    config: parseFwEnvConfig(`${await readRequired(fwEnvConfigPath, 'BOOT_ENV_UNREADABLE')}`, fwEnvConfigPath),
+    evidence,
+  });
+  const paths = { a: config.slots.a.path, b: config.slots.b.path };
+  const slots = createSlotDevices({ paths, bootedSlot: async () => (await evidence()).slot });
+  return { boot, slots, paths };
+};
+
+const openStore = ({ config, log }: Ground) => {
+  const disk = new SqliteStore({
+    path: join(config.stateDir, 'state.db'),
+    scratchDir: config.runDir,
+    onDamage: (error) => log.warn(error.message, { ...toFailure(error) }),
+  });
+  const store = createStandbyStore(disk, {
+    onChange: (failure) =>
+      failure === null ? log.info('The state database works again.', {}) : log.warn(failure.message, { ...failure }),
+  });
+  return { store, close: () => disk.close() };
+};
+
+const identify = async ({ config, places }: Ground) => {
+  const osRelease = await readOsRelease(places.osRelease === undefined ? undefined : [places.osRelease]);
+  const compatible = config.compatible ?? osRelease.compatible;
+  if (compatible === null) {
+    throw new OtadError('CONFIG_INVALID', {
+      key: 'compatible',
+      expected: 'a name, or OTAD_COMPATIBLE in os-release',
+      found: 'neither',
+    });
+  }
+  return {
+    compatible,
+    hardwareRevision: config.hardwareRevision ?? osRelease.hardwareRevision,
+    deviceId: await readDeviceId(config.deviceIdPath),
+    bootId: await readBootId(places.bootId),
+    buildTimeS: osRelease.buildTimeS,
+    bootedRelease: osRelease.release,
+  };
+};
+
+/** The image's root and what is wrong with it. Without one otad runs all the same, for status and rollback, and installs nothing. */
+const readTrustRoot = async ({ places }: Ground) => {
+  try {
+    const initialRoot = await readRequired(places.trustRoot ?? '/usr/lib/otad/root.json', 'TRUST_ROOT_MISSING');
+    readInitialRoot(initialRoot);
+    return { initialRoot, rootProblems: [] };
+  } catch (error) {
+    return { initialRoot: null, rootProblems: [toFailure(error)] };
+  }
+};
+
+/** Takes the ways to close what was opened; the last one taken is called first. */
+type OnStop = (close: () => unknown) => void;
+type Identified = Awaited<ReturnType<typeof identify>>;
+
+/** The signed releases of this gateway, and whether this process has seen any. */
+const openSource = (ground: Ground, identity: Identified, initialRoot: Uint8Array | null, onStop: OnStop) => {
+  const { config, clock, log } = ground;
+  const http = createHttp(config);
+  onStop(() => http.close());
+  const source = createReleaseSource({
+    http,
+    baseUrls: config.baseUrls,
+    channel: config.channel,
+    compatible: identity.compatible,
+    metadataFolder: join(config.stateDir, 'metadata'),
+    onDiskChange: (failure) =>
+      failure === null
+        ? log.info('The trusted metadata that was kept in memory is on the disk now.', {})
+        : log.warn(`Trusted metadata is kept in memory until the disk takes it. ${failure.message}`, { ...failure }),
+    initialRoot,
+    buildTimeS: identity.buildTimeS,
+    syncedTimeS: () => (clock.now().isSynced ? clock.now().wallMs / 1000 : null),
+  });
+  return createMetadataWitness(source);
+};
+
+const openApi = async (
+  ground: Ground,
+  identity: Identified,
+  parts: Pick<ApiOptions, 'control' | 'store' | 'slotPaths'>,
+) => {
+  const { config, loaded, clock, log } = ground;
+  const sockets = socketPaths(config);
+  return createApi({
+    ...parts,
+    log,
+    clock,
+    statusSocket: sockets.status,
+    controlSocket: sockets.control,
+    controlGid: config.api.controlGroup === null ? null : await readGroupId(config.api.controlGroup),
+    http: config.api.tcp === null ? null : { host: '127.0.0.1', port: config.api.tcp.port },
+    hostNames: [],
+    identity: { agentVersion, compatible: identity.compatible, channel: config.channel },
+    automation: { isAutoInstall: config.autoInstall, isAutoReboot: config.autoReboot },
+    config: Object.entries(loaded.origin).map(([key, origin]) => ({ key, value: shownValue(config, key), origin })),
+    configProblems: loaded.problems,
+  });
+};
+
+/** READY, what goes on, and the watchdog's pings. */
+const tellSystemd = (runtime: Runtime, onStop: OnStop): void => {
+  const { env, pid } = process;
+  const descriptor = inheritedSockets(env, pid).get('notify') ?? null;
+  const notify = createNotify({ descriptor, env, pid, isAlive: () => runtime.isAlive() });
+  onStop(() => notify.close());
+  onStop(runtime.subscribe(({ state }) => notify.status(state.phase.kind)));
+  onStop(() => notify.stopping());
+  notify.ready(runtime.snapshot().state.phase.kind);
+};
+
+/** Builds everything and starts it. Throws what keeps it from starting; what was opened until then is with `onStop`. */
+export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void> => {
+  const { config, clock, log, signal, onFatal } = ground;
+  const identity = await identify(ground);
+  const { boot, slots, paths } = await openDevice(ground);
+  const { initialRoot, rootProblems } = await readTrustRoot(ground);
+  const { bootId, bootedRelease } = identity;
+  const problems = [...ground.loaded.problems, ...rootProblems];
+  const facts = await readFacts({ boot, slots, bootId, bootedRelease, problems }, signal);
+  const { source, hasFetched, fetch } = openSource(ground, identity, initialRoot, onStop);
+  const health = createHealth({ ...config.health, clock, hasFetchedMetadata: hasFetched, fetchMetadata: fetch });
+  const policy = policyOf(config, {
+    compatible: identity.compatible,
+    hardwareRevision: identity.hardwareRevision,
+    agentVersion,
+    wavePercent: (releaseId) => wavePercent(identity.deviceId, releaseId),
+    slotSizeBytes: facts.slotSizeBytes,
+    footprintBytes: (length) => ceilToBlock(length) + treeLengthBytes(length) + recordAreaBytes,
+  });
+  const install = createInstall({ slots, source, sealing: createSealing() });
+  const rebooter = createRebooter({ command: config.reboot.command });
+  const executors = createExecutors({ boot, install, source, health, rebooter });
+  const { store, close: closeStore } = openStore(ground);
+  onStop(closeStore);
+  const runtime = createRuntime({ store, boot, clock, executors, policy, log, onFatal });
+  onStop(() => runtime.stop());
+  await runtime.start(facts);
+  const api = await openApi(ground, identity, { control: runtime, store, slotPaths: paths });
+  onStop(() => api.close());
+  tellSystemd(runtime, onStop);
+};
