@@ -1,13 +1,15 @@
 // The daemon as a process of its own group, kept running the way a service manager does: started again after it ended by
-// itself, not after it was told to stop. Output goes to a log file, as it would to the journal.
+// itself or was killed, not after it was told to stop. Output goes to a log file, as it would to the journal.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { toolPath } from './child-process.ts';
 
 const restartDelayMs = 200;
-/** Like StartLimitBurst: a daemon that ends this often without a reboot in between is left down. */
-const restartsMax = 50;
+/** Like StartLimitBurst: a daemon that fails this often in a row right after its start is left down. */
+const fastFailuresMax = 50;
+/** A daemon that ends within this time of its start by itself did not start. */
+const fastFailureMs = 1000;
 const stopTimeoutMs = 3000;
 
 export interface AgentCommand {
@@ -17,7 +19,7 @@ export interface AgentCommand {
   readonly environment: Readonly<Record<string, string>>;
   readonly logPath: string;
   readonly pidPath: string;
-  /** The daemon ended too often and stays down. */
+  /** The daemon fails at each start and stays down. */
   readonly onGivenUp: (exit: string) => void;
 }
 
@@ -28,6 +30,8 @@ export class AgentProcess {
   #group: number | null = null;
   #restart: NodeJS.Timeout | null = null;
   #restarts = 0;
+  /** In a row. A SIGKILL neither counts nor ends the row. */
+  #fastFailures = 0;
   #isWanted = true;
   #ended: Promise<void> = Promise.resolve();
 
@@ -78,6 +82,7 @@ export class AgentProcess {
   }
 
   #start(): void {
+    const startedMs = performance.now();
     const log = openSync(this.#command.logPath, 'a');
     const [program = '', ...args] = this.#command.command;
     const child = spawn(program, args, {
@@ -94,6 +99,9 @@ export class AgentProcess {
       child.once('exit', (code, signal) => {
         this.#child = null;
         done();
+        // SIGKILL comes from outside and says nothing about the daemon.
+        const isFastFailure = signal !== 'SIGKILL' && performance.now() - startedMs < fastFailureMs;
+        if (signal !== 'SIGKILL') this.#fastFailures = isFastFailure ? this.#fastFailures + 1 : 0;
         if (this.#isWanted) this.#restartSoon(signal ?? `exit status ${code}`);
       });
     });
@@ -101,7 +109,7 @@ export class AgentProcess {
 
   #restartSoon(exit: string): void {
     this.#restarts += 1;
-    if (this.#restarts > restartsMax) {
+    if (this.#fastFailures > fastFailuresMax) {
       this.#command.onGivenUp(exit);
       return;
     }

@@ -7,6 +7,11 @@ import type { DenylistBody, ErrorBody, HistoryBody, SlotsBody, StatusBody, WhyBo
 
 const answerBytesMax = 4 * 1024 * 1024;
 const requestTimeoutMs = 5000;
+/** The most that the daemon gives at once. */
+const historyLimit = 1000;
+
+/** The daemon answered, and asking again would not change it. Any other error: there was no whole answer. */
+export class RefusedError extends Error {}
 
 export interface ApiClient {
   readonly status: () => Promise<StatusBody>;
@@ -41,7 +46,7 @@ const readAll = async (answer: IncomingMessage): Promise<string> => {
   answer.setEncoding('utf8');
   for await (const piece of answer) {
     text += piece;
-    if (text.length > answerBytesMax) throw new Error('the daemon answered more than the client takes');
+    if (text.length > answerBytesMax) throw new RefusedError('the daemon answered more than the client takes');
   }
   return text;
 };
@@ -57,13 +62,13 @@ export const createApiClient = (runDir: string): ApiClient => {
   const get = async <T>(path: string): Promise<T> => {
     const { httpStatus, body } = await ask({ socketPath: `${runDir}/status.sock`, path, method: 'GET' });
     if (httpStatus !== 200)
-      throw new Error(`${path}: ${httpStatus} ${(body as ErrorBody | null)?.error.message ?? ''}`);
+      throw new RefusedError(`${path}: ${httpStatus} ${(body as ErrorBody | null)?.error.message ?? ''}`);
     return body as T;
   };
   return {
     status: () => get<StatusBody>('/v1/status'),
     slots: async () => (await get<SlotsBody>('/v1/slots')).slots,
-    history: async () => (await get<HistoryBody>('/v1/history?limit=200')).history,
+    history: async () => (await get<HistoryBody>(`/v1/history?limit=${historyLimit}`)).history,
     why: () => get<WhyBody>('/v1/why'),
     denylist: async () => (await get<DenylistBody>('/v1/denylist')).denylist,
     command: (name, body = {}) =>

@@ -1,42 +1,68 @@
 // `npm start`: a virtual gateway updates itself, survives a sick release, and a technician looks and rolls back.
-// Ends with 0 only if the daemon's own answers say so. `--keep` stays up, `--report FILE` writes the answers as JSON.
+// Ends with 0 only if the daemon's own answers say so. The daemon may be killed at any moment of it. `--keep` stays up,
+// `--report FILE` writes the answers as JSON.
 
-import { rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { StatusBody } from '../../agent/api/schema.ts';
 import { sizeText } from '../../agent/cli/layout.ts';
 import type { Gateway } from './gateway.ts';
 import { Narrator, narrateGateway } from './narrator.ts';
+import { createPatientReads, type PatientReads } from './patience.ts';
 import { type Report, readReport } from './report.ts';
+import { type ShownCall, Technician } from './technician.ts';
 import { createWorld, type World } from './world.ts';
 
 const mebibyte = 1024 * 1024;
 /** About a good mobile connection, so that there is something to see. */
 const linkBytesPerS = 4 * mebibyte;
-const stageTimeoutMs = 30_000;
+/** Without progress. */
+const stageTimeoutMs = 120_000;
 const projectDir = resolve(import.meta.dirname, '../../..');
-const folder = resolve(projectDir, '.virtual');
+const defaultFolder = resolve(projectDir, '.virtual');
+/** All that a demonstration leaves in its folder. */
+const ownEntries: readonly string[] = ['vendor', 'gateway'];
 
 interface Options {
   readonly isKept: boolean;
   readonly reportPath: string | null;
+  readonly folder: string;
 }
 
-const usage = `Usage: npm start -- [--keep] [--report FILE]
+/** What the stages need at hand. */
+interface Play {
+  readonly world: World;
+  readonly reads: PatientReads;
+  readonly technician: Technician;
+  readonly narrator: Narrator;
+  readonly signal: AbortSignal;
+}
+
+const usage = `Usage: npm start -- [--keep] [--report FILE] [--folder DIR]
 
   --keep         stay up afterwards, to try otactl, fw_printenv and the REST API by hand
   --report FILE  write slots, history and denylist, as the daemon tells them, as JSON
+  --folder DIR   where vendor and gateway are made anew; default .virtual in the project
 `;
 
 const readOptions = (args: readonly string[]): Options | null => {
   try {
     const { values } = parseArgs({
       args: [...args],
-      options: { keep: { type: 'boolean' }, report: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+      options: {
+        keep: { type: 'boolean' },
+        report: { type: 'string' },
+        folder: { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+      },
     });
     if (values.help === true) return null;
-    return { isKept: values.keep === true, reportPath: values.report === undefined ? null : resolve(values.report) };
+    return {
+      isKept: values.keep === true,
+      reportPath: values.report === undefined ? null : resolve(values.report),
+      folder: values.folder === undefined ? defaultFolder : resolve(values.folder),
+    };
   } catch {
     return null;
   }
@@ -45,17 +71,22 @@ const readOptions = (args: readonly string[]): Options | null => {
 const rests = (status: StatusBody, version: string): boolean =>
   status.phase === 'idle' && status.version === version && status.confirmed && status.attention === null;
 
-/** Runs otactl and shows what it printed. */
-const showOtactl = async ({ gateway }: World, narrator: Narrator, ...args: readonly string[]): Promise<void> => {
-  const shown = args.map((word) => (/\s/.test(word) ? `'${word}'` : word)).join(' ');
-  await narrator.transcript(`otactl ${shown}`, () => gateway.otactl(...args));
+/** Removes what an earlier demonstration left, and nothing that somebody else keeps there. */
+const clearFolder = async (folder: string): Promise<void> => {
+  const entries = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  const foreign = entries.find((name) => !ownEntries.includes(name));
+  if (foreign !== undefined) throw new Error(`${folder} holds ${foreign}: name a folder that is empty or new`);
+  await rm(folder, { recursive: true, force: true });
 };
 
-const runStages = async (world: World, narrator: Narrator, signal: AbortSignal): Promise<void> => {
+const runStages = async ({ world, reads, technician, narrator, signal }: Play): Promise<void> => {
   const { gateway, vendor } = world;
   const until = async (isReached: (status: StatusBody) => boolean): Promise<void> => {
     await gateway.waitUntil(isReached, stageTimeoutMs, signal);
-    narrator.history(await gateway.api.history());
+    narrator.history(await reads.history());
   };
 
   narrator.title('1  The gateway starts with 1.0');
@@ -67,9 +98,10 @@ const runStages = async (world: World, narrator: Narrator, signal: AbortSignal):
   await until((status) => rests(status, '1.1'));
 
   narrator.title('3  A technician goes back to 1.0, and forward again');
-  await showOtactl(world, narrator, 'rollback', '--yes', 'comparing with the version before');
+  const reason = 'comparing with the version before';
+  await technician.otactl(['rollback', '--yes', reason], { exitCode: 0, entry: 'rollback-requested' });
   await until((status) => rests(status, '1.0'));
-  await showOtactl(world, narrator, 'undeny', '1.1');
+  await technician.otactl(['undeny', '1.1'], { exitCode: 0, entry: 'undenied' });
   await until((status) => rests(status, '1.1'));
 
   narrator.title('4  The vendor offers 1.2, which is sick');
@@ -77,16 +109,23 @@ const runStages = async (world: World, narrator: Narrator, signal: AbortSignal):
   await until((status) => rests(status, '1.1') && status.denylist.includes('1.2'));
 };
 
-const runTechnician = async (world: World, narrator: Narrator): Promise<void> => {
+const runInspection = async ({ technician, narrator }: Play): Promise<void> => {
   narrator.title('5  The technician looks, and asks for a rollback where there is nothing good to return to');
-  await showOtactl(world, narrator, 'status');
-  await showOtactl(world, narrator, 'history', '--limit', '12');
-  await showOtactl(world, narrator, 'why');
-  await showOtactl(world, narrator, 'rollback', '--yes');
+  await technician.otactl(['status']);
+  await technician.otactl(['history', '--limit', '12']);
+  await technician.otactl(['why']);
+  await technician.otactl(['rollback', '--yes'], { exitCode: 3, entry: null });
 };
 
+type Finding = readonly [claim: string, holds: boolean];
+
+const judgeCall = ({ command, exitCode, expectedExitCode, isObeyedUnanswered }: ShownCall): Finding =>
+  isObeyedUnanswered
+    ? [`${command}: otad ended before it answered, and obeyed`, true]
+    : [`${command}: exit status ${exitCode}`, exitCode === expectedExitCode];
+
 /** What must be true in the end, each with the answer that says so. */
-const judge = (status: StatusBody, report: Report): readonly (readonly [claim: string, holds: boolean])[] => {
+const judge = (status: StatusBody, report: Report, calls: readonly ShownCall[]): readonly Finding[] => {
   const booted = report.slots.find((slot) => slot.booted);
   const denied = report.denylist.find(({ version }) => version === '1.2');
   const types = (version: string) =>
@@ -105,6 +144,7 @@ const judge = (status: StatusBody, report: Report): readonly (readonly [claim: s
     ['1.2 was never confirmed', !types('1.2').includes('confirmed')],
     [`1.2 is denied: ${denied?.reason ?? 'no'}`, denied?.reason.includes('field bus can1') === true],
     ['nothing else is denied', report.denylist.length === 1],
+    ...calls.map(judgeCall),
   ];
 };
 
@@ -126,7 +166,8 @@ const showWays = (gateway: Gateway, narrator: Narrator): void => {
 
 const runDemo = async (options: Options, narrator: Narrator, signal: AbortSignal): Promise<boolean> => {
   const startedMs = performance.now();
-  await rm(folder, { recursive: true, force: true });
+  const { folder } = options;
+  await clearFolder(folder);
   narrator.title('0  The vendor builds and signs three releases with otapub');
   const world = await createWorld({
     folder,
@@ -143,6 +184,9 @@ const runDemo = async (options: Options, narrator: Narrator, signal: AbortSignal
     },
   });
   const { gateway, served } = world;
+  const reads = createPatientReads(gateway.api, signal);
+  const technician = new Technician(gateway, reads, narrator, signal);
+  const play: Play = { world, reads, technician, narrator, signal };
   const telling = new AbortController();
   // A dead gateway ends the stages as well, and they say so.
   const told = narrateGateway(gateway, narrator, telling.signal).catch(() => undefined);
@@ -150,12 +194,12 @@ const runDemo = async (options: Options, narrator: Narrator, signal: AbortSignal
   signal.addEventListener('abort', stop);
   try {
     served.link.setRate(linkBytesPerS);
-    await runStages(world, narrator, signal);
+    await runStages(play);
     stop();
     await told;
-    await runTechnician(world, narrator);
-    const report = await readReport(gateway.api);
-    const findings = judge(await gateway.api.status(), report);
+    await runInspection(play);
+    const report = await readReport(reads);
+    const findings = judge(await reads.status(), report, technician.calls);
     narrator.title('What the daemon answers in the end');
     for (const [claim, holds] of findings) narrator.line(holds ? 'yes' : 'NO', claim, holds ? 'good' : 'bad');
     narrator.line('', `${((performance.now() - startedMs) / 1000).toFixed(0)} s`);

@@ -112,7 +112,10 @@ export class Gateway {
     }
   }
 
-  /** The first status from now on that `isReached` accepts. Throws after `timeoutMs` with the last one seen. */
+  /**
+   * The first status from now on that `isReached` accepts. Throws with the last one seen when none was new for `timeoutMs`:
+   * going round in circles is no progress.
+   */
   async waitUntil(
     isReached: (status: StatusBody) => boolean,
     timeoutMs = 30_000,
@@ -120,18 +123,22 @@ export class Gateway {
   ): Promise<StatusBody> {
     const over = new AbortController();
     const timer = setTimeout(() => over.abort(), timeoutMs);
+    const seen = new Set<string>();
     const stopped = signal === undefined ? over.signal : AbortSignal.any([over.signal, signal]);
     let last: StatusBody | null = null;
     let reached: StatusBody | null = null;
     await this.follow((status) => {
       last = status;
+      const standing = standingOf(status);
+      if (!seen.has(standing)) timer.refresh();
+      seen.add(standing);
       if (reached !== null || !isReached(status)) return;
       reached = status;
       over.abort();
     }, stopped).finally(() => clearTimeout(timer));
     if (reached !== null) return reached;
     signal?.throwIfAborted();
-    throw new Error(`not reached in ${timeoutMs} ms; the last status was ${JSON.stringify(last)}`);
+    throw new Error(`no progress for ${timeoutMs} ms; the last status was ${JSON.stringify(last)}`);
   }
 
   /** The daemon's log once it matches. Throws after `timeoutMs`. `meanwhile` is done before each look. */
@@ -190,7 +197,8 @@ export class Gateway {
       logPath: paths.agentLog,
       pidPath: paths.agentPid,
       onGivenUp: (exit) => {
-        this.#dead = new Error(`the daemon ended too often, the last time with ${exit}; see ${paths.agentLog}`);
+        this.#dead = new Error(`otad fails at each start, the last time with ${exit}; see ${paths.agentLog}`);
+        this.#console(`${this.#dead.message}. It is not started again.`);
       },
     });
   }
@@ -238,6 +246,10 @@ export class Gateway {
     });
   }
 }
+
+/** How far the gateway is, without what moves by itself. */
+const standingOf = ({ phase, version, slots, progress, denylist }: StatusBody): string =>
+  JSON.stringify([phase, version, slots.map(({ state }) => state), progress, denylist]);
 
 const makeSparse = async (path: string, sizeBytes: number): Promise<void> => {
   const file = await open(path, 'w');

@@ -67,7 +67,7 @@ describe('an interrupted update', { concurrency: 2 }, () => {
     ['a power cut', (gateway: Gateway) => gateway.cutPower().then(() => gateway.powerOn())],
   ] as const;
   for (const [name, strike] of blows) {
-    test(`goes on after ${name} in every phase`, async (context) => {
+    test(`goes on after ${name} in the phases that it passes`, async (context) => {
       const { gateway, vendor, served } = await stage.world(context, { settings: { triesMax: 9 } });
       await gateway.powerOn();
       await gateway.waitUntil(isAtRest('1.0'));

@@ -59,16 +59,18 @@ export class Narrator {
   }
 
   /** Runs a command; shows it and what it printed as they would stand in a technician's terminal. */
-  async transcript(command: string, run: () => Promise<ProgramResult>): Promise<void> {
+  async transcript(command: string, run: () => Promise<ProgramResult>): Promise<ProgramResult> {
     this.#write(`\n  ${this.#paint('strong', `$ ${command}`)}\n`);
     const held: string[] = [];
     this.#held = held;
-    const { exitCode, stdout, stderr } = await run().finally(() => {
+    const result = await run().finally(() => {
       this.#held = null;
     });
+    const { exitCode, stdout, stderr } = result;
     const indented = `${stdout}${stderr}`.trimEnd().replaceAll('\n', '\n    ');
     const status = exitCode === 0 ? '' : `${this.#paint('dim', `    (exit status ${exitCode})`)}\n`;
     this.#write(`    ${indented}\n${status}\n${held.join('')}`);
+    return result;
   }
 
   status(status: StatusBody): void {
@@ -80,6 +82,8 @@ export class Narrator {
 
   /** Tells the entries that are new since the last call. `history` is newest first. */
   history(history: readonly Entry[]): void {
+    // An answer that was overtaken by a newer one.
+    if (history.length <= this.#seenEntries) return;
     const fresh = history.slice(0, history.length - this.#seenEntries).reverse();
     this.#seenEntries = history.length;
     for (const entry of fresh) {

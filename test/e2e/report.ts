@@ -1,6 +1,6 @@
 // The demonstration's result as JSON, made of the daemon's answers and nothing else.
 
-import type { ApiClient } from './api-client.ts';
+import type { PatientReads } from './patience.ts';
 
 export interface Report {
   readonly slots: readonly {
@@ -22,8 +22,8 @@ export interface Report {
   readonly denylist: readonly { readonly version: string; readonly reason: string }[];
 }
 
-export const readReport = async (api: ApiClient): Promise<Report> => {
-  const [slots, history, denylist] = await Promise.all([api.slots(), api.history(), api.denylist()]);
+export const readReport = async (reads: PatientReads): Promise<Report> => {
+  const [slots, history, denylist] = await Promise.all([reads.slots(), reads.history(), reads.denylist()]);
   return {
     slots: slots.map(({ name, version, state, booted, path, verityRoot, hashOffset }) => ({
       ...{ name, version, state, booted, path, verityRoot, hashOffset },
