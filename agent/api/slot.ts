@@ -46,6 +46,8 @@ const otherNote = (snapshot: Snapshot, slot: SlotName): string => {
   }
   if (boot.primary === slot)
     return bootState === 'bad' ? 'Chosen, but marked bad.' : 'Activated; the next boot tries it.';
+  const denied = state.denylist.find((entry) => entry.release.id === record.release.id);
+  if (denied !== undefined) return `Verified, but denied: ${asSentence(denied.reason)}`;
   if (bootState === 'good') return 'Verified; the way back.';
   if (state.staged?.slot === slot) return 'Staged: verified, not activated yet.';
   return bootState === 'pending' ? 'Verified; its trial has not ended.' : 'Verified, not bootable until activated.';

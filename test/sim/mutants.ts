@@ -74,6 +74,11 @@ const hunt = async (bench: string, { name, edits, caughtBy, pairOf, scenario }: 
 };
 
 const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !mutants.some((mutant) => mutant.name === name));
+if (unknown.length > 0) {
+  console.error(`There is no mutant ${unknown.join(', ')}. There are: ${mutants.map(({ name }) => name).join(', ')}`);
+  process.exit(64);
+}
 const queue = mutants.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
 const results: Result[] = [];
 

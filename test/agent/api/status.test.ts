@@ -297,4 +297,8 @@ test('a way back is promised only where the core would go', () => {
   assert.equal(wayBack({ state: { records: { a: running, b: before } } }), 'b');
   const denylist = [{ release: before.release, reason: 'x', timeMs: 0 }];
   assert.equal(wayBack({ state: { records: { a: running, b: before }, denylist } }), null);
+  // Good to the bootloader, and denied all the same: after a technician went back from it.
+  const boot = aBoot({ slots: { a: { state: 'good', triesLeft: null }, b: { state: 'good', triesLeft: null } } });
+  const { slots } = statusOf({ state: { records: { a: running, b: before }, denylist }, boot });
+  assert.equal(slots[1]?.note, 'Verified, but denied: x.');
 });
