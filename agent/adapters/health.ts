@@ -37,8 +37,6 @@ interface Check {
 /** A check gets this long even when the deadline is nearly over, or its verdict would say nothing. */
 const checkTimeMinMs = 1000;
 
-export const builtinChecks = ['systemd-units-active', 'agent-fetched-metadata'] as const;
-
 const unitsCheck = (options: HealthOptions, isAsked: boolean): readonly Check[] => {
   const { systemdUnits, systemctlPath = 'systemctl' } = options;
   if (systemdUnits.length === 0 && !isAsked) return [];
