@@ -70,6 +70,8 @@ export const statusSchema = z.strictObject({
     'assessing',
     'confirming',
     'reverting',
+    'marking',
+    'leaving',
     'halted',
   ]),
   runs: z.string().describe('What runs and whether it is confirmed, as a sentence'),

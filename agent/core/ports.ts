@@ -174,9 +174,9 @@ export interface Installer {
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
   ): Promise<SlotRecord>;
-  /** Reads the whole slot back from the medium; only this makes a record `verified`. */
+  /** Reads the whole slot back from the medium; only this makes a record `verified`. With `isLookOnly` it leaves the record as it is. */
   verify(
-    request: { readonly slot: SlotName; readonly rootHex: string },
+    request: { readonly slot: SlotName; readonly rootHex: string; readonly isLookOnly?: boolean },
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
   ): Promise<SlotRecord>;

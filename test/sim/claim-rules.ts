@@ -26,13 +26,17 @@ const asksFor = (state: State, deed: Deed, slot: SlotName): boolean => {
     case 'invalidate':
       return phase.kind === 'fetching' && phase.step === 'invalidate';
     case 'write':
-      return phase.kind === 'fetching' || phase.kind === 'verifying' || phase.kind === 'activating' || isRetiring;
+      return ['fetching', 'verifying', 'activating', 'marking'].includes(phase.kind) || isRetiring;
     case 'activate':
       return phase.kind === 'activating' && phase.step === 'flip';
     case 'mark-good':
       return phase.kind === 'confirming';
     case 'mark-bad':
-      return (phase.kind === 'reverting' && phase.step === 'flip') || (isRetiring && slot !== booted);
+      return (
+        (phase.kind === 'reverting' && phase.step === 'flip') ||
+        (phase.kind === 'marking' && phase.slot === slot) ||
+        (isRetiring && slot !== booted)
+      );
     case 'reboot':
       return phase.kind === 'rebooting' || (phase.kind === 'reverting' && phase.step === 'reboot');
   }
