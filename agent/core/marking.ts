@@ -4,6 +4,7 @@
 
 import { type ErrorCode, errorCodes, type Failure } from './errors.ts';
 import type { DeviceFacts } from './events.ts';
+import { refOf } from './select.ts';
 import { newStaged } from './staged.ts';
 import type { Phase, Staged, State } from './state.ts';
 import {
@@ -163,6 +164,14 @@ export const markingFailed = (state: State, context: Context, phase: Marking, wh
   );
 };
 
+/** Power went right after the write: the other system runs already. */
+const noteLeft = (state: State, context: Context, slot: SlotName, reason: string): Decision => {
+  const running = state.records[state.booted]?.release;
+  const left: State = { ...state, confirmed: running === undefined ? state.confirmed : refOf(running) };
+  const release = state.records[slot]?.release ?? null;
+  return note(stay(left), context, 'rolled-back', { release, slot, reason });
+};
+
 /** After a start: the marking that was cut short, or null where the facts do not allow it any more. */
 export const resumeMarking = (
   state: State,
@@ -172,10 +181,12 @@ export const resumeMarking = (
 ): Decision | null => {
   if (stored === null) return null;
   if (stored.phase.kind === 'marking') {
-    const { slot, reason } = stored.phase;
-    const mayMark =
-      boot.slots[otherSlot(slot)].state === 'good' && (slot === boot.booted || boot.booted === otherSlot(slot));
-    return mayMark ? startMarking(state, context, slot, reason) : null;
+    const { slot, step, reason } = stored.phase;
+    if (boot.slots[otherSlot(slot)].state !== 'good') return null;
+    const hasLeft = step === 'revert' && slot !== boot.booted;
+    return andThen(hasLeft ? noteLeft(state, context, slot, reason) : stay(state), (next) =>
+      startMarking(next, context, slot, reason),
+    );
   }
   const stillWaits =
     stored.phase.kind === 'leaving' && stored.bootId === state.bootId && boot.slots[boot.booted].state === 'bad';
