@@ -1,0 +1,150 @@
+// Reads and writes what tryboot boot control keeps: autoboot.txt, the two copies of the intent, a slot's cmdline.txt.
+// A copy of the intent that cannot be read or written never keeps the other from being used.
+
+import { join } from 'node:path';
+import { OtadError } from '../../agent/core/errors.ts';
+import type { SlotName } from '../../agent/core/types.ts';
+import { otherSlot, slotNames } from '../../agent/core/types.ts';
+import type { SlotVerity } from '../model.ts';
+import { type Autoboot, formatAutoboot, padAutoboot, parseAutoboot } from './autoboot-txt.ts';
+import { checkPanic, withSlotArguments } from './command-line-file.ts';
+import type { SlotPartitions } from './device-tree.ts';
+import { spareName, type TrybootFiles } from './files.ts';
+import { autobootBytesMax } from './firmware.ts';
+import { decodeIntent, encodeIntent, type Intent, newestIntent } from './intent.ts';
+
+export interface AutobootReading {
+  /** null: there is no such file, or it is no text. */
+  readonly autoboot: Autoboot | null;
+  readonly lengthBytes: number | null;
+  /** The slot that it starts by default; null: none of ours. */
+  readonly default: SlotName | null;
+  readonly evidence: readonly string[];
+}
+
+const describePartition = (partition: number | null, partitions: SlotPartitions): string => {
+  const slot = slotNames.find((name) => partitions[name] === partition);
+  return partition === null ? 'none' : `${partition}${slot === undefined ? ' (no slot of ours)' : ` (slot ${slot})`}`;
+};
+
+export const readAutoboot = async (
+  files: TrybootFiles,
+  path: string,
+  partitions: SlotPartitions,
+): Promise<AutobootReading> => {
+  const bytes = await files.read(path);
+  const autoboot = bytes === null ? null : parseAutoboot(bytes);
+  if (bytes === null || autoboot === null) {
+    const problem =
+      bytes === null
+        ? 'is missing'
+        : bytes.length > autobootBytesMax
+          ? `is ${bytes.length} bytes long; the firmware reads ${autobootBytesMax}`
+          : 'is not readable as text';
+    return {
+      autoboot: null,
+      lengthBytes: bytes?.length ?? null,
+      default: null,
+      evidence: [`${path} ${problem}: the firmware starts the first partition that it can`],
+    };
+  }
+  const { isSwitchingPartitions, trial } = autoboot;
+  return {
+    autoboot,
+    lengthBytes: bytes.length,
+    default: slotNames.find((slot) => partitions[slot] === autoboot.default) ?? null,
+    evidence: [
+      `${path}: default partition ${describePartition(autoboot.default, partitions)}, trial partition ${describePartition(trial, partitions)}`,
+      ...(isSwitchingPartitions ? [] : [`${path}: tryboot_a_b is not 1; the one-shot flag would look for tryboot.txt`]),
+    ],
+  };
+};
+
+/**
+ * Makes `slot` the default and the other one the trial, in one sector written in place. A file that is not one sector yet is
+ * filled up with line ends first: whichever of length and content a cut leaves, the old text is whole.
+ */
+export const storeDefault = async (
+  files: TrybootFiles,
+  path: string,
+  { autoboot, lengthBytes }: AutobootReading,
+  slot: SlotName,
+  partitions: SlotPartitions,
+): Promise<void> => {
+  if (lengthBytes !== null && lengthBytes > autobootBytesMax) {
+    throw new OtadError('BOOT_ENV_UNSUPPORTED', {
+      path,
+      reason: `it is ${lengthBytes} bytes long and the firmware reads ${autobootBytesMax}: shorten it`,
+    });
+  }
+  const sector = formatAutoboot(autoboot?.text ?? null, {
+    default: partitions[slot],
+    trial: partitions[otherSlot(slot)],
+  });
+  if (lengthBytes === null) return files.replace(path, sector);
+  const padded = autoboot === null ? null : padAutoboot(autoboot.text);
+  if (padded !== null && autoboot?.isPadded === false) await files.overwrite(path, padded);
+  if (padded === null || Buffer.compare(padded, sector) !== 0) await files.overwrite(path, sector);
+};
+
+export interface IntentReading {
+  readonly copies: readonly (Intent | null)[];
+  readonly newest: Intent | null;
+  readonly evidence: readonly string[];
+}
+
+export type IntentPaths = readonly [string, string];
+
+export const readIntent = async (files: TrybootFiles, paths: IntentPaths): Promise<IntentReading> => {
+  const copies: (Intent | null)[] = [];
+  const problems: string[] = [];
+  for (const path of paths) {
+    try {
+      const bytes = await files.read(path);
+      const copy = bytes === null ? null : decodeIntent(bytes);
+      copies.push(copy);
+      if (copy === null) problems.push(`intent: ${path} ${bytes === null ? 'is missing' : 'is not whole'}`);
+    } catch (cause) {
+      copies.push(null);
+      problems.push(`intent: ${cause instanceof Error ? cause.message : String(cause)}`);
+    }
+  }
+  return { copies, newest: newestIntent(copies), evidence: problems };
+};
+
+/** Both copies, the one that counts last. Throws BOOT_ENV_UNWRITABLE or BOOT_WRITE_LOST when not even one could be written. */
+export const storeIntent = async (
+  files: TrybootFiles,
+  paths: IntentPaths,
+  { copies, newest }: IntentReading,
+  intent: Intent,
+): Promise<void> => {
+  const bytes = encodeIntent({ ...intent, sequence: (newest?.sequence ?? 0) + 1 });
+  const isFirstNewest = newest !== null && copies[0] === newest;
+  const failures: unknown[] = [];
+  for (const path of isFirstNewest ? [paths[1], paths[0]] : paths) {
+    await files.replace(path, bytes).catch((cause: unknown) => failures.push(cause));
+  }
+  if (failures.length === paths.length) throw failures[0];
+};
+
+/** Hands the slot's kernel its root, or takes it away. Writes only what differs. */
+export const storeCommandLine = async (
+  files: TrybootFiles,
+  folder: string,
+  slot: SlotName,
+  verity: SlotVerity | null,
+): Promise<void> => {
+  const path = join(folder, 'cmdline.txt');
+  // A cut of the replacement on FAT may have left the new file under its first name only.
+  const bytes = (await files.read(path)) ?? (await files.read(spareName(path)));
+  if (bytes === null) {
+    // Nothing to start is as good as nothing that may be started.
+    if (verity === null) return;
+    throw new OtadError('BOOT_ENV_UNREADABLE', { slot, path, reason: 'the slot has no kernel command line' });
+  }
+  const before = Buffer.from(bytes).toString('latin1');
+  if (verity !== null) checkPanic(slot, before);
+  const after = Buffer.from(withSlotArguments(before, slot, verity), 'latin1');
+  if (Buffer.compare(Buffer.from((await files.read(path)) ?? []), after) !== 0) await files.replace(path, after);
+};
