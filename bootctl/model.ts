@@ -3,7 +3,14 @@
 // It never counts a confirmed slot (I7) and always leaves something to boot (I8).
 
 import { OtadError } from '../agent/core/errors.ts';
-import { type BootStatus, otherSlot, type SlotName, type SlotState, slotNames } from '../agent/core/types.ts';
+import {
+  type BootStatus,
+  type BootWitness,
+  otherSlot,
+  type SlotName,
+  type SlotState,
+  slotNames,
+} from '../agent/core/types.ts';
 
 /** What the bootloader hands to the kernel so that it opens exactly the signed bytes. */
 export interface SlotVerity {
@@ -34,6 +41,7 @@ export interface BootEvidence {
   readonly root: string | null;
   /** Sentences for a technician. */
   readonly evidence: readonly string[];
+  readonly witnesses?: readonly BootWitness[];
 }
 
 export interface BootResult {
@@ -186,6 +194,7 @@ export const statusOf = (model: BootModel, facts: BootEvidence, sentences: reado
     slots: { a: slotBoot('a'), b: slotBoot('b') },
     bootedRoot: facts.root,
     roots: { a: model.slots.a.verity?.rootHex ?? null, b: model.slots.b.verity?.rootHex ?? null },
+    ...(facts.witnesses === undefined ? {} : { witnesses: facts.witnesses }),
     evidence: [...facts.evidence, ...sentences],
   };
 };

@@ -113,6 +113,12 @@ export const errorCodes = {
     1,
     'Two witnesses contradict each other about which slot is running. Nothing is changed until they agree.',
   ),
+  SLOT_AMBIGUOUS: entry(
+    'device',
+    409,
+    3,
+    'Two devices could be this slot, so neither is written. Remove one, or name the slots by /dev/disk/by-path in the settings.',
+  ),
   BOOT_COMMAND_LINE_UNSAFE: entry(
     'device',
     500,
