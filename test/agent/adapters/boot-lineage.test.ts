@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,12 +6,10 @@ import { after, describe, test } from 'node:test';
 import { readStack } from '../../../agent/adapters/block-device.ts';
 import { readLineage } from '../../../agent/adapters/boot-lineage.ts';
 import { readRootDevice } from '../../../agent/adapters/root-device.ts';
-import { createSlotDevices } from '../../../agent/adapters/slot-device.ts';
 import { refuseDoubles } from '../../../agent/adapters/slot-doubles.ts';
-import { deviceNumbers, identify, kernelViews, type SlotIdentity } from '../../../agent/adapters/slot-identity.ts';
+import { kernelViews, type SlotIdentity } from '../../../agent/adapters/slot-identity.ts';
 import type { SlotName } from '../../../agent/core/types.ts';
 import { aDisk, createKernelTree, type FakeDevice, type FakeMachine, rootMount } from '../../support/kernel-tree.ts';
-import { reportNotRun } from '../../support/not-run.ts';
 
 const root = 'c4'.repeat(32);
 const emmc = aDisk('mmcblk0', 179, 'aaaa', 'p');
@@ -240,38 +237,3 @@ test('the root device of this machine is read from its own /proc and /sys', asyn
   const known = await readStack(number, kernelViews);
   if (known.length > 0) assert.equal(stack[0]?.number, number);
 });
-
-const loop = spawnSync('losetup', ['--find'], { encoding: 'utf8' });
-if (process.getuid?.() === 0 && loop.status === 0) {
-  test('the partition under the root file system is never opened for writing, whatever the evidence says', async (context) => {
-    const folder = await mkdtemp(join(tmpdir(), 'otad-loop-'));
-    const attached: string[] = [];
-    context.after(async () => {
-      for (const device of attached) spawnSync('losetup', ['--detach', device]);
-      await rm(folder, { recursive: true });
-    });
-    for (const name of ['a.img', 'b.img']) {
-      await writeFile(join(folder, name), Buffer.alloc(1 << 20));
-      const made = spawnSync('losetup', ['--find', '--show', join(folder, name)], { encoding: 'utf8' });
-      if (made.status !== 0) {
-        context.diagnostic(`losetup: ${made.stderr}`);
-        return;
-      }
-      attached.push(made.stdout.trim());
-    }
-    const paths = { a: attached[0] ?? '', b: attached[1] ?? '' };
-    const { device } = await identify('b', paths.b);
-    const stack = await readStack(device ?? '', kernelViews);
-    assert.equal(stack[0]?.number, device);
-    const open = (rootStack: typeof stack) =>
-      createSlotDevices({ paths, bootedSlot: () => 'a', rootStack: async () => rootStack }).open(
-        'b',
-        new AbortController().signal,
-      );
-    await assert.rejects(open(stack), { code: 'SLOT_RUNNING', message: /root file system stands on it/ });
-    await (await open([])).close();
-    assert.ok(deviceNumbers(0n) === '0:0');
-  });
-} else {
-  reportNotRun('the guard of the running slot on loop devices', 'root and losetup');
-}
