@@ -27,7 +27,7 @@ import {
 } from './environment.ts';
 import type { FwEnvConfig } from './fw-env-config.ts';
 import { type CopyReading, readCopies, writeCopy } from './medium.ts';
-import { applyMender, decodeMender, isMenderAlone, menderParts, witnessMender } from './mender.ts';
+import { applyMender, decodeMender, isMenderAlone, type MenderParts, menderParts, witnessMender } from './mender.ts';
 import { applyModel, decodeModel, describeOthers, lostVariables } from './variables.ts';
 
 export interface UbootOptions {
@@ -43,6 +43,8 @@ export interface UbootOptions {
    * it nothing is written then, since an environment without the board's `bootcmd` would not boot at all.
    */
   readonly initial?: Variables;
+  /** Partition numbers of the slots, which is how Mender's boot script names them. */
+  readonly partitions?: () => Promise<MenderParts>;
 }
 
 /** The environment as it stands on the medium. */
@@ -116,19 +118,19 @@ const describe = (config: FwEnvConfig, loaded: Loaded): readonly string[] => {
 /** What is remembered of repairs, for the status: enough for a life between two starts of the agent. */
 const repairsMax = 8;
 
-const modelOf = (variables: Variables, booted: SlotName): BootModel => {
-  const parts = menderParts(variables, booted);
+const modelOf = (variables: Variables, known: MenderParts): BootModel => {
+  const parts = menderParts(variables, known);
   if (parts === null) return decodeModel(variables);
   return isMenderAlone(variables)
-    ? decodeMender(variables, parts, booted)
+    ? (decodeMender(variables, parts) ?? decodeModel(variables))
     : witnessMender(decodeModel(variables), variables, parts);
 };
 
 /** `variables` with the model in them, in our names and, where a Mender script may read them, in Mender's. */
-const withModel = (variables: Variables, model: BootModel, booted: SlotName): Variables => {
-  const parts = menderParts(variables, booted);
+const withModel = (variables: Variables, model: BootModel, known: MenderParts): Variables => {
+  const parts = menderParts(variables, known);
   const ours = applyModel(variables, model);
-  return parts === null ? ours : applyMender(ours, model, parts);
+  return parts === null ? ours : applyMender(variables, ours, model, parts);
 };
 
 /** Throws what the port names, and BOOT_ENV_BUSY, BOOT_ENV_UNREADABLE, BOOT_ENV_UNSUPPORTED, BOOT_ENV_UNWRITABLE. */
@@ -138,6 +140,7 @@ export const createUbootControl = ({
   lockPath = fwLockPath,
   lockWaitMs = 10_000,
   initial,
+  partitions = async () => ({ a: null, b: null }),
 }: UbootOptions): BootControl => {
   const repairs: string[] = [];
   const readEvidence = async (): Promise<BootEvidence> => (typeof evidence === 'function' ? evidence() : evidence);
@@ -145,28 +148,24 @@ export const createUbootControl = ({
   const locked = <T>(signal: AbortSignal, body: () => Promise<T>): Promise<T> =>
     withLockFile(lockPath, signal, body, lockWaitMs);
 
-  const change = async (
-    signal: AbortSignal,
-    edit: (model: BootModel, booted: SlotName) => BootModel,
-  ): Promise<void> => {
-    const { slot: booted } = await readEvidence();
-    await locked(signal, async () => {
+  const change = (signal: AbortSignal, edit: (model: BootModel) => BootModel): Promise<void> =>
+    locked(signal, async () => {
       const loaded = await load(config);
       const before = variablesOf(loaded, loaded.current) ?? initial;
       if (before === undefined) {
-        edit(decodeModel(lostVariables), booted);
+        edit(decodeModel(lostVariables));
         throw new OtadError('BOOT_ENV_UNREADABLE', {
           file: config.file,
           reason: 'no copy is valid and there is no initial environment to start from; a reboot makes a new one',
         });
       }
-      const after = withModel(before, edit(modelOf(before, booted), booted), booted);
+      const known = await partitions();
+      const after = withModel(before, edit(modelOf(before, known)), known);
       // A repeated step costs no write; but a copy that U-Boot would not choose is not yet the truth.
       const isTruth = loaded.current !== null && misalignments(loaded).length === 0 && before.has(sequenceName);
       if (isTruth && isSame(after, before)) return;
       await store(config, loaded, after);
     });
-  };
 
   /**
    * Puts right what a flipped flag bit did, and gives the running slot its tries back. Where that cannot be written,
@@ -175,7 +174,8 @@ export const createUbootControl = ({
   const reconcile = async (loaded: Loaded, booted: SlotName): Promise<readonly [BootModel, readonly string[]]> => {
     const variables = variablesOf(loaded, loaded.current);
     if (variables === null) return [decodeModel(initial ?? lostVariables), describe(config, loaded)];
-    const model = modelOf(variables, booted);
+    const known = await partitions();
+    const model = modelOf(variables, known);
     const restored = restoreTries(model, booted);
     const reasons = [
       ...misalignments(loaded),
@@ -184,14 +184,14 @@ export const createUbootControl = ({
     if (reasons.length === 0) return [model, [...describe(config, loaded), ...repairs]];
     try {
       // Unchanged but for the sequence, when only the copies are to be put right: a count of Mender's must not be lost.
-      const content = restored === model ? variables : withModel(variables, restored, booted);
+      const content = restored === model ? variables : withModel(variables, restored, known);
       const repaired = await store(config, loaded, content);
       repairs.push(...reasons.map((reason) => `${reason}; put right`));
       repairs.splice(0, repairs.length - repairsMax);
       return [restored, [...describe(config, repaired), ...repairs]];
     } catch (cause) {
       const failure = cause instanceof Error ? cause.message : String(cause);
-      const actual = modelOf(variablesOf(loaded, loaded.bootloaders) ?? variables, booted);
+      const actual = modelOf(variablesOf(loaded, loaded.bootloaders) ?? variables, known);
       return [actual, [...reasons.map((reason) => `${reason}; it cannot be put right: ${failure}`), ...repairs]];
     }
   };
@@ -204,7 +204,10 @@ export const createUbootControl = ({
         return statusOf(model, facts, sentences);
       });
     },
-    invalidate: (slot, signal) => change(signal, (model, booted) => invalidate(model, slot, booted)),
+    invalidate: async (slot, signal) => {
+      const { slot: booted } = await readEvidence();
+      await change(signal, (model) => invalidate(model, slot, booted));
+    },
     activate: (slot, tries, verity, signal) => change(signal, (model) => activate(model, slot, tries, verity)),
     markGood: (slot, signal) => change(signal, (model) => markGood(model, slot)),
     markBad: (slot, signal) => change(signal, (model) => markBad(model, slot)),

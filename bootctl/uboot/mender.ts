@@ -1,6 +1,6 @@
 // Mender's variables in a U-Boot environment: read where a device ran Mender, and kept in step afterwards, so that a board
 // whose boot script is still Mender's boots what otad says. Pure.
-// Never guesses: where it is not known which partition number belongs to a slot, that slot cannot be made primary.
+// Never guesses which partition number belongs to a slot: where it is not known, that slot cannot be made primary.
 
 import { OtadError } from '../../agent/core/errors.ts';
 import { otherSlot, type SlotName, slotNames } from '../../agent/core/types.ts';
@@ -13,7 +13,10 @@ const partHexName = 'mender_boot_part_hex';
 const trialName = 'upgrade_available';
 const countName = 'bootcount';
 const limitName = 'bootlimit';
-/** Ours: the partition numbers of slot a and slot b, decimal. Also the way to tell otad when it cannot know. */
+/**
+ * Ours: the partition numbers of slot a and slot b, decimal. Written with every change, so it also says that Mender's
+ * variables are in step; and a technician's way to tell otad what it cannot find out.
+ */
 export const menderPartsName = 'otad_mender_parts';
 
 /** null: not known. */
@@ -28,32 +31,17 @@ const bootsLeft = (variables: Variables): number => {
   return Math.min(Math.max(left, 0), triesMax);
 };
 
-/** The two numbers between which Mender's fallback switches. */
-const pairIn = (script: string | undefined): readonly number[] => {
-  const numbers = [...(script ?? '').matchAll(/\bmender_boot_part\}?"? *=? *"?([0-9]{1,3})\b/g)];
-  const distinct = [...new Set(numbers.map(([, digits]) => Number(digits)))];
-  return distinct.length === 2 ? distinct : [];
-};
-
-/** Mender's names are there and none of BOOT_ORDER's: a Mender boot script runs this board, or did until now. */
+/** Mender's names are there and none of BOOT_ORDER's: a Mender boot script runs this board. */
 export const isMenderAlone = (variables: Variables): boolean =>
   numberOf(variables.get(menderPartName)) !== null && !variables.has(sequenceName) && !variables.has(orderName);
 
-/**
- * null: there is nothing of Mender's to keep in step. Mender names the slot that runs, except between its install and
- * the reboot after it, when no boot has been counted yet.
- */
-export const menderParts = (variables: Variables, booted: SlotName): MenderParts | null => {
-  const named = numberOf(variables.get(menderPartName));
-  if (named === null) return null;
+const isInStep = (variables: Variables): boolean => variables.has(menderPartsName) && variables.has(sequenceName);
+
+/** `known`: what the slots' devices say, which counts more than what was written once. null: no Mender here. */
+export const menderParts = (variables: Variables, known: MenderParts): MenderParts | null => {
+  if (numberOf(variables.get(menderPartName)) === null) return null;
   const [a = null, b = null] = (variables.get(menderPartsName) ?? '').split(' ').map(numberOf);
-  if (a !== null && b !== null) return { a, b };
-  if (!isMenderAlone(variables)) return null;
-  const isInstalled = isTrial(variables) && (numberOf(variables.get(countName)) ?? 0) === 0;
-  const slot = isInstalled ? otherSlot(booted) : booted;
-  const pair = pairIn(variables.get('mender_altbootcmd') ?? variables.get('altbootcmd'));
-  const other = pair.includes(named) ? (pair.find((part) => part !== named) ?? null) : null;
-  return slot === 'a' ? { a: named, b: other } : { a: other, b: named };
+  return { a: known.a ?? a, b: known.b ?? b };
 };
 
 const namedSlot = (variables: Variables, parts: MenderParts): SlotName | null => {
@@ -61,9 +49,13 @@ const namedSlot = (variables: Variables, parts: MenderParts): SlotName | null =>
   return slotNames.find((slot) => parts[slot] === named) ?? null;
 };
 
-/** What a device boots by that knows Mender's names only. The slot that Mender would not boot is not selectable. */
-export const decodeMender = (variables: Variables, parts: MenderParts, booted: SlotName): BootModel => {
-  const primary = namedSlot(variables, parts) ?? booted;
+/**
+ * What a device boots by that knows Mender's names only; null when they name no known slot. The slot that Mender would
+ * not boot is not selectable.
+ */
+export const decodeMender = (variables: Variables, parts: MenderParts): BootModel | null => {
+  const primary = namedSlot(variables, parts);
+  if (primary === null) return null;
   const other = otherSlot(primary);
   const good = { triesLeft: triesDefault, isTrial: false, verity: null };
   const none = { triesLeft: 0, isTrial: false, verity: null };
@@ -78,6 +70,7 @@ export const decodeMender = (variables: Variables, parts: MenderParts, booted: S
 
 /** What Mender's script counted and decided since otad's last write, in our terms. The same object: nothing. */
 export const witnessMender = (model: BootModel, variables: Variables, parts: MenderParts): BootModel => {
+  if (!isInStep(variables)) return model;
   const trial = model.order.find((slot) => model.slots[slot].isTrial && model.slots[slot].triesLeft > 0);
   if (trial === undefined || trial !== model.order[0]) return model;
   const named = namedSlot(variables, parts);
@@ -87,21 +80,25 @@ export const witnessMender = (model: BootModel, variables: Variables, parts: Men
   return { ...model, slots: { ...model.slots, [trial]: { ...model.slots[trial], triesLeft: left } } };
 };
 
-/** Mender's variables for `model`. Throws BOOT_ENV_UNSUPPORTED when the primary slot's number is not known. */
-export const applyMender = (variables: Variables, model: BootModel, parts: MenderParts): Variables => {
+/**
+ * `result` with Mender's variables for `model`; `before` is what stood there. Throws BOOT_ENV_UNSUPPORTED when Mender's
+ * script may be what boots and the primary slot's number is not known.
+ */
+export const applyMender = (before: Variables, after: Variables, model: BootModel, parts: MenderParts): Variables => {
   const primary = boot(model).slot ?? model.order[0] ?? 'a';
   const part = parts[primary];
   if (part === null) {
+    // Beside a BOOT_ORDER that otad never wrote for Mender, its variables are remains that nothing boots by.
+    if (!isMenderAlone(before) && !isInStep(before)) return after;
     throw new OtadError('BOOT_ENV_UNSUPPORTED', {
       slot: primary,
       reason: `Mender's boot script may run here and its partition number for this slot is not known: fw_setenv ${menderPartsName} "<number of a> <number of b>", or fw_setenv ${menderPartName} when the script is replaced`,
     });
   }
   const { isTrial: isOnTrial, triesLeft } = model.slots[primary];
-  const result = new Map(variables);
+  const result = new Map(after);
   result.set(menderPartName, String(part)).set(partHexName, part.toString(16));
   result.set(trialName, isOnTrial ? '1' : '0').set(countName, '0');
   if (isOnTrial) result.set(limitName, String(triesLeft));
-  if (parts.a !== null && parts.b !== null) result.set(menderPartsName, `${parts.a} ${parts.b}`);
-  return result;
+  return result.set(menderPartsName, `${parts.a ?? '-'} ${parts.b ?? '-'}`);
 };

@@ -7,6 +7,7 @@ import { otherSlot, type SlotName } from '../../../agent/core/types.ts';
 import { createUbootControl } from '../../../bootctl/uboot/control.ts';
 import { chooseByFlag, type Variables } from '../../../bootctl/uboot/environment.ts';
 import { formatEnvironment, readCopies, writeCopy } from '../../../bootctl/uboot/medium.ts';
+import type { MenderParts } from '../../../bootctl/uboot/mender.ts';
 import { contractVerity } from '../../contract/boot-control.ts';
 import { fwPrintenv, fwSetenv } from './fw-tools.ts';
 import { createUbootFiles, type UbootFiles } from './machine.ts';
@@ -36,7 +37,12 @@ interface MenderBoard {
   powerOn(): Promise<SlotName>;
 }
 
-const withBoard = async (changes: Variables, body: (board: MenderBoard) => Promise<void>, booted: SlotName = 'a') => {
+const withBoard = async (
+  changes: Variables,
+  body: (board: MenderBoard) => Promise<void>,
+  booted: SlotName = 'a',
+  known: MenderParts = parts,
+) => {
   const files = await createUbootFiles(2);
   let running = booted;
   const current = async () => {
@@ -57,6 +63,7 @@ const withBoard = async (changes: Variables, body: (board: MenderBoard) => Promi
           config: files.config,
           evidence: async () => ({ slot: running, root: null, evidence: ['root device'] }),
           lockPath: `${files.folder}/lock`,
+          partitions: async () => known,
         }),
       variables: async () => (await current()).copy?.variables ?? new Map(),
       powerOn: async () => {
@@ -242,12 +249,10 @@ describe("a board whose boot script is Mender's, under otad", () => {
     });
   });
 
-  it('without knowing the partition of the other slot it refuses to activate it, names the way out, and obeys it', async () => {
+  it('without knowing the partition numbers it changes nothing, names the way out, and obeys it', async () => {
+    const unknown = { a: null, b: null };
     await withBoard(
-      new Map([
-        ['mender_altbootcmd', 'reset'],
-        ['altbootcmd', 'reset'],
-      ]),
+      new Map(),
       async (board) => {
         const before = await board.variables();
         await assert.rejects(board.control().activate('b', 3, contractVerity('b'), signal), {
@@ -256,10 +261,51 @@ describe("a board whose boot script is Mender's, under otad", () => {
         });
         assert.deepEqual(await board.variables(), before);
         await fwSetenv(board.files.configPath, new Map([['otad_mender_parts', '2 13']]));
+        assert.equal(await summary(board), 'a a:good:- b:bad:0');
         await board.control().activate('b', 3, contractVerity('b'), signal);
+        assert.equal(await board.powerOn(), 'b');
+        // Known from the write, also when the slot's device cannot be asked later.
+        await board.control().markBad('b', signal);
+        assert.equal(await board.powerOn(), 'a');
+      },
+      'a',
+      unknown,
+    );
+  });
+
+  it("a flip by a technician's hand, before the reboot, is read as what Mender will boot", async () => {
+    await withBoard(
+      new Map([
+        ['mender_boot_part', '13'],
+        ['mender_boot_part_hex', 'd'],
+      ]),
+      async (board) => {
+        assert.equal(await summary(board), 'b a:bad:0 b:good:-');
         assert.equal(await board.powerOn(), 'b');
       },
     );
+  });
+
+  it("Mender's remains beside a BOOT_ORDER that was never otad's decide nothing", async () => {
+    const remains = new Map([
+      ['BOOT_ORDER', 'A B'],
+      ['BOOT_A_LEFT', '3'],
+      ['BOOT_B_LEFT', '3'],
+      ['mender_boot_part', '13'],
+    ]);
+    for (const known of [parts, { a: null, b: null }]) {
+      await withBoard(
+        remains,
+        async (board) => {
+          assert.equal((await board.control().status(signal)).primary, 'a');
+          await board.control().markGood('a', signal);
+          assert.equal((await board.control().status(signal)).slots.a.state, 'good');
+          assert.equal((await board.variables()).get('mender_boot_part'), known.a === null ? '13' : '2');
+        },
+        'a',
+        known,
+      );
+    }
   });
 
   it('once mender_boot_part is taken out nothing of Mender is written any more', async () => {
