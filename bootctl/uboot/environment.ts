@@ -73,10 +73,14 @@ export const decodeCopy = (image: Uint8Array, isRedundant: boolean): EnvCopy | n
   };
 };
 
-/** Sorted, with `.flags` last, as fw_setenv writes it. Throws BOOT_ENV_UNWRITABLE when it does not fit or is empty. */
+/**
+ * Sorted, with `.flags` last, as fw_setenv writes it, but the sequence first: then the sector that holds checksum and flag
+ * differs in its data as well, and no tear inside it can leave a new flag beside an old checksum that is right.
+ * Throws BOOT_ENV_UNWRITABLE when it does not fit or is empty.
+ */
 export const encodeCopy = (variables: Variables, sizeBytes: number, flag: number | null): Uint8Array => {
   const header = headerBytes(flag !== null);
-  const rank = (name: string): string => (name === '.flags' ? `\u{ffff}` : name);
+  const rank = (name: string): string => (name === sequenceName ? '' : name === '.flags' ? '\u{ffff}' : name);
   const names = [...variables.keys()].sort((one, two) => (rank(one) < rank(two) ? -1 : 1));
   const text = names.map((name) => `${name}=${variables.get(name)}\0`).join('');
   if (names.length === 0)
