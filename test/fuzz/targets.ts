@@ -1,0 +1,20 @@
+// All fuzz targets by name.
+
+import type { FuzzTarget } from './target.ts';
+import { metadataTarget, signedMetadataTarget } from './targets/metadata.ts';
+import { releaseDocumentTarget } from './targets/release-document.ts';
+import { restTarget } from './targets/rest.ts';
+import { slotRecordTarget } from './targets/slot-record.ts';
+import { ubootEnvironmentTarget } from './targets/uboot-environment.ts';
+
+export const targets = {
+  metadata: metadataTarget,
+  'signed-metadata': signedMetadataTarget,
+  'release-document': releaseDocumentTarget,
+  'uboot-environment': ubootEnvironmentTarget,
+  'slot-record': slotRecordTarget,
+  rest: restTarget,
+} satisfies Readonly<Record<string, () => FuzzTarget>>;
+
+export type TargetName = keyof typeof targets;
+export const targetNames = Object.keys(targets) as readonly TargetName[];
