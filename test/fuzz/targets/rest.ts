@@ -55,7 +55,9 @@ const answersIn = (text: string): Answer[] => {
     const headers = (head[2] ?? '').toLowerCase();
     const length = /content-length: (\d+)/.exec(headers)?.[1];
     const isStream = headers.includes('text/event-stream');
-    const end = head[0].length + (length === undefined ? (isStream ? rest.length : 0) : Number(length));
+    // An answer to HEAD has a length and no body: the next answer, if any, follows at once.
+    const isBare = length === undefined || rest.startsWith('HTTP/1.1 ', head[0].length);
+    const end = head[0].length + (isBare ? (isStream ? rest.length : 0) : Number(length));
     answers.push({ status: Number(head[1]), body: isStream ? '' : rest.slice(head[0].length, end) });
     rest = rest.slice(end);
   }
