@@ -181,4 +181,28 @@ export const coreMutants: readonly SimulatorMutant[] = [
     caughtBy: ['I6'],
     pairOf: ['cut-lost', 'panic-always'],
   },
+  {
+    name: 'look-at-the-way-back-writes-to-it',
+    edits: one(install, 'return isLookOnly ? record : ledger', 'return ledger'),
+    caughtBy: ['I2'],
+  },
+  {
+    name: 'slot-marked-bad-still-called-confirmed',
+    edits: one(
+      'agent/core/marking.js',
+      "staged, isBootedConfirmed: false, phase: { kind: 'leaving' }",
+      "staged, isBootedConfirmed: true, phase: { kind: 'leaving' }",
+    ),
+    caughtBy: ['I11'],
+  },
+  {
+    name: 'marked-release-not-denied',
+    edits: one(
+      'agent/core/marking.js',
+      'return andThen(noted, (next) => deny(next, context, staged.release, reason));',
+      'return noted;',
+    ),
+    caughtBy: ['I6'],
+    pairOf: ['command-mark-running-bad', 'command-reboot', 'command-confirm'],
+  },
 ];

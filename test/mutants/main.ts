@@ -10,10 +10,11 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { invariants } from '../sim/verdict.ts';
 import { coreMutants } from './core-mutants.ts';
+import { lineageMutants } from './lineage-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
 import { ubootMutants } from './uboot-mutants.ts';
 
-const mutants: readonly Mutant[] = [...coreMutants, ...ubootMutants];
+const mutants: readonly Mutant[] = [...coreMutants, ...lineageMutants, ...ubootMutants];
 
 const run = promisify(execFile);
 const dist = fileURLToPath(new URL('../..', import.meta.url));
