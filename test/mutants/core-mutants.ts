@@ -184,7 +184,7 @@ export const coreMutants: readonly SimulatorMutant[] = [
   {
     name: 'look-at-the-way-back-writes-to-it',
     edits: one(install, 'return isLookOnly ? record : ledger', 'return ledger'),
-    caughtBy: ['I2'],
+    caughtBy: ['I2', 'I11'],
   },
   {
     name: 'slot-marked-bad-still-called-confirmed',
@@ -194,15 +194,5 @@ export const coreMutants: readonly SimulatorMutant[] = [
       "staged, isBootedConfirmed: true, phase: { kind: 'leaving' }",
     ),
     caughtBy: ['I11'],
-  },
-  {
-    name: 'marked-release-not-denied',
-    edits: one(
-      'agent/core/marking.js',
-      'return andThen(noted, (next) => deny(next, context, staged.release, reason));',
-      'return noted;',
-    ),
-    caughtBy: ['I6'],
-    pairOf: ['command-mark-running-bad', 'command-reboot', 'command-confirm'],
   },
 ];

@@ -67,17 +67,17 @@ export const lineageMutants: readonly SuiteMutant[] = [
     suite: core,
   },
   {
-    name: 'automatic-revert-waits-for-a-read',
-    edits: one(
-      'agent/core/outcomes.js',
-      'return andThen(noted, (next) => startRevert(next, context, staged, reason));\n};\nconst activateDone',
-      'return andThen(noted, (next) => startRevertVerified(next, context, staged, reason, 0));\n};\nconst activateDone',
-    ),
+    name: 'trial-given-up-although-the-way-back-is-rotten',
+    edits: one('agent/core/outcomes.js', 'staged.failureReason === null\n', 'staged.failureReason !== null\n'),
     suite: core,
   },
   {
-    name: 'trial-given-up-although-the-way-back-is-rotten',
-    edits: one('agent/core/outcomes.js', 'staged.failureReason === null\n', 'staged.failureReason !== null\n'),
+    name: 'marked-release-not-denied',
+    edits: one(
+      'agent/core/marking.js',
+      'return andThen(noted, (next) => deny(next, context, staged.release, reason));',
+      'return noted;',
+    ),
     suite: core,
   },
 ];
