@@ -118,9 +118,21 @@ const wantedFile = (
   };
 };
 
+const parkedText = (entry: SlotEntry, slot: SlotName): string => encodeSlotEntry({ ...entry, state: 'parked' }, slot);
+
+/**
+ * A file is parked before it goes: FAT may give its cluster to the next new file before that one's bytes are there, and what
+ * a cut leaves then must not be a live entry of old.
+ */
+export const planRemoval = ({ file, entry, text }: SlotFile, slot: SlotName): readonly EntryWrite[] => {
+  const parked = parkedText(entry, slot);
+  const isInPlace = entry.state !== 'parked' && parked.length === text.length;
+  return [...(isInPlace ? [{ kind: 'overwrite', file, text: parked } as const] : []), { kind: 'remove', file }];
+};
+
 /**
  * The writes that take the slot from `files` to what `model` says of it; empty: it says so already. With a new name the new
- * file is made parked, then one byte makes it live, which is the moment of the change; then the old one goes.
+ * file is made parked, then one byte makes it live, which is the moment of the change; then the old one is parked and goes.
  */
 export const planSlot = (
   files: SlotFiles,
@@ -133,8 +145,8 @@ export const planSlot = (
   const text = encodeSlotEntry(wanted.entry, slot);
   if (file === current.file) return text === current.text ? [] : [{ kind: 'overwrite', file, text }];
   return [
-    { kind: 'create', file, text: encodeSlotEntry({ ...wanted.entry, state: 'parked' }, slot) },
+    { kind: 'create', file, text: parkedText(wanted.entry, slot) },
     { kind: 'overwrite', file, text },
-    { kind: 'remove', file: current.file },
+    ...planRemoval(current, slot),
   ];
 };
