@@ -67,7 +67,8 @@ export type EntryWrite =
   | { readonly kind: 'remove'; readonly file: string };
 
 /**
- * The counter of a new trial, in the width that the slot's name had. Where the old name still counts, the new one starts
+ * The counter of a new trial, in the width that the slot's name had. The tries done are written from the start: a name that
+ * grew as the loader takes a try would need room in a directory that may have none. Where the old name still counts, the new one starts
  * with one try done, so that no try of the one is ever renamed to a name of the other: the loader does not count then.
  */
 const trialName = (current: EntryName, triesLeft: number): EntryName => {
@@ -79,7 +80,7 @@ const trialName = (current: EntryName, triesLeft: number): EntryName => {
       left: triesLeft,
       done: isOnTheWay ? 1 : 0,
       leftDigits: old?.leftDigits ?? 1,
-      doneDigits: isOnTheWay ? Math.max(1, old.doneDigits) : (old?.doneDigits ?? 0),
+      doneDigits: Math.max(1, old?.doneDigits ?? 1),
     },
   };
 };

@@ -229,7 +229,7 @@ describe('a rename of somebody else that was cut', () => {
     it(`the loader's own, ${outcome}: a system starts and the trial ends`, async () => {
       const self = await device();
       await activate('b')(self.control());
-      await leaveRename(self.files.espPath, 'otad-b+3.conf', 'otad-b+2-1.conf', outcome);
+      await leaveRename(self.files.espPath, 'otad-b+3-0.conf', 'otad-b+2-1.conf', outcome);
       await start(self);
       const status = await self.control().status(signal());
       assert.equal(status.slots.a.state, 'good');
