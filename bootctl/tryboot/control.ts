@@ -56,12 +56,14 @@ export interface TrybootOptions {
   /** The command that the device reboots with, to be refused where it would lose the argument. */
   readonly rebootCommand?: readonly string[];
   readonly bootIdPath?: string;
-  readonly lockPath?: string;
-  /** How long another process may hold the lock, in milliseconds. */
-  readonly lockWaitMs?: number;
+  /** Keeps other processes and other steps out while `body` runs. Default: flock(2) on {@link trybootLockPath}. */
+  readonly lock?: Lock;
   /** Another way to the medium. */
   readonly files?: TrybootFiles;
 }
+
+/** Throws CANCELLED, before `body`, when the signal says so. */
+export type Lock = <T>(signal: AbortSignal, body: () => Promise<T>) => Promise<T>;
 
 export const trybootLockPath = '/run/otad/tryboot.lock';
 const bootIdPathDefault = '/proc/sys/kernel/random/boot_id';
@@ -87,8 +89,7 @@ export const createTrybootControl = ({
   rebootParamPath = rebootParamPathDefault,
   rebootCommand,
   bootIdPath = bootIdPathDefault,
-  lockPath = trybootLockPath,
-  lockWaitMs = 10_000,
+  lock = (signal, body) => withLockFile(trybootLockPath, signal, body),
   files = trybootFiles,
 }: TrybootOptions): BootControl => {
   if (rebootCommand !== undefined) checkRebootCommand(rebootCommand);
@@ -104,7 +105,7 @@ export const createTrybootControl = ({
   };
 
   const locked = <T>(signal: AbortSignal, body: (loaded: Loaded) => Promise<T>): Promise<T> =>
-    withLockFile(lockPath, signal, async () => body(await load()), lockWaitMs);
+    lock(signal, async () => body(await load()));
 
   const saveIntent = async ({ copies }: Loaded, intent: Intent): Promise<void> => {
     if (copies.newest !== null && isSameIntent(copies.newest, intent)) return;

@@ -1,14 +1,16 @@
 // A Raspberry Pi in a temporary folder: autoboot.txt, two boot partitions, the intent on a data partition, and the modelled
 // firmware, all on the same bytes as the adapter.
 
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { OtadError } from '../../../agent/core/errors.ts';
 import type { BootControl } from '../../../agent/core/ports.ts';
 import { type SlotName, slotNames } from '../../../agent/core/types.ts';
 import { parseKernelCommandLine } from '../../../bootctl/kernel-command-line.ts';
 import { withSlotArguments } from '../../../bootctl/tryboot/command-line-file.ts';
-import { createTrybootControl, type TrybootOptions } from '../../../bootctl/tryboot/control.ts';
+import { createTrybootControl, type Lock, type TrybootOptions } from '../../../bootctl/tryboot/control.ts';
 import { rotaPartitions } from '../../../bootctl/tryboot/device-tree.ts';
 import { type FirmwareChoice, type Reset, startFirmware } from '../../../bootctl/tryboot/firmware.ts';
 import { encodeIntent } from '../../../bootctl/tryboot/intent.ts';
@@ -39,12 +41,26 @@ export interface Pi extends BootMachine {
   booted(): SlotName;
 }
 
+/** One step after the other in this process; the lock file of the real one costs a child process a step. */
+const createProcessLock = (): Lock => {
+  let last: Promise<unknown> = Promise.resolve();
+  return (signal, body) => {
+    const next = last.then(() => {
+      if (signal.aborted) throw new OtadError('CANCELLED');
+      return body();
+    });
+    last = next.catch(() => {});
+    return next;
+  };
+};
+
 const u32 = (value: number): Uint8Array => Buffer.from([0, 0, 0, value]);
 
 const readOrNull = (path: string): Promise<Buffer | null> => readFile(path).catch(() => null);
 
 const makePaths = async (): Promise<PiPaths> => {
-  const folder = await mkdtemp(join(tmpdir(), 'otad-tryboot-'));
+  // In memory where that is possible: cuts are made by the tests, so a flush that reaches a disk proves nothing here.
+  const folder = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'otad-tryboot-'));
   const paths: PiPaths = {
     folder,
     autoboot: join(folder, 'bootconfig/autoboot.txt'),
@@ -98,7 +114,7 @@ export const createTrybootMachine = async (): Promise<Pi> => {
     deviceTreePath: paths.deviceTree,
     rebootParamPath: paths.rebootParam,
     bootIdPath: paths.bootId,
-    lockPath: join(paths.folder, 'lock'),
+    lock: createProcessLock(),
   };
   const control = createTrybootControl(options);
 
