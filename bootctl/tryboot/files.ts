@@ -12,7 +12,7 @@ export interface TrybootFiles {
   read(path: string): Promise<Uint8Array | null>;
   /** One write at the start of a file that exists; its name, place and (where long enough) length stay. */
   overwrite(path: string, bytes: Uint8Array): Promise<void>;
-  /** The old file or the new one, also across a cut; on FAT possibly neither, then the new one is under {@link spareName}. */
+  /** The old file or the new one, also across a cut; on FAT possibly neither. */
   replace(path: string, bytes: Uint8Array): Promise<void>;
   remove(path: string): Promise<void>;
 }

@@ -74,23 +74,26 @@ describe('an update on a Pi', () => {
     ['hangs later', 1],
     ['panics', 3],
   ] as const satisfies readonly (readonly [Temper, number])[]) {
-    withLife(`that ${temper === 'unhealthy' ? 'is unhealthy' : temper} falls back after ${trials} and is denied once`, async (life) => {
-      life.offer(2, temper);
-      await life.settle();
-      assert.equal(life.pi.booted(), 'a');
-      assert.equal(life.requests.filter((slot) => slot === 'b').length, trials);
-      assert.equal(count(life, 'denied'), 1);
-      assert.equal(count(life, 'install-started'), 1);
-      assert.equal(await defaultLine(life), 'boot_partition=2');
-      const status = await life.pi.control.status(signal);
-      assert.deepEqual([status.primary, status.slots.a.state, status.slots.b.state], ['a', 'good', 'bad']);
-      // The next release goes into the same slot.
-      life.offer(3, 'well');
-      await life.run();
-      await life.pi.reboot();
-      await life.settle();
-      assert.equal(life.pi.booted(), 'b');
-    });
+    withLife(
+      `that ${temper === 'unhealthy' ? 'is unhealthy' : temper} falls back after ${trials} and is denied once`,
+      async (life) => {
+        life.offer(2, temper);
+        await life.settle();
+        assert.equal(life.pi.booted(), 'a');
+        assert.equal(life.requests.filter((slot) => slot === 'b').length, trials);
+        assert.equal(count(life, 'denied'), 1);
+        assert.equal(count(life, 'install-started'), 1);
+        assert.equal(await defaultLine(life), 'boot_partition=2');
+        const status = await life.pi.control.status(signal);
+        assert.deepEqual([status.primary, status.slots.a.state, status.slots.b.state], ['a', 'good', 'bad']);
+        // The next release goes into the same slot.
+        life.offer(3, 'well');
+        await life.run();
+        await life.pi.reboot();
+        await life.settle();
+        assert.equal(life.pi.booted(), 'b');
+      },
+    );
   }
 
   withLife('that is confirmed survives any number of power cycles and writes nothing', async (life) => {
@@ -111,7 +114,10 @@ describe('an update on a Pi', () => {
     for (const path of life.pi.paths.intents) await rm(path);
     life.loseDatabase();
     const status = await life.pi.control.status(signal);
-    assert.deepEqual([status.booted, status.primary, status.slots.a.state, status.slots.b.state], ['a', 'a', 'good', 'bad']);
+    assert.deepEqual(
+      [status.booted, status.primary, status.slots.a.state, status.slots.b.state],
+      ['a', 'a', 'good', 'bad'],
+    );
     await life.settle();
     assert.equal(life.pi.booted(), 'b');
     assert.equal(count(life, 'denied'), 0);

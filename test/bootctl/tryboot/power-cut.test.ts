@@ -2,11 +2,12 @@
 // is known to be good, says what is true, and takes the next update.
 
 import assert from 'node:assert/strict';
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { describe, it } from 'node:test';
 import type { BootControl } from '../../../agent/core/ports.ts';
 import { otherSlot, type SlotName } from '../../../agent/core/types.ts';
+import { formatAutoboot } from '../../../bootctl/tryboot/autoboot-txt.ts';
 import { contractVerity } from '../../contract/boot-control.ts';
 import { type Cut, cutFiles, cutsOf, isPowerCut, type Write } from './cut-files.ts';
 import { createTrybootMachine, type Pi } from './machine.ts';
@@ -44,11 +45,21 @@ const confirm = async (pi: Pi): Promise<void> => {
 const nothing = async (): Promise<void> => {};
 
 const scenes: readonly Scene[] = [
-  { name: 'invalidate', mayStart: ['a'], prepare: nothing, operate: (it) => it.invalidate('b', signal) },
+  { name: 'invalidate at first', mayStart: ['a'], prepare: nothing, operate: (it) => it.invalidate('b', signal) },
+  {
+    name: 'invalidate',
+    // Until the default is put right, what stands there starts; it was somebody's wish.
+    mayStart: ['a', 'b'],
+    prepare: async (pi) => {
+      await stage(pi);
+      await writeFile(pi.paths.autoboot, formatAutoboot(null, { default: 3, trial: 2 }));
+    },
+    operate: (it) => it.invalidate('b', signal),
+  },
   {
     name: 'activate',
     mayStart: ['a'],
-    prepare: nothing,
+    prepare: (pi) => pi.control.invalidate('b', signal),
     operate: (it) => it.activate('b', 3, contractVerity('b'), signal),
   },
   { name: 'prepareReboot', mayStart: ['a'], prepare: stage, operate: (it) => it.prepareReboot(signal) },
@@ -62,8 +73,8 @@ const scenes: readonly Scene[] = [
     },
     operate: (it) => it.markGood('b', signal),
   },
-  { name: 'mark bad', mayStart: ['a'], prepare: startTrial, operate: (it) => it.markBad('b', signal) },
-  { name: 'mark bad, confirmed', mayStart: ['a', 'b'], prepare: confirm, operate: (it) => it.markBad('b', signal) },
+  { name: 'mark bad on trial', mayStart: ['a'], prepare: startTrial, operate: (it) => it.markBad('b', signal) },
+  { name: 'mark bad', mayStart: ['a', 'b'], prepare: confirm, operate: (it) => it.markBad('b', signal) },
   {
     name: 'status after a fall back',
     mayStart: ['a'],
@@ -142,7 +153,9 @@ const cutOnce = (scene: Scene, at: number, cut: Cut): Promise<void> =>
   });
 
 const placeOf = ({ kind, path }: Write): string =>
-  basename(path) === 'cmdline.txt' ? `${kind} ${basename(dirname(path))}/cmdline.txt` : `${kind} ${basename(path)}`;
+  basename(path).startsWith('cmdline')
+    ? `${kind} ${basename(dirname(path))}/${basename(path)}`
+    : `${kind} ${basename(path)}`;
 
 describe('power cuts in tryboot boot control', () => {
   for (const scene of scenes) {
@@ -150,7 +163,8 @@ describe('power cuts in tryboot boot control', () => {
       const writes = await record(scene);
       assert.ok(writes.length > 0);
       for (const [at, { kind }] of writes.entries()) {
-        for (const cut of cutsOf[kind]) {
+        // Before a write is after the one before it.
+        for (const cut of cutsOf[kind].filter((name) => at === 0 || name !== 'before')) {
           await cutOnce(scene, at, cut).catch((cause: unknown) => {
             throw new Error(`cut '${cut}' at write ${at} of ${writes.length}`, { cause });
           });
