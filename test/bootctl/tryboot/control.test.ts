@@ -12,7 +12,7 @@ import type { SlotName } from '../../../agent/core/types.ts';
 import { type TrybootFiles, trybootFiles } from '../../../bootctl/tryboot/files.ts';
 import { checkRebootCommand } from '../../../bootctl/tryboot/reboot-argument.ts';
 import { contractVerity } from '../../contract/boot-control.ts';
-import { createTrybootMachine, type Pi, rotaAutoboot } from './machine.ts';
+import { activateB, confirmB, createTrybootMachine, type Pi, rotaAutoboot, startTrial } from './machine.ts';
 
 const { signal } = new AbortController();
 const powerOn = { kind: 'power-on' } as const;
@@ -44,19 +44,6 @@ const snapshot = async ({ paths }: Pi): Promise<ReadonlyMap<string, string>> => 
   const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
   const contents = await Promise.all(files.sort().map(async (path) => [path, await readFile(path, 'latin1')] as const));
   return new Map(contents);
-};
-
-const activateB = ({ control }: Pi): Promise<void> => control.activate('b', 3, contractVerity('b'), signal);
-
-const startTrial = async (pi: Pi): Promise<void> => {
-  await activateB(pi);
-  await pi.control.prepareReboot(signal);
-  assert.equal(await pi.reboot(), 'b');
-};
-
-const confirm = async (pi: Pi): Promise<void> => {
-  await startTrial(pi);
-  await pi.control.markGood('b', signal);
 };
 
 const commandLine = ({ paths }: Pi, slot: SlotName): Promise<string> =>
@@ -241,7 +228,7 @@ describe('tryboot boot control: how a trial ended', () => {
   });
 
   withPi('a confirmed slot that does not open three times gives the default to the other good one', async (pi) => {
-    await confirm(pi);
+    await confirmB(pi);
     for (let count = 0; count < 3; count += 1) {
       assert.equal(await pi.start(powerOn, (slot) => slot === 'a'), 'a');
       const { evidence } = await pi.control.status(signal);
@@ -255,7 +242,7 @@ describe('tryboot boot control: how a trial ended', () => {
 
 describe('tryboot boot control: autoboot.txt', () => {
   withPi('is one sector after the first change, and only its numbers change', async (pi) => {
-    await confirm(pi);
+    await confirmB(pi);
     assert.equal((await readFile(pi.paths.autoboot)).length, 512);
     assert.equal(await settings(pi), swapped);
     await pi.control.markGood('a', signal);
@@ -307,7 +294,7 @@ describe('tryboot boot control: autoboot.txt', () => {
   );
 
   withPi('that was zeroed starts the first slot, and is written anew from the intent', async (pi) => {
-    await confirm(pi);
+    await confirmB(pi);
     await pi.control.status(signal);
     await writeFile(pi.paths.autoboot, Buffer.alloc(512));
     assert.equal(await pi.start(powerOn), 'a');
@@ -319,7 +306,7 @@ describe('tryboot boot control: autoboot.txt', () => {
   });
 
   withPi('and intent both lost: what runs becomes the default', async (pi) => {
-    await confirm(pi);
+    await confirmB(pi);
     await rm(pi.paths.autoboot);
     for (const path of pi.paths.intents) await rm(path);
     assert.equal((await pi.control.status(signal)).slots.b.state, 'good');

@@ -14,7 +14,7 @@ import { createTrybootControl, type Lock, type TrybootOptions } from '../../../b
 import { rotaPartitions } from '../../../bootctl/tryboot/device-tree.ts';
 import { type FirmwareChoice, type Reset, startFirmware } from '../../../bootctl/tryboot/firmware.ts';
 import { encodeIntent } from '../../../bootctl/tryboot/intent.ts';
-import { type BootMachine, contractStart } from '../../contract/boot-control.ts';
+import { type BootMachine, contractStart, contractVerity } from '../../contract/boot-control.ts';
 
 /** As rpi-image-gen writes it for image-rota. */
 export const rotaAutoboot = '[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n';
@@ -161,4 +161,23 @@ export const createTrybootMachine = async (): Promise<Pi> => {
     },
     close: () => rm(paths.folder, { recursive: true, force: true }),
   };
+};
+
+const { signal } = new AbortController();
+
+/** Slot b holds release 1 and is to be tried, with three tries. */
+export const activateB = ({ control }: Pi): Promise<void> => control.activate('b', 3, contractVerity('b'), signal);
+
+/** Slot b runs on trial, started by the flag; nobody has looked yet. */
+export const startTrial = async (pi: Pi): Promise<void> => {
+  await activateB(pi);
+  await pi.control.prepareReboot(signal);
+  if ((await pi.reboot()) !== 'b') throw new Error('the trial did not start');
+};
+
+/** Slot b runs and is confirmed. */
+export const confirmB = async (pi: Pi): Promise<void> => {
+  await startTrial(pi);
+  await pi.control.status(signal);
+  await pi.control.markGood('b', signal);
 };

@@ -10,7 +10,7 @@ import { otherSlot, type SlotName } from '../../../agent/core/types.ts';
 import { formatAutoboot } from '../../../bootctl/tryboot/autoboot-txt.ts';
 import { contractVerity } from '../../contract/boot-control.ts';
 import { type Cut, cutFiles, cutsOf, isPowerCut, type Write } from './cut-files.ts';
-import { createTrybootMachine, type Pi } from './machine.ts';
+import { activateB, confirmB, createTrybootMachine, type Pi, startTrial } from './machine.ts';
 import { trybootWrites } from './writes.ts';
 
 const { signal } = new AbortController();
@@ -24,22 +24,9 @@ interface Scene {
   operate(control: BootControl): Promise<unknown>;
 }
 
-const stage = async ({ control }: Pi): Promise<void> => {
-  await control.invalidate('b', signal);
-  await control.activate('b', 3, contractVerity('b'), signal);
-};
-
-/** Slot b runs on trial, started by the flag. */
-const startTrial = async (pi: Pi): Promise<void> => {
-  await stage(pi);
-  await pi.control.prepareReboot(signal);
-  assert.equal(await pi.reboot(), 'b');
-};
-
-const confirm = async (pi: Pi): Promise<void> => {
-  await startTrial(pi);
-  await pi.control.status(signal);
-  await pi.control.markGood('b', signal);
+const stage = async (pi: Pi): Promise<void> => {
+  await pi.control.invalidate('b', signal);
+  await activateB(pi);
 };
 
 const nothing = async (): Promise<void> => {};
@@ -74,7 +61,7 @@ const scenes: readonly Scene[] = [
     operate: (it) => it.markGood('b', signal),
   },
   { name: 'mark bad on trial', mayStart: ['a'], prepare: startTrial, operate: (it) => it.markBad('b', signal) },
-  { name: 'mark bad', mayStart: ['a', 'b'], prepare: confirm, operate: (it) => it.markBad('b', signal) },
+  { name: 'mark bad', mayStart: ['a', 'b'], prepare: confirmB, operate: (it) => it.markBad('b', signal) },
   {
     name: 'status after a fall back',
     mayStart: ['a'],
