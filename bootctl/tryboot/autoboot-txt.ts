@@ -1,6 +1,6 @@
 // autoboot.txt: which partition starts by default, and which with the one-shot flag. Pure text in, 512 bytes out.
-// Always exactly one sector, so that a change is one write in place that touches no FAT metadata. What others put into the
-// file (comments, further settings and filters) stays.
+// Always exactly one sector, so that a change is one write in place: of FAT's own structures only the file's date changes.
+// What others put into the file (comments, further settings and filters) stays.
 
 import { OtadError } from '../../agent/core/errors.ts';
 import { autobootBytesMax, effectiveLines, numberSetting } from './firmware.ts';

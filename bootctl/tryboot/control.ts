@@ -3,7 +3,7 @@
 // It must never let a reset without that argument start anything but the default, and never change the default before the
 // slot behind it is confirmed.
 
-import { readFile } from 'node:fs/promises';
+import { OtadError } from '../../agent/core/errors.ts';
 import type { BootControl } from '../../agent/core/ports.ts';
 import type { SlotName } from '../../agent/core/types.ts';
 import { withLockFile } from '../lock-file.ts';
@@ -97,7 +97,10 @@ export const createTrybootControl = ({
   const load = async (): Promise<Loaded> => {
     const told = typeof evidence === 'function' ? await evidence() : evidence;
     const facts = withTrybootEvidence(told, await readTrybootEvidence(deviceTreePath, partitions));
-    const bootId = (await readFile(bootIdPath, 'latin1')).trim();
+    const bootId = Buffer.from((await files.read(bootIdPath)) ?? [])
+      .toString('latin1')
+      .trim();
+    if (bootId === '') throw new OtadError('BOOT_ENV_UNREADABLE', { path: bootIdPath, reason: 'there is no boot id' });
     const autoboot = await readAutoboot(files, autobootPath, partitions);
     const copies = await readIntent(files, intentPaths);
     const recalled = recall({ intent: copies.newest, default: autoboot.default, facts, bootId });

@@ -1,7 +1,7 @@
 // Reads and writes what tryboot boot control keeps: autoboot.txt, the two copies of the intent, a slot's cmdline.txt.
 // A copy of the intent that cannot be read or written never keeps the other from being used.
 
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { OtadError } from '../../agent/core/errors.ts';
 import type { SlotName } from '../../agent/core/types.ts';
 import { otherSlot, slotNames } from '../../agent/core/types.ts';
@@ -81,7 +81,11 @@ export const storeDefault = async (
     default: partitions[slot],
     trial: partitions[otherSlot(slot)],
   });
-  if (lengthBytes === null) return files.replace(path, sector);
+  if (lengthBytes === null) {
+    // Without the partition it would be made in the mount point: everything would seem to work, and nothing boot.
+    if (await files.isMounted(dirname(path))) return files.replace(path, sector);
+    throw new OtadError('BOOT_ENV_UNREADABLE', { path, reason: 'it is missing, and nothing is mounted in its folder' });
+  }
   const padded = autoboot === null ? null : padAutoboot(autoboot.text);
   if (padded !== null && autoboot?.isPadded === false) await files.overwrite(path, padded);
   if (padded === null || Buffer.compare(padded, sector) !== 0) await files.overwrite(path, sector);

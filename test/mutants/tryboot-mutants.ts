@@ -156,6 +156,11 @@ export const trybootMutants: readonly SuiteMutant[] = [
     suite: ['bootctl/tryboot/evidence.test.js'],
   },
   {
+    name: 'tryboot-written-into-the-mount-point',
+    edits: one(records, 'if (await files.isMounted(dirname(path)))', 'if (true)'),
+    suite: units,
+  },
+  {
     name: 'tryboot-bare-reboot-accepted',
     edits: one('bootctl/tryboot/reboot-argument.js', "names[0] === 'reboot' || ", ''),
     suite: units,

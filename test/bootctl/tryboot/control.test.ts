@@ -82,6 +82,15 @@ describe('tryboot boot control: what it refuses changes nothing', () => {
     assert.equal((await pi.control.status(signal)).primary, 'a');
   });
 
+  withPi('a missing autoboot.txt where nothing is mounted', async (pi) => {
+    await rm(pi.paths.autoboot);
+    const control = pi.controlWith({ files: trybootFiles });
+    const { evidence } = await control.status(signal);
+    assert.ok(evidence.some((line) => line.includes('nothing is mounted in its folder')));
+    assert.equal(await codeOf(() => control.markGood('a', signal)), 'BOOT_ENV_UNREADABLE');
+    assert.equal((await snapshot(pi)).has(pi.paths.autoboot), false);
+  });
+
   withPi('a slot without a kernel command line', async (pi) => {
     await rm(join(pi.paths.bootFolders.b, 'cmdline.txt'));
     await pi.control.invalidate('b', signal);

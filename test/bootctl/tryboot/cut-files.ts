@@ -57,6 +57,7 @@ export const cutFiles = (at: number, cut: Cut): CutFiles => {
     writes,
     files: {
       read: trybootFiles.read,
+      isMounted: async () => true,
       overwrite: (path, bytes) => write('overwrite', path, bytes, () => trybootFiles.overwrite(path, bytes)),
       replace: (path, bytes) => write('replace', path, bytes, () => trybootFiles.replace(path, bytes)),
       remove: (path) => write('remove', path, none, () => trybootFiles.remove(path)),

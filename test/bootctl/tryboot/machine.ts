@@ -12,6 +12,7 @@ import { parseKernelCommandLine } from '../../../bootctl/kernel-command-line.ts'
 import { withSlotArguments } from '../../../bootctl/tryboot/command-line-file.ts';
 import { createTrybootControl, type Lock, type TrybootOptions } from '../../../bootctl/tryboot/control.ts';
 import { rotaPartitions } from '../../../bootctl/tryboot/device-tree.ts';
+import { trybootFiles } from '../../../bootctl/tryboot/files.ts';
 import { type FirmwareChoice, type Reset, startFirmware } from '../../../bootctl/tryboot/firmware.ts';
 import { encodeIntent } from '../../../bootctl/tryboot/intent.ts';
 import { type BootMachine, contractStart, contractVerity } from '../../contract/boot-control.ts';
@@ -115,6 +116,7 @@ export const createTrybootMachine = async (): Promise<Pi> => {
     rebootParamPath: paths.rebootParam,
     bootIdPath: paths.bootId,
     lock: createProcessLock(),
+    files: { ...trybootFiles, isMounted: async () => true },
   };
   const control = createTrybootControl(options);
 
