@@ -56,7 +56,8 @@ export interface TrybootOptions {
   /** The command that the device reboots with, to be refused where it would lose the argument. */
   readonly rebootCommand?: readonly string[];
   readonly bootIdPath?: string;
-  /** Keeps other processes and other steps out while `body` runs. Default: flock(2) on {@link trybootLockPath}. */
+  readonly lockPath?: string;
+  /** Keeps other processes and other steps out while `body` runs. Default: flock(2) on `lockPath`. */
   readonly lock?: Lock;
   /** Another way to the medium. */
   readonly files?: TrybootFiles;
@@ -89,7 +90,8 @@ export const createTrybootControl = ({
   rebootParamPath = rebootParamPathDefault,
   rebootCommand,
   bootIdPath = bootIdPathDefault,
-  lock = (signal, body) => withLockFile(trybootLockPath, signal, body),
+  lockPath = trybootLockPath,
+  lock = (signal, body) => withLockFile(lockPath, signal, body),
   files = trybootFiles,
 }: TrybootOptions): BootControl => {
   if (rebootCommand !== undefined) checkRebootCommand(rebootCommand);

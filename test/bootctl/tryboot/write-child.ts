@@ -3,7 +3,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseKernelCommandLine } from '../../../bootctl/kernel-command-line.ts';
-import { withLockFile } from '../../../bootctl/lock-file.ts';
 import { createTrybootControl } from '../../../bootctl/tryboot/control.ts';
 
 const folder = process.argv[2] ?? '';
@@ -15,7 +14,7 @@ const control = createTrybootControl({
   deviceTreePath: join(folder, 'device-tree'),
   rebootParamPath: join(folder, 'run/reboot-param'),
   bootIdPath: join(folder, 'boot_id'),
-  lock: (signal, body) => withLockFile(join(folder, 'lock'), signal, body),
+  lockPath: join(folder, 'lock'),
 });
 await control.markGood('b', new AbortController().signal);
 console.log('done');
