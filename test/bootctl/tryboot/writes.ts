@@ -31,7 +31,7 @@ export const trybootWrites: readonly TrybootWrites[] = [
     operation: 'status repair',
     writes: intent(
       'the system on trial leaves its mark',
-      'The default starts; the trial ran and fell back, so its slot is bad.',
+      'The default starts; the trial ran and fell back, so it has one try less.',
     ),
     steps: twice,
   },
