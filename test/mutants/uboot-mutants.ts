@@ -160,7 +160,7 @@ const reading: readonly SuiteMutant[] = [
 /** What the variables mean. */
 const meaning: readonly SuiteMutant[] = [
   mutant('counter-of-two-digits', one(model, 'export const triesMax = 9;', 'export const triesMax = 15;'), 'model'),
-  mutant('counter-unreadable-is-none', one(variables, 'Number(text) : triesDefault', 'Number(text) : 0'), 'control'),
+  mutant('counter-unreadable-is-none', one(variables, 'Number(text) : triesDefault', 'Number(text) : 0'), 'technician'),
   mutant(
     'invalid-order-is-none',
     one(model, 'model.order.length > 0 ? model.order : lastResort(model)', 'model.order'),
