@@ -1,10 +1,9 @@
 // The tryboot rows of docs/reference/boot-writes.md. The scene of each: `a` is good and the slot behind the default, `b` the
 // one acted on; in 'mark good' and 'mark bad' `b` runs. `steps` is what the code must really write, in order.
 
-export interface TrybootWrites {
-  readonly bootloader: string;
-  readonly operation: string;
-  readonly writes: readonly { readonly what: string; readonly ifPowerGoesAfter: string }[];
+import type { BootWrites } from '../../contract/boot-writes.ts';
+
+export interface TrybootWrites extends BootWrites {
   /** One a write; compared with the code by power-cut.test.ts. */
   readonly steps: readonly string[];
 }
