@@ -9,7 +9,8 @@ import { type Esp, openEsp } from '../../../bootctl/systemd-boot/esp.ts';
 import { startLoader } from '../../../bootctl/systemd-boot/firmware.ts';
 import { encodeSlotEntry } from '../../../bootctl/systemd-boot/slot-entry.ts';
 import { contractVerity } from '../../contract/boot-control.ts';
-import { cutEsp, leaveRename, PowerCut } from './cut-esp.ts';
+import { systemdBootWrites } from './boot-writes.ts';
+import { cutEsp, leaveRename, PowerCut, recordingEsp } from './cut-esp.ts';
 import { anEntry, createEspFiles, type EspFiles, powerOnFiles, putFile, putStart, verityOf } from './machine.ts';
 
 const signal = (): AbortSignal => new AbortController().signal;
@@ -250,6 +251,38 @@ describe('a rename of somebody else that was cut', () => {
       assert.deepEqual(await entriesOf(self), ['otad-a.conf', 'otad-b.conf']);
       const entry = await readFile(`${self.files.espPath}/loader/entries/otad-b.conf`, 'utf8');
       assert.match(entry, new RegExp(`otad.root=${verityOf('b', contents.b).rootHex}`));
+      await self.files.close();
+    });
+  }
+});
+
+describe('the table of writes', () => {
+  const blessedTwice = async (self: Device): Promise<void> => {
+    await bootB(self);
+    await leaveRename(self.files.espPath, 'otad-b+2-1.conf', 'otad-b.conf', 'both');
+  };
+  const status: Step = async (control) => void (await control.status(signal()));
+  const scenes: Readonly<Record<string, readonly [(self: Device) => Promise<void>, Step]>> = {
+    'status repair': [blessedTwice, status],
+    invalidate: [(self) => activate('b')(self.control()), invalidate('b')],
+    activate: [exhaustB, activate('b')],
+    'mark good': [bootB, markGood('b')],
+    'mark bad': [bootB, markBad('b')],
+    prepareReboot: [nothing, (control) => control.prepareReboot(signal())],
+  };
+  for (const { operation, steps } of systemdBootWrites) {
+    it(`says what ${operation} really writes, in order`, async () => {
+      const [prepare, step] = scenes[operation] ?? [nothing, nothing];
+      const self = await device();
+      await prepare(self);
+      const esp = recordingEsp(openEsp(self.files.espPath));
+      await step(self.control(esp));
+      // The copies of the entries are no part of what the loader goes by.
+      const written = esp.written.filter((what) => !what.includes('loader/otad/'));
+      assert.deepEqual(
+        written.map((what) => what.replace('loader/entries/', '')),
+        steps,
+      );
       await self.files.close();
     });
   }
