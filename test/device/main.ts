@@ -30,5 +30,6 @@ const child = spawn(process.execPath, ['--test', '--test-reporter=spec', '--test
 });
 child.once('exit', (code) => {
   process.exitCode = code ?? 1;
-  if (code !== 0) console.error('Console logs: .device/logs. Run one case again with: npm run test:device -- --case NAME');
+  if (code !== 0)
+    console.error('Console logs: .device/logs. Run one case again with: npm run test:device -- --case NAME');
 });

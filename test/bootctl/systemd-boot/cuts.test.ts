@@ -177,7 +177,7 @@ const sides = async (prepare: (self: Device) => Promise<void>, step: Step) => {
 
 describe('a power cut in the middle of a change of systemd-boot', () => {
   for (const [claim, prepare, step] of scenarios) {
-    it(`${claim}: the old or the new system starts`, async () => {
+    it(`${claim}: the old or the new system starts, and one that hangs gives way`, async () => {
       const { before, after } = await sides(prepare, step);
       // Where the primary's root opens nothing, the initramfs has the other one started.
       const allowed = new Set(
@@ -191,6 +191,11 @@ describe('a power cut in the middle of a change of systemd-boot', () => {
         assert.ok(booted !== null, `${what}: nothing starts`);
         assert.ok(allowed.has(booted.slot), `${what}: ${booted.slot} starts`);
         assert.ok(opens(booted.slot, booted.root), what);
+        // No otad in between: the loader alone has to find the way back, over what is left of an older trial as well.
+        const back = otherSlot(after.primary);
+        if (after.slots[after.primary].state === 'pending' && after.slots[back].state === 'good') {
+          assert.ok((await startsUntil(self, back)) <= 2 * tries + 1, what);
+        }
         cuts += 1;
       }
       assert.ok(cuts > 0 || JSON.stringify(before) === JSON.stringify(after));
@@ -210,15 +215,6 @@ describe('a power cut in the middle of a change of systemd-boot', () => {
         await step(self.control());
         assert.deepEqual(await factsOf(self), after, what);
         assert.equal((await entriesOf(self)).length, files.length, what);
-      }
-    });
-
-    it(`${claim}: a slot that hangs gives way within its tries`, async () => {
-      for await (const { self, what } of cutsOf(prepare, step)) {
-        const status = await self.control().status(signal());
-        const good = status.slots.a.state === 'good' ? 'a' : 'b';
-        if (status.slots[good].state !== 'good' || status.slots[otherSlot(good)].state !== 'pending') continue;
-        assert.ok((await startsUntil(self, good)) <= tries + 1, what);
       }
     });
   }
