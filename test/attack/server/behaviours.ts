@@ -1,0 +1,39 @@
+// All behaviours of a hostile server, and the test file of some kinds of file.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type FileKind, fileKinds } from '../vendor.ts';
+import type { Behaviour } from './behaviour.ts';
+import { bodyBehaviours } from './body-behaviours.ts';
+import { connectionBehaviours } from './connection-behaviours.ts';
+import { prepareGround, runBehaviour, watchTraffic } from './hostile-server.ts';
+import { statusBehaviours } from './status-behaviours.ts';
+
+export const behaviours: readonly Behaviour[] = [...statusBehaviours, ...bodyBehaviours, ...connectionBehaviours];
+
+const pairsAtOnce = 8;
+/** A server that only costs time is left after tenths of a second; this much says that somebody waited for ever. */
+const pairMsMax = 60_000;
+
+/** One test for each behaviour and kind. */
+export const testBehaviours = (kinds: readonly FileKind[]): void => {
+  test(`hostile servers: ${kinds.join(', ')}`, { concurrency: pairsAtOnce }, async (t) => {
+    const ground = await prepareGround(t);
+    const readBytes = watchTraffic();
+    const pairs = behaviours.flatMap((behaviour) => kinds.map((kind) => ({ behaviour, kind })));
+    await Promise.all(
+      pairs.map(({ behaviour, kind }) => {
+        const wanted = behaviour.except?.[kind] ?? behaviour.wanted;
+        return t.test(
+          `${kind}: ${behaviour.name}: ${wanted}, and then the update works`,
+          { timeout: pairMsMax },
+          (pair) => runBehaviour(pair, ground, behaviour, kind, readBytes),
+        );
+      }),
+    );
+  });
+};
+
+export const assertAllKinds = (kinds: readonly FileKind[]): void => {
+  assert.deepEqual([...kinds].sort(), [...fileKinds].sort());
+};

@@ -1,0 +1,112 @@
+// What the vendor published, in three stages: `ancient` (before this gateway's time), `trusted` (release 1.1, which the
+// gateway has seen and runs) and `next` (release 1.2 under a new root), the update that attackers try to spoil.
+
+import type { Release } from '../../agent/core/types.ts';
+import { noise } from '../support/noise.ts';
+import { anArtifact } from '../support/slot-bench.ts';
+import {
+  aRepository,
+  consistentName,
+  sha256Hex,
+  signFile,
+  type TestRepository,
+  testKey,
+} from '../support/tuf-repository.ts';
+
+export const compatible = 'test-gateway';
+export const slotBytes = 256 * 1024;
+export const imageBytes = 120_000;
+/** What slot a runs. */
+export const running = { id: 'gw-1.1', version: '1.1', sequence: 2 };
+
+export const imageOf = (version: string): Buffer => noise(imageBytes, `image ${version}`);
+
+/** A release whose image really has the dm-verity root that its document names; published with the next `publish`. */
+export const addRealRelease = (
+  repository: TestRepository,
+  sequence: number,
+  changes: Partial<Release> = {},
+  image: Uint8Array = imageOf(`1.${sequence - 1}`),
+): Release => {
+  const version = `1.${sequence - 1}`;
+  const artifact = anArtifact(image, { path: `images/${version}/rootfs.squashfs` });
+  return repository.addRelease({ id: `gw-${version}`, version, sequence, artifacts: [artifact], ...changes }, image);
+};
+
+export const nextRoot = (repository: TestRepository): void => {
+  repository.root = structuredClone(repository.root);
+  repository.root.version += 1;
+};
+
+/** A repository whose release 1.1 is published. */
+export const aTrustedRepository = (): TestRepository => {
+  const repository = aRepository();
+  addRealRelease(repository, 2);
+  repository.publish();
+  return repository;
+};
+
+type Files = ReadonlyMap<string, Uint8Array>;
+
+/** The six kinds of file that an update fetches. */
+export const fileKinds = ['root', 'timestamp', 'snapshot', 'targets', 'document', 'image'] as const;
+export type FileKind = (typeof fileKinds)[number];
+
+export interface Vendor {
+  readonly initialRoot: Uint8Array;
+  readonly trusted: Files;
+  readonly next: Files;
+  /** Path of each kind's file below the base URL, in `next`. */
+  readonly paths: Readonly<Record<FileKind, string>>;
+  /** The same file as it was in the stage that the gateway trusts, and in the one before. */
+  readonly stale: Readonly<Record<FileKind, Uint8Array>>;
+  readonly ancient: Readonly<Record<FileKind, Uint8Array>>;
+}
+
+const documentPath = `channels/stable/${compatible}.json`;
+
+const pathsOf = (repository: TestRepository, version: string): Record<FileKind, string> => {
+  const { targets } = repository.targets;
+  return {
+    root: `metadata/${repository.root.version}.root.json`,
+    timestamp: 'metadata/timestamp.json',
+    snapshot: `metadata/${repository.snapshot.version}.snapshot.json`,
+    targets: `metadata/${repository.targets.version}.targets.json`,
+    document: consistentName(documentPath, targets[documentPath].hashes.sha256),
+    image: consistentName(`images/${version}/rootfs.squashfs`, sha256Hex(imageOf(version))),
+  };
+};
+
+const pick = (files: Files, paths: Record<FileKind, string>): Record<FileKind, Uint8Array> =>
+  Object.fromEntries(fileKinds.map((kind) => [kind, files.get(paths[kind]) ?? Buffer.of()])) as Record<
+    FileKind,
+    Uint8Array
+  >;
+
+/** One signature on a root is enough here: what root signatures must do is shown elsewhere, and each costs its time. */
+const aSimpleRepository = (): TestRepository => {
+  const repository = aRepository();
+  const [signer = testKey('root 1')] = repository.signers.root;
+  repository.root.roles.root.threshold = 1;
+  const signers = { ...repository.signers, root: [signer] };
+  const initialRoot = signFile(repository.root, signers.root);
+  repository.files.set('metadata/1.root.json', initialRoot);
+  return Object.assign(repository, { signers, initialRoot });
+};
+
+export const createVendor = (): Vendor => {
+  const repository = aSimpleRepository();
+  addRealRelease(repository, 1);
+  repository.publish();
+  const ancient = pick(repository.files, pathsOf(repository, '1.0'));
+  addRealRelease(repository, 2);
+  repository.publish();
+  const trusted = new Map(repository.files);
+  const stale = pick(trusted, pathsOf(repository, '1.1'));
+  nextRoot(repository);
+  repository.writeRoot(repository.signers.root);
+  addRealRelease(repository, 3);
+  repository.publish();
+  const paths = pathsOf(repository, '1.2');
+  return { initialRoot: repository.initialRoot, trusted, next: new Map(repository.files), paths, stale, ancient };
+};
