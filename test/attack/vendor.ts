@@ -7,8 +7,12 @@ import { anArtifact } from '../support/slot-bench.ts';
 import {
   aRepository,
   consistentName,
+  keysOf,
+  type Loose,
+  roleOf,
   sha256Hex,
   signFile,
+  type TestKey,
   type TestRepository,
   testKey,
 } from '../support/tuf-repository.ts';
@@ -38,6 +42,19 @@ export const nextRoot = (repository: TestRepository): void => {
   repository.root.version += 1;
 };
 
+/** Releases are announced by a role of their own; `signers` sign for it, rightly (with the TEST key 'releases') or not. */
+export const delegateReleases = (
+  name: string,
+  repository: TestRepository,
+  signers: readonly TestKey[],
+  targets: Loose = {},
+): void => {
+  const keys = [testKey('releases')];
+  const role = { name, ...roleOf(keys), terminating: false, paths: ['channels/*/*'] };
+  repository.targets.delegations = { keys: keysOf(keys), roles: [role] };
+  repository.writeDelegated(name, { targets }, signers);
+};
+
 /** A repository whose release 1.1 is published. */
 export const aTrustedRepository = (): TestRepository => {
   const repository = aRepository();
@@ -63,7 +80,7 @@ export interface Vendor {
   readonly ancient: Readonly<Record<FileKind, Uint8Array>>;
 }
 
-const documentPath = `channels/stable/${compatible}.json`;
+export const documentPath = `channels/stable/${compatible}.json`;
 
 const pathsOf = (repository: TestRepository, version: string): Record<FileKind, string> => {
   const { targets } = repository.targets;

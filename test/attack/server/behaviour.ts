@@ -4,7 +4,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { HttpSettings } from '../../../agent/adapters/http.ts';
-import type { AttackRow } from '../attack-table.ts';
+import type { Attack } from '../attack-table.ts';
 import type { Outcome } from '../gateway.ts';
 import type { FileKind } from '../vendor.ts';
 
@@ -32,8 +32,8 @@ export interface Others {
 
 export interface Behaviour {
   readonly name: string;
-  /** The row of the attack table that this is a case of. */
-  readonly row?: AttackRow;
+  /** What it is a case of, in the attack table; none for what is only broken or overloaded. */
+  readonly attack?: Attack;
   readonly answer: (asked: Asked) => void;
   /** One outcome for every kind of file, and where a kind differs. 'taken' means tolerated by design. */
   readonly wanted: Outcome;

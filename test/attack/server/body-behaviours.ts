@@ -15,8 +15,6 @@ import {
   say,
 } from './behaviour.ts';
 
-const slowness = 'endless data, slow retrieval, compressed bomb';
-
 /** Wrong bytes by what notices them: unsigned lengths the parser, signed ones the digest. */
 const isNotJson = {
   wanted: 'METADATA_MISMATCH',
@@ -91,65 +89,72 @@ export const bodyBehaviours: readonly Behaviour[] = [
     ...isShort,
   },
   { name: 'no body at all', answer: withBody(() => nothing), ...isShort },
-  { name: 'one byte too many, declared', answer: withBody(longer), ...isLong, row: slowness },
+  { name: 'one byte too many, declared', answer: withBody(longer), ...isLong, attack: 'endless data' },
   {
     name: 'one byte too many, in chunks',
     answer: (asked) => void say(asked, null, chunked, Buffer.concat([asChunk(longer(asked)), asChunk(nothing)])).end(),
     ...isLong,
-    row: slowness,
+    attack: 'endless data',
   },
   {
     name: 'endless chunks',
     answer: (asked) => pour(say(asked, null, chunked, nothing), asChunk(kibibytes64)),
     wanted: 'FILE_TOO_LARGE',
-    row: slowness,
+    attack: 'endless data',
   },
   {
     name: 'endless bytes without a length',
     answer: (asked) => pour(say(asked, null, { 'content-length': null, connection: 'close' }, nothing), kibibytes64),
     wanted: 'FILE_TOO_LARGE',
-    row: slowness,
+    attack: 'endless data',
   },
   {
     name: 'a length of 2^40, and bytes to match',
     answer: (asked) => pour(say(asked, null, { 'content-length': String(2 ** 40) }, nothing), kibibytes64),
     wanted: 'FILE_TOO_LARGE',
-    row: slowness,
+    attack: 'endless data',
   },
   {
     name: 'a byte now and then',
     answer: (asked) => drip(say(asked, null, {}, nothing), '{', 40),
     wanted: 'HTTP_TOO_SLOW',
     limits: demanding,
-    row: slowness,
+    attack: 'slow retrieval',
+  },
+  {
+    name: 'a server that is never quite too slow',
+    answer: (asked) => drip(say(asked, null, {}, nothing), ' ', 10),
+    wanted: 'HTTP_TIMEOUT',
+    limits: { fetchDeadlineMs: 250, streamDeadlineMs: 250 },
+    attack: 'slow retrieval',
   },
   {
     name: 'silence in the middle of the body',
     answer: (asked) => void say(asked, null, {}, half(asked)),
     wanted: 'HTTP_TIMEOUT',
     limits: impatient,
-    row: slowness,
+    attack: 'slow retrieval',
   },
   {
     name: 'silence after the head',
     answer: (asked) => void say(asked, null, {}, nothing),
     wanted: 'HTTP_TIMEOUT',
     limits: impatient,
-    row: slowness,
+    attack: 'slow retrieval',
   },
-  { name: 'a gzip bomb', answer: packed('gzip', bomb), wanted: 'HTTP_ENCODING_REFUSED', row: slowness },
-  { name: 'brotli', answer: packed('br', bomb), wanted: 'HTTP_ENCODING_REFUSED', row: slowness },
+  { name: 'a gzip bomb', answer: packed('gzip', bomb), wanted: 'HTTP_ENCODING_REFUSED', attack: 'compressed bomb' },
+  { name: 'brotli', answer: packed('br', bomb), wanted: 'HTTP_ENCODING_REFUSED', attack: 'compressed bomb' },
   {
     name: 'an unknown encoding',
     answer: packed('x-nobody-knows', bomb),
     wanted: 'HTTP_ENCODING_REFUSED',
-    row: slowness,
+    attack: 'compressed bomb',
   },
   {
     name: 'two encodings, one upon the other',
     answer: packed('identity, gzip', bomb),
     wanted: 'HTTP_ENCODING_REFUSED',
-    row: slowness,
+    attack: 'compressed bomb',
   },
   {
     name: 'an encoding that says there is none',

@@ -13,9 +13,6 @@ import {
   sayRaw,
 } from './behaviour.ts';
 
-const slowness = 'endless data, slow retrieval, compressed bomb';
-const redirects = 'redirect loop, https to http, link-local address';
-
 const redirectTo =
   (location: (asked: Asked) => string, status = '302 Found') =>
   (asked: Asked) =>
@@ -28,7 +25,7 @@ const redirectTo =
 
 const pathOf = ({ request }: Asked): string => request.url ?? '';
 const page = Buffer.from('<!DOCTYPE html><html><title>Hotel</title><p>Please log in.</p></html>');
-const isRefused = { wanted: 'HTTP_REDIRECT_REFUSED', row: redirects } as const;
+const isRefused = { wanted: 'HTTP_REDIRECT_REFUSED', attack: 'redirect loop' } as const;
 const isUnreachable = { wanted: 'HTTP_UNREACHABLE' } as const;
 const dates = 'TLS hides what is fetched, signatures say what is believed: see decision 5';
 
@@ -48,12 +45,19 @@ const redirectBehaviours: readonly Behaviour[] = [
     name: 'a redirect to a link-local address',
     answer: redirectTo(() => 'http://169.254.169.254/latest/meta-data'),
     ...isRefused,
+    attack: 'link-local address',
   },
-  { name: 'a redirect to a link-local address of IPv6', answer: redirectTo(() => 'http://[fe80::1]/x'), ...isRefused },
+  {
+    name: 'a redirect to a link-local address of IPv6',
+    answer: redirectTo(() => 'http://[fe80::1]/x'),
+    ...isRefused,
+    attack: 'link-local address',
+  },
   {
     name: 'a redirect to a link-local address in other digits',
     answer: redirectTo(() => 'http://0xa9fea9fe/x'),
     ...isRefused,
+    attack: 'link-local address',
   },
   { name: 'a redirect to a file', answer: redirectTo(() => 'file:///etc/passwd'), ...isRefused },
   { name: 'a redirect into the URL itself', answer: redirectTo(() => 'data:application/json,{}'), ...isRefused },
@@ -63,6 +67,7 @@ const redirectBehaviours: readonly Behaviour[] = [
     name: 'a redirect from https to http',
     answer: redirectTo((asked) => asked.others.tls.downgrading + pathOf(asked)),
     ...isRefused,
+    attack: 'https to http',
   },
   {
     name: 'a redirect without a place',
@@ -154,21 +159,21 @@ const headBehaviours: readonly Behaviour[] = [
     answer: () => undefined,
     wanted: 'HTTP_TIMEOUT',
     limits: impatient,
-    row: slowness,
+    attack: 'slow retrieval',
   },
   {
     name: 'a head that comes header by header',
     answer: (asked) => drip(sayRaw(asked, 'HTTP/1.1 200 OK\r\n'), 'x-drip: 1\r\n', 5),
     wanted: 'HTTP_TIMEOUT',
     limits: impatient,
-    row: slowness,
+    attack: 'slow retrieval',
   },
   {
     name: 'a head that comes byte by byte',
     answer: (asked) => drip(sayRaw(asked, 'HTTP/1.1 200 OK\r\nx-'), 'x', 5),
     wanted: 'HTTP_TIMEOUT',
     limits: impatient,
-    row: slowness,
+    attack: 'slow retrieval',
   },
   {
     name: 'a header of a megabyte',
@@ -184,7 +189,7 @@ const headBehaviours: readonly Behaviour[] = [
     name: 'a head without end',
     answer: (asked) => pour(sayRaw(asked, 'HTTP/1.1 200 OK\r\n'), Buffer.from('x-many: 1\r\n'.repeat(1000))),
     ...isUnreachable,
-    row: slowness,
+    attack: 'endless data',
   },
   {
     name: 'two lengths that differ',
@@ -236,7 +241,7 @@ const headBehaviours: readonly Behaviour[] = [
     name: 'a chunk extension without end',
     answer: (asked) => pour(say(asked, null, chunked, Buffer.from('1;')), Buffer.alloc(65_536, 'x')),
     wanted: 'FILE_TOO_LARGE',
-    row: slowness,
+    attack: 'endless data',
   },
   {
     name: 'trailers without end',
@@ -246,7 +251,7 @@ const headBehaviours: readonly Behaviour[] = [
         Buffer.from('x-many: 1\r\n'.repeat(1000)),
       ),
     wanted: 'HTTP_TRUNCATED',
-    row: slowness,
+    attack: 'endless data',
   },
   { name: 'no status line', answer: (asked) => void sayRaw(asked, asked.part).end(), ...isUnreachable },
   { name: 'a status line of no HTTP', answer: (asked) => void say(asked, 'HTTP/9.7 200 OK').end(), ...isUnreachable },

@@ -1,3 +1,4 @@
 import { testBehaviours } from './behaviours.ts';
+import { kindsByTestFile } from './kinds.ts';
 
-testBehaviours(['root', 'timestamp', 'snapshot']);
+testBehaviours(kindsByTestFile.metadata);

@@ -7,9 +7,10 @@ const refuse =
   (asked: Asked) =>
     void say(asked, `HTTP/1.1 ${status}`, { 'content-range': null, 'content-length': '0', ...headers }, nothing).end();
 
-/** A next root that is not there is the normal case: the update goes on under the root that is trusted. */
+/** The update goes on under the root that is trusted. */
 const noNextRoot = { root: 'taken' } as const;
-const absent = { wanted: 'METADATA_MISSING', except: { ...noNextRoot, image: 'HTTP_STATUS' } } as const;
+const because = 'a next root that is not there is the normal case';
+const absent = { wanted: 'METADATA_MISSING', except: { ...noNextRoot, image: 'HTTP_STATUS' }, because } as const;
 const date = 'Thu, 01 Jan 2026 00:00:00 GMT';
 
 /** For metadata a 206 is no answer; for an image another range than the one asked for is refused. */
@@ -20,7 +21,7 @@ const withRange = (range: (asked: Asked, start: number) => string | null) => (as
 export const statusBehaviours: readonly Behaviour[] = [
   { name: '404', answer: refuse('404 Not Found'), ...absent },
   { name: '410', answer: refuse('410 Gone'), ...absent },
-  { name: '403', answer: refuse('403 Forbidden'), wanted: 'HTTP_STATUS', except: noNextRoot },
+  { name: '403', answer: refuse('403 Forbidden'), wanted: 'HTTP_STATUS', except: noNextRoot, because },
   { name: '401', answer: refuse('401 Unauthorized'), wanted: 'HTTP_STATUS' },
   {
     name: '429 with Retry-After in seconds',

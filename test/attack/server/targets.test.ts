@@ -1,3 +1,4 @@
 import { testBehaviours } from './behaviours.ts';
+import { kindsByTestFile } from './kinds.ts';
 
-testBehaviours(['targets', 'document', 'image']);
+testBehaviours(kindsByTestFile.targets);
