@@ -29,8 +29,9 @@ export interface MetadataAttack extends AttackCase {
   readonly spoil: (scene: Scene) => void;
   /** Trusted files that may change although the update is refused: each passed all of its own checks. */
   readonly mayStore?: readonly string[];
-  /** Release documents come after all metadata; what they name is wrong, and nothing of it reaches a slot. */
   readonly hardwareRevision?: string;
+  /** Signatures that a root needs; 1 unless it is about them. */
+  readonly rootThreshold?: 1 | 2;
   /** What the vendor does beyond publishing the next release, where that is not enough. */
   readonly recover?: (repository: TestRepository) => void;
 }
@@ -67,7 +68,7 @@ interface Stage {
 }
 
 const setUp = async (t: TestContext, attack: MetadataAttack): Promise<Stage> => {
-  const repository = aTrustedRepository();
+  const repository = aTrustedRepository(attack.rootThreshold);
   const server = await aServer(t, (request, response) => serveFiles(repository.files)(request, response));
   let nowS = testNowS;
   const gateway = await aGateway(t, {

@@ -144,6 +144,7 @@ const thresholdAttacks: readonly MetadataAttack[] = [
   {
     attack: 'wrongly signed metadata',
     claim: 'a root that one of two needed keys signed',
+    rootThreshold: 2,
     code: unsigned,
     spoil: ({ repository }) => {
       nextRoot(repository);
@@ -153,6 +154,7 @@ const thresholdAttacks: readonly MetadataAttack[] = [
   {
     attack: 'duplicate signatures',
     claim: 'one signature of a root, given twice',
+    rootThreshold: 2,
     code: 'METADATA_MALFORMED',
     spoil: ({ repository }) => {
       nextRoot(repository);
@@ -231,6 +233,7 @@ const weakKeyAttacks: readonly MetadataAttack[] = [
   {
     attack: 'malleable signature',
     claim: 'a good root, one of whose signatures has L added to its S',
+    rootThreshold: 2,
     code: unsigned,
     spoil: ({ repository }) => {
       nextRoot(repository);

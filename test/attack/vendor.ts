@@ -11,7 +11,6 @@ import {
   type Loose,
   roleOf,
   sha256Hex,
-  signFile,
   type TestKey,
   type TestRepository,
   testKey,
@@ -55,9 +54,17 @@ export const delegateReleases = (
   repository.writeDelegated(name, { targets }, signers);
 };
 
-/** A repository whose release 1.1 is published. */
-export const aTrustedRepository = (): TestRepository => {
+/** One signature on a root is enough, where it is not what the root's signatures must be that is shown: each costs its time. */
+const aSimpleRepository = (): TestRepository => {
   const repository = aRepository();
+  repository.root.roles.root.threshold = 1;
+  Object.assign(repository.signers, { root: repository.signers.root.slice(0, 1) });
+  return Object.assign(repository, { initialRoot: repository.writeRoot() });
+};
+
+/** A repository whose release 1.1 is published; its root needs one signature, or two of three. */
+export const aTrustedRepository = (rootThreshold: 1 | 2 = 1): TestRepository => {
+  const repository = rootThreshold === 1 ? aSimpleRepository() : aRepository();
   addRealRelease(repository, 2);
   repository.publish();
   return repository;
@@ -100,17 +107,6 @@ const pick = (files: Files, paths: Record<FileKind, string>): Record<FileKind, U
     Uint8Array
   >;
 
-/** One signature on a root is enough here: what root signatures must do is shown elsewhere, and each costs its time. */
-const aSimpleRepository = (): TestRepository => {
-  const repository = aRepository();
-  const [signer = testKey('root 1')] = repository.signers.root;
-  repository.root.roles.root.threshold = 1;
-  const signers = { ...repository.signers, root: [signer] };
-  const initialRoot = signFile(repository.root, signers.root);
-  repository.files.set('metadata/1.root.json', initialRoot);
-  return Object.assign(repository, { signers, initialRoot });
-};
-
 export const createVendor = (): Vendor => {
   const repository = aSimpleRepository();
   addRealRelease(repository, 1);
@@ -121,7 +117,7 @@ export const createVendor = (): Vendor => {
   const trusted = new Map(repository.files);
   const stale = pick(trusted, pathsOf(repository, '1.1'));
   nextRoot(repository);
-  repository.writeRoot(repository.signers.root);
+  repository.writeRoot();
   addRealRelease(repository, 3);
   repository.publish();
   const paths = pathsOf(repository, '1.2');

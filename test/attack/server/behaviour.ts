@@ -41,6 +41,8 @@ export interface Behaviour {
   /** Why it is tolerated, where it is. */
   readonly because?: string;
   readonly retryAfterS?: number;
+  /** Where it is time that bounds the bytes: as much as loopback brings in some tenths of a second. */
+  readonly readBytesMax?: number;
   /** For servers that only cost time: an honest one that a loaded machine delays meets the same limit, and the same code. */
   readonly limits?: Partial<HttpSettings>;
 }

@@ -240,6 +240,7 @@ const headBehaviours: readonly Behaviour[] = [
   {
     name: 'a chunk extension without end',
     answer: (asked) => pour(say(asked, null, chunked, Buffer.from('1;')), Buffer.alloc(65_536, 'x')),
+    readBytesMax: 1 << 28,
     wanted: 'FILE_TOO_LARGE',
     attack: 'endless data',
   },
