@@ -2,10 +2,10 @@
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseFwEnvConfig } from '../bootctl/fw-env-config.ts';
 import { parseKernelCommandLine } from '../bootctl/kernel-command-line.ts';
 import type { BootEvidence } from '../bootctl/model.ts';
-import { createUbootControl } from '../bootctl/uboot.ts';
+import { createUbootControl } from '../bootctl/uboot/control.ts';
+import { parseFwEnvConfig } from '../bootctl/uboot/fw-env-config.ts';
 import { treeLengthBytes } from '../verity/dm-verity.ts';
 import { createSealing } from '../verity/sealing.ts';
 import { readInitialRoot } from '../verity/trusted-root.ts';

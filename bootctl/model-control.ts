@@ -38,5 +38,6 @@ export const createModelControl = (cell: ModelCell, evidence: () => BootEvidence
     activate: async (slot, tries, verity, signal) => cell.write(activate(load(signal), slot, tries, verity)),
     markGood: async (slot, signal) => cell.write(markGood(load(signal), slot)),
     markBad: async (slot, signal) => cell.write(markBad(load(signal), slot)),
+    prepareReboot: async () => {},
   };
 };

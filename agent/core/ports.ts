@@ -30,6 +30,11 @@ export interface BootControl {
   markGood(slot: SlotName, signal: AbortSignal): Promise<void>;
   /** Makes `slot` bad and the other one primary. Refuses when the other is not good (NO_ROLLBACK_TARGET). Idempotent. */
   markBad(slot: SlotName, signal: AbortSignal): Promise<void>;
+  /**
+   * Called right before every reboot that otad asks for: afterwards the next boot takes the primary. Nothing to do where the
+   * bootloader reads all that from its own state; one that goes by an argument of the reboot counts and leaves it here.
+   */
+  prepareReboot(signal: AbortSignal): Promise<void>;
 }
 
 /** An exclusively opened slot. All reads come from the medium, not from the page cache. */

@@ -26,6 +26,7 @@ export const createExecutors = ({ boot, install, source, health, rebooter }: Exe
     return null;
   },
   reboot: async (effect, signal) => {
+    await boot.prepareReboot(signal);
     await rebooter.request(effect.slot, signal);
     return null;
   },

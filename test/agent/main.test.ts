@@ -12,8 +12,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { StatusBody } from '../../agent/api/schema.ts';
 import { createClient, socketsAt } from '../../agent/cli/client.ts';
 import { messageIds } from '../../agent/log/message-ids.ts';
-import { parseFwEnvConfig } from '../../bootctl/fw-env-config.ts';
-import { formatEnvironment } from '../../bootctl/uboot-medium.ts';
+import { parseFwEnvConfig } from '../../bootctl/uboot/fw-env-config.ts';
+import { formatEnvironment } from '../../bootctl/uboot/medium.ts';
 import { type Datagram, runWithDatagrams } from '../support/datagrams.ts';
 
 const main = join(import.meta.dirname, '../../agent/main.js');

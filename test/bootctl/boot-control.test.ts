@@ -1,5 +1,5 @@
 import { createModelMachine, describeBootControl } from '../contract/boot-control.ts';
-import { createUbootMachine } from './uboot-machine.ts';
+import { createUbootMachine } from './uboot/machine.ts';
 
 describeBootControl('reference model', async () => createModelMachine(), { triesMax: 9, walks: 5, steps: 200 });
 describeBootControl('U-Boot, redundant', () => createUbootMachine(2), { triesMax: 9, walks: 3, steps: 30 });

@@ -4,10 +4,10 @@
 
 import { readFile, rm } from 'node:fs/promises';
 import type { SlotName } from '../../agent/core/types.ts';
-import { parseFwEnvConfig } from '../../bootctl/fw-env-config.ts';
 import type { SlotVerity } from '../../bootctl/model.ts';
-import { powerOn } from '../../bootctl/uboot-power-on.ts';
-import { lostVariables } from '../../bootctl/uboot-variables.ts';
+import { parseFwEnvConfig } from '../../bootctl/uboot/fw-env-config.ts';
+import { powerOn } from '../../bootctl/uboot/power-on.ts';
+import { lostVariables } from '../../bootctl/uboot/variables.ts';
 import { runProgram } from './child-process.ts';
 import type { GatewayPaths } from './gateway-paths.ts';
 

@@ -1,4 +1,4 @@
-// Looks for one violation in the code beside it and stops there: what `npm run sim:mutants` runs against each mutant.
+// Looks for one violation in the code beside it and stops there: what `npm run mutants` runs against each mutant.
 // Prints the violation as JSON, or null. Arguments: the scenarios, and faults to pair if singles do not suffice.
 
 import { createCatalogue } from './catalogue.ts';

@@ -113,6 +113,7 @@ const createBoot = ({ ground, gate, checkers, generation }: PortContext): BootCo
           () => checkers.beforeMarkGood(slot),
         )(fault),
       ),
+    prepareReboot: async () => {},
     markBad: (slot, signal) =>
       gate.call(generation, 'boot.mark-bad', slot, 0, (fault) =>
         change(

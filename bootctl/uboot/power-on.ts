@@ -1,13 +1,13 @@
 // A power-on of U-Boot on a real environment: chooses the copy as U-Boot does, runs the boot logic, saves before the
 // slot starts. The virtual gateway's firmware; no part of the agent.
 
-import type { SlotName } from '../agent/core/types.ts';
+import type { SlotName } from '../../agent/core/types.ts';
+import type { SlotVerity } from '../model.ts';
+import { chooseByFlag, type Variables } from './environment.ts';
+import { chooseBoot } from './firmware.ts';
 import type { FwEnvConfig } from './fw-env-config.ts';
-import type { SlotVerity } from './model.ts';
-import { chooseByFlag, type Variables } from './uboot-env.ts';
-import { chooseBoot } from './uboot-firmware.ts';
-import { readCopies, writeCopy } from './uboot-medium.ts';
-import { decodeModel, lostVariables } from './uboot-variables.ts';
+import { readCopies, writeCopy } from './medium.ts';
+import { decodeModel, lostVariables } from './variables.ts';
 
 export interface PowerOn {
   readonly slot: SlotName | null;

@@ -1,9 +1,9 @@
 // The variables of the A/B logic in a U-Boot environment, and how they stand for the reference model. Pure.
 // BOOT_ORDER and BOOT_x_LEFT are the names that RAUC and Home Assistant OS use; the ones with `otad_` are ours.
 
-import { type SlotName, slotNames } from '../agent/core/types.ts';
-import { type BootModel, type SlotModel, triesDefault } from './model.ts';
-import { sequenceName, type Variables } from './uboot-env.ts';
+import { type SlotName, slotNames } from '../../agent/core/types.ts';
+import { type BootModel, type SlotModel, triesDefault } from '../model.ts';
+import { sequenceName, type Variables } from './environment.ts';
 
 export const orderName = 'BOOT_ORDER';
 /** Letters of the slots on trial, in the form of BOOT_ORDER; absent or empty: none. */

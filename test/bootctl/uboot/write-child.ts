@@ -2,10 +2,10 @@
 // Arguments: fw_env.config, lock file, step. Prints `done` or the code of the error.
 
 import { readFile } from 'node:fs/promises';
-import { OtadError } from '../../agent/core/errors.ts';
-import { parseFwEnvConfig } from '../../bootctl/fw-env-config.ts';
-import { createUbootControl } from '../../bootctl/uboot.ts';
-import { contractVerity } from '../contract/boot-control.ts';
+import { OtadError } from '../../../agent/core/errors.ts';
+import { createUbootControl } from '../../../bootctl/uboot/control.ts';
+import { parseFwEnvConfig } from '../../../bootctl/uboot/fw-env-config.ts';
+import { contractVerity } from '../../contract/boot-control.ts';
 
 const [configPath = '', lockPath = '', step = ''] = process.argv.slice(2);
 const { signal } = new AbortController();

@@ -1,26 +1,6 @@
-// Known bugs, as edits of the compiled production code: each must make the simulator find a violation. The text to replace must
-// stand in the file exactly once, so a mutant that no longer means anything is noticed.
+// Known bugs of the decision core, the runtime and the install pipeline: each must make the simulator find a violation.
 
-import type { FaultKind, ScenarioName } from './faults.ts';
-import type { Invariant } from './verdict.ts';
-
-export interface Edit {
-  /** Under dist/. */
-  readonly file: string;
-  readonly find: string;
-  readonly replace: string;
-}
-
-export interface Mutant {
-  readonly name: string;
-  readonly edits: readonly Edit[];
-  /** One of these must be what is violated. */
-  readonly caughtBy: readonly Invariant[];
-  /** Looked for in all lives with two of these faults, where one alone does not show it. */
-  readonly pairOf?: readonly FaultKind[];
-  /** Where to begin, when an earlier scenario would show something else first. */
-  readonly scenario?: ScenarioName;
-}
+import { one, type SimulatorMutant } from './mutant.ts';
 
 const steps = 'agent/core/steps.js';
 const outcomes = 'agent/core/outcomes.js';
@@ -30,9 +10,7 @@ const runtime = 'agent/runtime/runtime.js';
 const install = 'agent/runtime/install.js';
 const ledger = 'agent/runtime/slot-ledger.js';
 
-const one = (file: string, find: string, replace: string): readonly Edit[] => [{ file, find, replace }];
-
-export const mutants: readonly Mutant[] = [
+export const coreMutants: readonly SimulatorMutant[] = [
   {
     name: 'effect-before-commit',
     edits: [

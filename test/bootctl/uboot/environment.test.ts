@@ -10,8 +10,8 @@ import {
   encodeCopy,
   nextCopy,
   type Variables,
-} from '../../bootctl/uboot-env.ts';
-import { createRandom } from './random.ts';
+} from '../../../bootctl/uboot/environment.ts';
+import { createRandom } from '../random.ts';
 
 const sizeBytes = 0x1000;
 const sectorBytes = 512;

@@ -3,10 +3,10 @@ import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { OtadError } from '../../agent/core/errors.ts';
-import { parseFwEnvConfig } from '../../bootctl/fw-env-config.ts';
-import { chooseByFlag, encodeCopy } from '../../bootctl/uboot-env.ts';
-import { readCopies } from '../../bootctl/uboot-medium.ts';
+import { OtadError } from '../../../agent/core/errors.ts';
+import { chooseByFlag, encodeCopy } from '../../../bootctl/uboot/environment.ts';
+import { parseFwEnvConfig } from '../../../bootctl/uboot/fw-env-config.ts';
+import { readCopies } from '../../../bootctl/uboot/medium.ts';
 import { fwPrintenv } from './fw-tools.ts';
 
 const file = '/etc/fw_env.config';

@@ -6,10 +6,10 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import { type SlotName, slotNames } from '../../agent/core/types.ts';
-import { type BootModel, boot, slotState } from '../../bootctl/model.ts';
-import { sequenceName, type Variables } from '../../bootctl/uboot-env.ts';
-import { chooseBoot } from '../../bootctl/uboot-firmware.ts';
+import { type SlotName, slotNames } from '../../../agent/core/types.ts';
+import { type BootModel, boot, slotState } from '../../../bootctl/model.ts';
+import { sequenceName, type Variables } from '../../../bootctl/uboot/environment.ts';
+import { chooseBoot } from '../../../bootctl/uboot/firmware.ts';
 import {
   decodeModel,
   hashOffsetName,
@@ -18,10 +18,10 @@ import {
   orderName,
   rootName,
   trialName,
-} from '../../bootctl/uboot-variables.ts';
-import { createRandom, type Random } from './random.ts';
+} from '../../../bootctl/uboot/variables.ts';
+import { createRandom, type Random } from '../random.ts';
 
-const scriptUrl = new URL('../../../bootctl/uboot/boot.cmd', import.meta.url);
+const scriptUrl = new URL('../../../../bootctl/uboot/boot.cmd', import.meta.url);
 
 interface Case {
   readonly variables: Variables;

@@ -3,7 +3,7 @@
 // the data is what decides here; where the two disagree the caller writes again, after which both say the same.
 
 import { crc32 } from 'node:zlib';
-import { OtadError } from '../agent/core/errors.ts';
+import { OtadError } from '../../agent/core/errors.ts';
 
 /** Names and values as bytes (latin1), so that whatever somebody else stored survives unchanged. */
 export type Variables = ReadonlyMap<string, string>;

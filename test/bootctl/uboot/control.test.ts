@@ -7,17 +7,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import type { BootControl } from '../../agent/core/ports.ts';
-import { withLockFile } from '../../bootctl/lock-file.ts';
-import { createUbootControl, type UbootOptions } from '../../bootctl/uboot.ts';
-import { chooseByFlag, decodeCopy, encodeCopy, type Variables } from '../../bootctl/uboot-env.ts';
-import { formatEnvironment, whileUnprotected, writeProtectSwitch } from '../../bootctl/uboot-medium.ts';
-import { powerOn } from '../../bootctl/uboot-power-on.ts';
-import { applyModel } from '../../bootctl/uboot-variables.ts';
-import { contractStart, contractVerity } from '../contract/boot-control.ts';
+import type { BootControl } from '../../../agent/core/ports.ts';
+import { withLockFile } from '../../../bootctl/lock-file.ts';
+import { createUbootControl, type UbootOptions } from '../../../bootctl/uboot/control.ts';
+import { chooseByFlag, decodeCopy, encodeCopy, type Variables } from '../../../bootctl/uboot/environment.ts';
+import { formatEnvironment, whileUnprotected, writeProtectSwitch } from '../../../bootctl/uboot/medium.ts';
+import { powerOn } from '../../../bootctl/uboot/power-on.ts';
+import { applyModel } from '../../../bootctl/uboot/variables.ts';
+import { contractStart, contractVerity } from '../../contract/boot-control.ts';
+import { createRandom, type Random } from '../random.ts';
 import { fwPrintenv, fwSetenv } from './fw-tools.ts';
-import { createRandom, type Random } from './random.ts';
-import { createUbootFiles, createUbootMachine, factoryVariables, type UbootFiles } from './uboot-machine.ts';
+import { createUbootFiles, createUbootMachine, factoryVariables, type UbootFiles } from './machine.ts';
 
 const { signal } = new AbortController();
 
@@ -392,7 +392,7 @@ describe('U-Boot adapter on broken media', () => {
 });
 
 describe('U-Boot adapter under faults of the system', () => {
-  const child = new URL('./uboot-child.js', import.meta.url).pathname;
+  const child = new URL('./write-child.js', import.meta.url).pathname;
 
   /** Runs one step in a child whose system calls `inject` tampers with. Gives its last line, or the signal. */
   const runWith = async (files: UbootFiles, step: string, inject: string): Promise<string> => {

@@ -3,16 +3,16 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { SlotName } from '../../agent/core/types.ts';
-import { type FwEnvConfig, parseFwEnvConfig } from '../../bootctl/fw-env-config.ts';
-import { parseKernelCommandLine } from '../../bootctl/kernel-command-line.ts';
-import type { BootEvidence } from '../../bootctl/model.ts';
-import { createUbootControl } from '../../bootctl/uboot.ts';
-import { sequenceName, type Variables } from '../../bootctl/uboot-env.ts';
-import { formatEnvironment } from '../../bootctl/uboot-medium.ts';
-import { powerOn } from '../../bootctl/uboot-power-on.ts';
-import { applyModel } from '../../bootctl/uboot-variables.ts';
-import { type BootMachine, contractStart, contractVerity } from '../contract/boot-control.ts';
+import type { SlotName } from '../../../agent/core/types.ts';
+import { parseKernelCommandLine } from '../../../bootctl/kernel-command-line.ts';
+import type { BootEvidence } from '../../../bootctl/model.ts';
+import { createUbootControl } from '../../../bootctl/uboot/control.ts';
+import { sequenceName, type Variables } from '../../../bootctl/uboot/environment.ts';
+import { type FwEnvConfig, parseFwEnvConfig } from '../../../bootctl/uboot/fw-env-config.ts';
+import { formatEnvironment } from '../../../bootctl/uboot/medium.ts';
+import { powerOn } from '../../../bootctl/uboot/power-on.ts';
+import { applyModel } from '../../../bootctl/uboot/variables.ts';
+import { type BootMachine, contractStart, contractVerity } from '../../contract/boot-control.ts';
 
 export interface UbootFiles {
   readonly folder: string;

@@ -4,9 +4,9 @@
 
 import { constants } from 'node:fs';
 import { type FileHandle, open, readFile, realpath, stat, writeFile } from 'node:fs/promises';
-import { OtadError } from '../agent/core/errors.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import { type CopyIndex, decodeCopy, type EnvCopy, encodeCopy, type Variables } from './environment.ts';
 import type { EnvLocation, FwEnvConfig } from './fw-env-config.ts';
-import { type CopyIndex, decodeCopy, type EnvCopy, encodeCopy, type Variables } from './uboot-env.ts';
 
 export interface CopyReading {
   readonly copy: EnvCopy | null;

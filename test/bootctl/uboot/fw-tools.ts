@@ -2,7 +2,7 @@
 
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import type { Variables } from '../../bootctl/uboot-env.ts';
+import type { Variables } from '../../../bootctl/uboot/environment.ts';
 
 const run = async (tool: string, args: readonly string[]) =>
   promisify(execFile)(tool, args, { encoding: 'latin1', timeout: 20_000 });

@@ -1,10 +1,10 @@
-// What uboot/boot.cmd does at power-on, as a pure function over the environment's variables: the virtual gateway's
+// What boot.cmd does at power-on, as a pure function over the environment's variables: the virtual gateway's
 // firmware and the tests' link between script and model. Written at the level of the script on purpose, so that a slip
 // in either shows as a difference from the model.
 
-import type { SlotName } from '../agent/core/types.ts';
-import { sequenceName, type Variables } from './uboot-env.ts';
-import { hashOffsetName, leftName, orderName, rootName, trialName } from './uboot-variables.ts';
+import type { SlotName } from '../../agent/core/types.ts';
+import { sequenceName, type Variables } from './environment.ts';
+import { hashOffsetName, leftName, orderName, rootName, trialName } from './variables.ts';
 
 export interface BootChoice {
   /** null: nothing could be opened; the board resets and tries again. */

@@ -2,7 +2,7 @@
 // What cannot be handled safely is refused with file, line and the way out; a line is never skipped silently, because a
 // mistyped second line would turn a redundant environment into a single one.
 
-import { OtadError } from '../agent/core/errors.ts';
+import { OtadError } from '../../agent/core/errors.ts';
 
 export interface EnvLocation {
   readonly path: string;

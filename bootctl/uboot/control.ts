@@ -2,11 +2,10 @@
 // fw_setenv, read back from the medium; a cut leaves the old environment or the new one.
 // It must never store an environment without the variables that the board itself boots by.
 
-import { OtadError } from '../agent/core/errors.ts';
-import type { BootControl } from '../agent/core/ports.ts';
-import type { SlotName } from '../agent/core/types.ts';
-import type { FwEnvConfig } from './fw-env-config.ts';
-import { fwLockPath, withLockFile } from './lock-file.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import type { BootControl } from '../../agent/core/ports.ts';
+import type { SlotName } from '../../agent/core/types.ts';
+import { fwLockPath, withLockFile } from '../lock-file.ts';
 import {
   activate,
   type BootEvidence,
@@ -16,7 +15,7 @@ import {
   markGood,
   restoreTries,
   statusOf,
-} from './model.ts';
+} from '../model.ts';
 import {
   type CopyIndex,
   chooseByFlag,
@@ -25,9 +24,10 @@ import {
   nextCopy,
   sequenceName,
   type Variables,
-} from './uboot-env.ts';
-import { type CopyReading, readCopies, writeCopy } from './uboot-medium.ts';
-import { applyModel, decodeModel, lostVariables } from './uboot-variables.ts';
+} from './environment.ts';
+import type { FwEnvConfig } from './fw-env-config.ts';
+import { type CopyReading, readCopies, writeCopy } from './medium.ts';
+import { applyModel, decodeModel, lostVariables } from './variables.ts';
 
 export interface UbootOptions {
   readonly config: FwEnvConfig;
@@ -164,5 +164,6 @@ export const createUbootControl = ({
     activate: (slot, tries, verity, signal) => change(signal, (model) => activate(model, slot, tries, verity)),
     markGood: (slot, signal) => change(signal, (model) => markGood(model, slot)),
     markBad: (slot, signal) => change(signal, (model) => markBad(model, slot)),
+    prepareReboot: async () => {},
   };
 };
