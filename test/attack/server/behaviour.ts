@@ -40,6 +40,8 @@ export interface Behaviour {
   readonly except?: Readonly<Partial<Record<FileKind, Outcome>>>;
   /** Why it is tolerated, where it is. */
   readonly because?: string;
+  /** Another spelling of a behaviour that meets every kind: this one meets a small file and a long one. */
+  readonly isVariant?: boolean;
   readonly retryAfterS?: number;
   /** Where it is time that bounds the bytes: as much as loopback brings in some tenths of a second. */
   readonly readBytesMax?: number;

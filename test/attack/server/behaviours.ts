@@ -1,7 +1,7 @@
 // All behaviours of hostile, broken and overloaded servers, and the tests that let some kinds of file meet them.
 
 import { test } from 'node:test';
-import type { FileKind } from '../vendor.ts';
+import { type FileKind, fileKinds } from '../vendor.ts';
 import type { Behaviour } from './behaviour.ts';
 import { bodyBehaviours } from './body-behaviours.ts';
 import { connectionBehaviours } from './connection-behaviours.ts';
@@ -15,16 +15,22 @@ const pairsAtOnce = 8;
 const pairMsMax = 60_000;
 
 /**
- * One test for each behaviour and kind. A release document is fetched as targets are, and differs from them in its bytes only:
- * it meets the behaviours that are about bytes.
+ * A release document is fetched as targets are, and differs from them in its bytes only: it meets the behaviours that are
+ * about bytes.
  */
+export const kindsOf = (behaviour: Behaviour): readonly FileKind[] =>
+  behaviour.isVariant
+    ? ['timestamp', 'image']
+    : fileKinds.filter((kind) => kind !== 'document' || bodyBehaviours.includes(behaviour));
+
+/** One test for each behaviour and each kind of file that it meets. */
 export const testBehaviours = (kinds: readonly FileKind[]): void => {
   test(`hostile servers: ${kinds.join(', ')}`, { concurrency: pairsAtOnce }, async (t) => {
     const ground = await prepareGround(t);
     const readBytes = watchTraffic();
     const pairs = behaviours
       .flatMap((behaviour) => kinds.map((kind) => ({ behaviour, kind })))
-      .filter(({ behaviour, kind }) => kind !== 'document' || bodyBehaviours.includes(behaviour));
+      .filter(({ behaviour, kind }) => kindsOf(behaviour).includes(kind));
     await Promise.all(
       pairs.map(({ behaviour, kind }) => {
         const wanted = behaviour.except?.[kind] ?? behaviour.wanted;

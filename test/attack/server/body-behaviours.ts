@@ -74,6 +74,7 @@ export const bodyBehaviours: readonly Behaviour[] = [
   },
   {
     name: 'half of the chunks, then the end',
+    isVariant: true,
     answer: (asked) => void say(asked, null, chunked, asChunk(half(asked))).end(),
     wanted: 'HTTP_TRUNCATED',
   },
@@ -92,6 +93,7 @@ export const bodyBehaviours: readonly Behaviour[] = [
   { name: 'one byte too many, declared', answer: withBody(longer), ...isLong, attack: 'endless data' },
   {
     name: 'one byte too many, in chunks',
+    isVariant: true,
     answer: (asked) => void say(asked, null, chunked, Buffer.concat([asChunk(longer(asked)), asChunk(nothing)])).end(),
     ...isLong,
     attack: 'endless data',
@@ -110,6 +112,7 @@ export const bodyBehaviours: readonly Behaviour[] = [
   },
   {
     name: 'a length of 2^40, and bytes to match',
+    isVariant: true,
     answer: (asked) => pour(say(asked, null, { 'content-length': String(2 ** 40) }, nothing), kibibytes64),
     wanted: 'FILE_TOO_LARGE',
     attack: 'endless data',
@@ -137,6 +140,7 @@ export const bodyBehaviours: readonly Behaviour[] = [
   },
   {
     name: 'silence after the head',
+    isVariant: true,
     answer: (asked) => void say(asked, null, {}, nothing),
     wanted: 'HTTP_TIMEOUT',
     limits: impatient,
@@ -152,12 +156,14 @@ export const bodyBehaviours: readonly Behaviour[] = [
   },
   {
     name: 'two encodings, one upon the other',
+    isVariant: true,
     answer: packed('identity, gzip', bomb),
     wanted: 'HTTP_ENCODING_REFUSED',
     attack: 'compressed bomb',
   },
   {
     name: 'an encoding that says there is none',
+    isVariant: true,
     answer: (asked) => void say(asked, null, { 'content-encoding': 'identity' }).end(),
     wanted: 'taken',
     because: 'identity is no encoding',
@@ -172,7 +178,12 @@ export const bodyBehaviours: readonly Behaviour[] = [
     answer: withFile(({ file }) => Buffer.concat([Buffer.from('\ufeff'), file])),
     ...isLong,
   },
-  { name: 'spaces instead of the file', answer: withFile(({ file }) => Buffer.alloc(file.length, 0x20)), ...isNotJson },
+  {
+    name: 'spaces instead of the file',
+    isVariant: true,
+    answer: withFile(({ file }) => Buffer.alloc(file.length, 0x20)),
+    ...isNotJson,
+  },
   { name: 'zeros instead of the file', answer: withFile(({ file }) => Buffer.alloc(file.length)), ...isNotJson },
   {
     name: 'the file as it was before',

@@ -39,7 +39,7 @@ const hopping = (hops: number) => (asked: Asked) => {
 
 const redirectBehaviours: readonly Behaviour[] = [
   { name: 'a redirect to itself', answer: redirectTo(pathOf), ...isRefused },
-  { name: 'four redirects', answer: hopping(4), ...isRefused },
+  { name: 'four redirects', isVariant: true, answer: hopping(4), ...isRefused },
   { name: 'three redirects', answer: hopping(3), wanted: 'taken', because: 'stores redirect to their edges' },
   {
     name: 'a redirect to a link-local address',
@@ -49,20 +49,32 @@ const redirectBehaviours: readonly Behaviour[] = [
   },
   {
     name: 'a redirect to a link-local address of IPv6',
+    isVariant: true,
     answer: redirectTo(() => 'http://[fe80::1]/x'),
     ...isRefused,
     attack: 'link-local address',
   },
   {
     name: 'a redirect to a link-local address in other digits',
+    isVariant: true,
     answer: redirectTo(() => 'http://0xa9fea9fe/x'),
     ...isRefused,
     attack: 'link-local address',
   },
   { name: 'a redirect to a file', answer: redirectTo(() => 'file:///etc/passwd'), ...isRefused },
-  { name: 'a redirect into the URL itself', answer: redirectTo(() => 'data:application/json,{}'), ...isRefused },
-  { name: 'a redirect to another protocol', answer: redirectTo(() => 'ftp://127.0.0.1/x'), ...isRefused },
-  { name: 'a redirect to what is no URL', answer: redirectTo(() => 'http://:0:0/'), ...isRefused },
+  {
+    name: 'a redirect into the URL itself',
+    isVariant: true,
+    answer: redirectTo(() => 'data:application/json,{}'),
+    ...isRefused,
+  },
+  {
+    name: 'a redirect to another protocol',
+    isVariant: true,
+    answer: redirectTo(() => 'ftp://127.0.0.1/x'),
+    ...isRefused,
+  },
+  { name: 'a redirect to what is no URL', isVariant: true, answer: redirectTo(() => 'http://:0:0/'), ...isRefused },
   {
     name: 'a redirect from https to http',
     answer: redirectTo((asked) => asked.others.tls.downgrading + pathOf(asked)),
@@ -71,12 +83,14 @@ const redirectBehaviours: readonly Behaviour[] = [
   },
   {
     name: 'a redirect without a place',
+    isVariant: true,
     answer: (asked) =>
       void say(asked, 'HTTP/1.1 302 Found', { 'content-length': '0', 'content-range': null }, nothing).end(),
     wanted: 'HTTP_STATUS',
   },
   {
     name: '300 with choices',
+    isVariant: true,
     answer: redirectTo((asked) => asked.others.honest + pathOf(asked), '300 Multiple Choices'),
     wanted: 'HTTP_STATUS',
   },
@@ -88,6 +102,7 @@ const redirectBehaviours: readonly Behaviour[] = [
   },
   {
     name: 'a redirect up to https',
+    isVariant: true,
     answer: redirectTo((asked) => asked.others.tls.good + pathOf(asked), '308 Permanent Redirect'),
     wanted: 'taken',
     because: 'that is no downgrade',
@@ -153,7 +168,12 @@ const portalBehaviours: readonly Behaviour[] = [
 
 const headBehaviours: readonly Behaviour[] = [
   { name: 'the end before the head', answer: (asked) => void asked.request.socket.end(), ...isUnreachable },
-  { name: 'a reset before the head', answer: (asked) => void asked.request.socket.resetAndDestroy(), ...isUnreachable },
+  {
+    name: 'a reset before the head',
+    isVariant: true,
+    answer: (asked) => void asked.request.socket.resetAndDestroy(),
+    ...isUnreachable,
+  },
   {
     name: 'silence before the head',
     answer: () => undefined,
@@ -170,6 +190,7 @@ const headBehaviours: readonly Behaviour[] = [
   },
   {
     name: 'a head that comes byte by byte',
+    isVariant: true,
     answer: (asked) => drip(sayRaw(asked, 'HTTP/1.1 200 OK\r\nx-'), 'x', 5),
     wanted: 'HTTP_TIMEOUT',
     limits: impatient,
@@ -182,6 +203,7 @@ const headBehaviours: readonly Behaviour[] = [
   },
   {
     name: 'fifty thousand headers',
+    isVariant: true,
     answer: (asked) => void sayRaw(asked, `HTTP/1.1 200 OK\r\n${'x-many: 1\r\n'.repeat(50_000)}\r\n`).end(),
     ...isUnreachable,
   },
@@ -203,11 +225,13 @@ const headBehaviours: readonly Behaviour[] = [
   },
   {
     name: 'a length in hexadecimal',
+    isVariant: true,
     answer: (asked) => void say(asked, null, { 'content-length': '0x10' }).end(),
     ...isUnreachable,
   },
   {
     name: 'a length of 2^64',
+    isVariant: true,
     answer: (asked) => void say(asked, null, { 'content-length': '18446744073709551616' }).end(),
     ...isUnreachable,
   },
@@ -224,6 +248,7 @@ const headBehaviours: readonly Behaviour[] = [
   },
   {
     name: 'a length and chunks',
+    isVariant: true,
     answer: (asked) => void say(asked, null, { 'transfer-encoding': 'chunked' }, asChunk(asked.part)).end(),
     ...isUnreachable,
   },
@@ -234,6 +259,7 @@ const headBehaviours: readonly Behaviour[] = [
   },
   {
     name: 'a chunk of 2^64 bytes',
+    isVariant: true,
     answer: (asked) => void say(asked, null, chunked, Buffer.from('fffffffffffffffff\r\nxx')).end(),
     wanted: 'HTTP_TRUNCATED',
   },
@@ -255,15 +281,27 @@ const headBehaviours: readonly Behaviour[] = [
     attack: 'endless data',
   },
   { name: 'no status line', answer: (asked) => void sayRaw(asked, asked.part).end(), ...isUnreachable },
-  { name: 'a status line of no HTTP', answer: (asked) => void say(asked, 'HTTP/9.7 200 OK').end(), ...isUnreachable },
-  { name: 'a status of four digits', answer: (asked) => void say(asked, 'HTTP/1.1 2000 OK').end(), ...isUnreachable },
+  {
+    name: 'a status line of no HTTP',
+    isVariant: true,
+    answer: (asked) => void say(asked, 'HTTP/9.7 200 OK').end(),
+    ...isUnreachable,
+  },
+  {
+    name: 'a status of four digits',
+    isVariant: true,
+    answer: (asked) => void say(asked, 'HTTP/1.1 2000 OK').end(),
+    ...isUnreachable,
+  },
   {
     name: 'another protocol',
+    isVariant: true,
     answer: (asked) => void sayRaw(asked, 'SSH-2.0-OpenSSH_9.2\r\n\r\n').end(),
     ...isUnreachable,
   },
   {
     name: 'a switch of protocols',
+    isVariant: true,
     answer: (asked) =>
       void say(asked, 'HTTP/1.1 101 Switching Protocols', { upgrade: 'h2c', connection: 'upgrade' }).end(),
     ...isUnreachable,
@@ -277,6 +315,7 @@ const headBehaviours: readonly Behaviour[] = [
   },
   {
     name: 'a second answer behind the first',
+    isVariant: true,
     answer: (asked) =>
       void say(
         asked,

@@ -22,7 +22,7 @@ export const statusBehaviours: readonly Behaviour[] = [
   { name: '404', answer: refuse('404 Not Found'), ...absent },
   { name: '410', answer: refuse('410 Gone'), ...absent },
   { name: '403', answer: refuse('403 Forbidden'), wanted: 'HTTP_STATUS', except: noNextRoot, because },
-  { name: '401', answer: refuse('401 Unauthorized'), wanted: 'HTTP_STATUS' },
+  { name: '401', isVariant: true, answer: refuse('401 Unauthorized'), wanted: 'HTTP_STATUS' },
   {
     name: '429 with Retry-After in seconds',
     answer: refuse('429 Too Many Requests', { 'retry-after': '77' }),
@@ -43,15 +43,17 @@ export const statusBehaviours: readonly Behaviour[] = [
   },
   {
     name: '503 with a Retry-After of a thousand years',
+    isVariant: true,
     answer: refuse('503 Unavailable', { 'retry-after': '31536000000' }),
     wanted: 'HTTP_STATUS',
     retryAfterS: 86_400,
   },
   { name: '500', answer: refuse('500 Internal Server Error'), wanted: 'HTTP_STATUS' },
-  { name: '502', answer: refuse('502 Bad Gateway'), wanted: 'HTTP_STATUS' },
-  { name: '204', answer: refuse('204 No Content'), wanted: 'HTTP_STATUS' },
+  { name: '502', isVariant: true, answer: refuse('502 Bad Gateway'), wanted: 'HTTP_STATUS' },
+  { name: '204', isVariant: true, answer: refuse('204 No Content'), wanted: 'HTTP_STATUS' },
   {
     name: '203 from a proxy that changes bodies',
+    isVariant: true,
     answer: (asked) => void say(asked, 'HTTP/1.1 203 Non-Authoritative').end(),
     wanted: 'HTTP_STATUS',
   },
@@ -110,22 +112,26 @@ export const statusBehaviours: readonly Behaviour[] = [
   },
   {
     name: 'Content-Range that ends early',
+    isVariant: true,
     answer: withRange(({ file }, at) => `bytes ${at}-${file.length - 2}/${file.length}`),
     ...isWrongRange,
   },
   {
     name: 'Content-Range of unknown total',
+    isVariant: true,
     answer: withRange(({ file }, at) => `bytes ${at}-${file.length - 1}/*`),
     ...isWrongRange,
   },
   {
     name: 'Content-Range in another unit',
+    isVariant: true,
     answer: withRange(({ file }, at) => `items ${at}-${file.length - 1}/${file.length}`),
     ...isWrongRange,
   },
   { name: '206 without Content-Range', answer: withRange(() => null), ...isWrongRange },
   {
     name: '206 of several parts',
+    isVariant: true,
     answer: (asked) =>
       void say(asked, 'HTTP/1.1 206 Partial Content', {
         'content-range': null,
