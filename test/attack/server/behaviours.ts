@@ -6,9 +6,15 @@ import type { Behaviour } from './behaviour.ts';
 import { bodyBehaviours } from './body-behaviours.ts';
 import { connectionBehaviours } from './connection-behaviours.ts';
 import { prepareGround, runBehaviour, watchTraffic } from './hostile-server.ts';
+import { redirectingBehaviours } from './redirect-behaviours.ts';
 import { statusBehaviours } from './status-behaviours.ts';
 
-export const behaviours: readonly Behaviour[] = [...statusBehaviours, ...bodyBehaviours, ...connectionBehaviours];
+export const behaviours: readonly Behaviour[] = [
+  ...statusBehaviours,
+  ...bodyBehaviours,
+  ...redirectingBehaviours,
+  ...connectionBehaviours,
+];
 
 const pairsAtOnce = 8;
 /** A server that only costs time is left after tenths of a second; this much says that somebody waited for ever. */
