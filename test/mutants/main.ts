@@ -9,13 +9,20 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { invariants } from '../sim/verdict.ts';
+import { attackMutants } from './attack-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
 import { systemdBootMutants } from './systemd-boot-mutants.ts';
 import { trybootMutants } from './tryboot-mutants.ts';
 import { ubootMutants } from './uboot-mutants.ts';
 
-const mutants: readonly Mutant[] = [...coreMutants, ...systemdBootMutants, ...trybootMutants, ...ubootMutants];
+const mutants: readonly Mutant[] = [
+  ...coreMutants,
+  ...ubootMutants,
+  ...systemdBootMutants,
+  ...trybootMutants,
+  ...attackMutants,
+];
 
 const run = promisify(execFile);
 const dist = fileURLToPath(new URL('../..', import.meta.url));
