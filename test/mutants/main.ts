@@ -11,9 +11,10 @@ import { promisify } from 'node:util';
 import { invariants } from '../sim/verdict.ts';
 import { coreMutants } from './core-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
+import { trustMutants } from './trust-mutants.ts';
 import { ubootMutants } from './uboot-mutants.ts';
 
-const mutants: readonly Mutant[] = [...coreMutants, ...ubootMutants];
+const mutants: readonly Mutant[] = [...coreMutants, ...ubootMutants, ...trustMutants];
 
 const run = promisify(execFile);
 const dist = fileURLToPath(new URL('../..', import.meta.url));

@@ -134,15 +134,6 @@ const attacks: readonly Attack[] = [
     spoil: (r) => r.files.set('metadata/2.root.json', r.initialRoot),
   },
   {
-    claim: '4.3: a root without consistent snapshots is refused',
-    code: 'METADATA_MALFORMED',
-    spoil: (r) => {
-      nextRoot(r);
-      r.root.consistent_snapshot = false;
-      r.writeRoot();
-    },
-  },
-  {
     claim: '5.3.10: an expired newest root stops the update',
     code: 'METADATA_EXPIRED',
     mayStore: ['root.json', 'history-2.root'],
