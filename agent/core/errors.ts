@@ -63,6 +63,7 @@ export const errorCodes = {
   TARGET_UNKNOWN: entry('source', 404, 5, 'The signed metadata lists no such file.'),
   TARGET_DIGEST_MISMATCH: entry('source', 502, 5, 'A file does not have the signed digest.'),
   // Wrong bytes are the server's fault, never the release's: who can spoil a download must not get a release denied.
+  INDEX_MALFORMED: entry('source', 502, 5, 'The chunk index of the image is not of the documented form.'),
   IMAGE_DIGEST_MISMATCH: entry('source', 502, 5, 'The image does not have the signed digest.'),
   // Release: signed, but not for here or not whole.
   RELEASE_MALFORMED: entry('release', 422, 5, 'The signed release document is not of the expected form.'),
