@@ -480,21 +480,6 @@ test('5.3.9: follows a chain of root rotations to keys that the image has never 
   assert.deepEqual(again.requests, ['metadata/6.root.json', 'metadata/timestamp.json']);
 });
 
-test('5.3.3: stops after the maximum of root rotations and goes on at the next refresh', async () => {
-  const repository = aRepository();
-  const key = testKey('root 1');
-  repository.root.roles.root = roleOf([key]);
-  repository.signers.root = [key];
-  const initialRoot = signFile(repository.root, [key]);
-  for (let count = 0; count <= metadataLimits.rootRotationsMax; count += 1) {
-    repository.root = { ...repository.root, version: repository.root.version + 1 };
-    repository.writeRoot();
-  }
-  const { client } = aClient(repository, memoryFiles(), initialRoot);
-  assert.equal((await client.refresh(testNowS, signal)).root.version, metadataLimits.rootRotationsMax + 1);
-  assert.equal((await client.refresh(testNowS, signal)).root.version, metadataLimits.rootRotationsMax + 2);
-});
-
 for (const role of ['timestamp', 'snapshot'] as const) {
   test(`5.3.11: recovers from a fast-forward attack when the ${role} key is taken away`, async () => {
     const repository = aRepository();
