@@ -91,6 +91,16 @@ export const trustMutants: readonly SuiteMutant[] = [
     workflow,
     one(verify, "checkExpiry(trusted.signed, nowS, 'timestamp');", ''),
   ),
+  mutant(
+    'tuf-trusted-snapshot-expiry-unchecked',
+    workflow,
+    one(roles, "checkExpiry(trusted.signed, nowS, 'snapshot');", ''),
+  ),
+  mutant(
+    'tuf-trusted-targets-expiry-unchecked',
+    workflow,
+    one(roles, "checkExpiry(held.signed, refresh.nowS, 'targets');", ''),
+  ),
   mutant('tuf-timestamp-not-kept', workflow, one(roles, "await files.write('timestamp.json', timestamp.bytes);", '')),
   mutant('tuf-snapshot-listing-unchecked', workflow, one(verify, "checkListing(bytes, listed, 'snapshot');", '')),
   mutant(

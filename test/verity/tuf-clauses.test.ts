@@ -266,6 +266,24 @@ test('5.6.5: a cached delegated role that has expired is not used', async () => 
   await rejectsWith(client.findTarget('x', signal), 'METADATA_EXPIRED');
 });
 
+for (const [clause, role] of [
+  ['5.4.4', 'timestamp'],
+  ['5.5.6', 'snapshot'],
+  ['5.6.5', 'targets'],
+] as const) {
+  test(`${clause}: a ${role} file that expires while it is trusted ends a freeze, although the server offers nothing else`, async () => {
+    const repository = aRepository();
+    repository[role].expires = '2026-06-01T00:00:00Z';
+    repository.publish();
+    const { client, files } = aClient(repository);
+    await refresh(client);
+    const expiredS = Date.parse(repository[role].expires) / 1000;
+    for (const frozen of [client, aClient(repository, files).client]) {
+      await rejectsWith(frozen.refresh(expiredS, signal), 'METADATA_EXPIRED');
+    }
+  });
+}
+
 test('5.7.3: a target must have the signed length and every digest that is listed and known', async () => {
   const bytes = Buffer.from('contents');
   const digests = (text: string, algorithm: string) => createHash(algorithm).update(text).digest('hex');
