@@ -108,6 +108,18 @@ export const errorCodes = {
     1,
     'Nothing shows which slot is running. Put otad.slot= on the kernel command line.',
   ),
+  BOOT_EVIDENCE_CONFLICT: entry(
+    'device',
+    500,
+    1,
+    'Two witnesses contradict each other about which slot is running. Nothing is changed until they agree.',
+  ),
+  BOOT_COMMAND_LINE_UNSAFE: entry(
+    'device',
+    500,
+    1,
+    'The slot is not started: its kernel would not reset after a panic. Put panic=10 into the cmdline.txt of its boot partition.',
+  ),
   REBOOT_REFUSED: entry('device', 500, 1, 'The command that reboots the system failed.'),
   REBOOT_INEFFECTIVE: entry('device', 500, 4, 'The reboot was requested but the system is still running.'),
   SOCKET_IN_USE: entry('device', 409, 6, 'Another otad already answers on this socket.'),

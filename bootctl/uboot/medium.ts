@@ -61,7 +61,7 @@ const readSpan = async (handle: FileHandle, offset: number, length: number): Pro
 };
 
 /** Past the page cache where the file system allows it, otherwise through a descriptor opened anew. */
-const readImage = async (path: string, offset: number, length: number): Promise<Uint8Array | null> => {
+export const readImage = async (path: string, offset: number, length: number): Promise<Uint8Array | null> => {
   const attempt = async (flags: number): Promise<Uint8Array | null> => {
     const handle = await open(path, constants.O_RDONLY | flags);
     try {

@@ -12,9 +12,10 @@ import { invariants } from '../sim/verdict.ts';
 import { coreMutants } from './core-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
 import { trustMutants } from './trust-mutants.ts';
+import { trybootMutants } from './tryboot-mutants.ts';
 import { ubootMutants } from './uboot-mutants.ts';
 
-const mutants: readonly Mutant[] = [...coreMutants, ...ubootMutants, ...trustMutants];
+const mutants: readonly Mutant[] = [...coreMutants, ...trybootMutants, ...ubootMutants, ...trustMutants];
 
 const run = promisify(execFile);
 const dist = fileURLToPath(new URL('../..', import.meta.url));
