@@ -13,6 +13,7 @@ import { attackMutants } from './attack-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
 import { systemdBootMutants } from './systemd-boot-mutants.ts';
+import { trustMutants } from './trust-mutants.ts';
 import { trybootMutants } from './tryboot-mutants.ts';
 import { ubootMutants } from './uboot-mutants.ts';
 
@@ -21,6 +22,7 @@ const mutants: readonly Mutant[] = [
   ...ubootMutants,
   ...systemdBootMutants,
   ...trybootMutants,
+  ...trustMutants,
   ...attackMutants,
 ];
 
