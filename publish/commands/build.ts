@@ -1,9 +1,9 @@
 // `otapub build`: layers to an image file, without publishing it.
 
-import { buildImage } from '../image-build.ts';
-import { compatibleSchema, versionSchema } from '../os-release.ts';
-import { releaseIdOf } from '../release-plan.ts';
-import { type Compression, compressions } from '../squashfs.ts';
+import { buildImage } from '../images/image-build.ts';
+import { compatibleSchema, versionSchema } from '../images/os-release.ts';
+import { type Compression, compressions } from '../images/squashfs.ts';
+import { releaseIdOf } from '../releases/release-plan.ts';
 import { type Command, type CommandIo, formatBytes, parseWords, required, usageError, wholeNumber } from './command.ts';
 
 const help = `usage: otapub build LAYER... --output IMG --compatible X --release-version V --sequence N

@@ -1,8 +1,8 @@
 // `otapub init`: keys, first metadata, and the words about what to keep where.
 
-import { type RoleName, roleNames } from '../key-files.ts';
-import { lifetimesSchema } from '../publisher-folder.ts';
-import { type InitializedRepository, initRepository, type KeyPlan } from '../repository-init.ts';
+import { type RoleName, roleNames } from '../keys/key-files.ts';
+import { lifetimesSchema } from '../repository/publisher-folder.ts';
+import { type InitializedRepository, initRepository, type KeyPlan } from '../repository/repository-init.ts';
 import { type Command, parseWords, usageError, wholeNumber } from './command.ts';
 
 const help = `usage: otapub init DIR [options]

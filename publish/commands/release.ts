@@ -1,7 +1,7 @@
 // `otapub release`: everything that a person says about a release, handed to publishRelease.
 
 import type { Wave } from '../../agent/core/types.ts';
-import { type ImageSource, type PublishedRelease, publishRelease } from '../release.ts';
+import { type ImageSource, type PublishedRelease, publishRelease } from '../releases/release.ts';
 import { parseCompression, sourceDateEpochS } from './build.ts';
 import { type Command, type CommandIo, formatBytes, parseWords, required, usageError, wholeNumber } from './command.ts';
 

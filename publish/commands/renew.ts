@@ -1,6 +1,6 @@
 // `otapub renew`: keeps a repository from expiring between releases.
 
-import { renewRepository } from '../renewal.ts';
+import { renewRepository } from '../repository/renewal.ts';
 import { type Command, parseWords } from './command.ts';
 
 const help = `usage: otapub renew DIR [options]

@@ -1,6 +1,6 @@
 // `otapub status`: what a publisher looks at before and after a release.
 
-import { type RepositoryStatus, readStatus } from '../repository-status.ts';
+import { type RepositoryStatus, readStatus } from '../repository/repository-status.ts';
 import { type Command, formatTable, parseWords } from './command.ts';
 
 const help = `usage: otapub status DIR [--json]

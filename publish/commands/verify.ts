@@ -2,9 +2,9 @@
 
 import { readFile, stat } from 'node:fs/promises';
 import { OtadError } from '../../agent/core/errors.ts';
-import { publisherPaths } from '../publisher-folder.ts';
-import { createFolderReader, createHttpReader } from '../repository-reader.ts';
-import { exitCodeOf, type VerificationReport, verifyRepository } from '../verification.ts';
+import { publisherPaths } from '../repository/publisher-folder.ts';
+import { createFolderReader, createHttpReader } from '../serving/repository-reader.ts';
+import { exitCodeOf, type VerificationReport, verifyRepository } from '../serving/verification.ts';
 import { type Command, formatBytes, formatTable, parseWords, usageError } from './command.ts';
 
 const help = `usage: otapub verify DIR|URL [options]

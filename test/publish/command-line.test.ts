@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { request } from 'undici';
 import { commands, runCommandLine } from '../../publish/command-line.ts';
 import { parseWave } from '../../publish/commands/release.ts';
-import { publisherPaths } from '../../publish/publisher-folder.ts';
+import { publisherPaths } from '../../publish/repository/publisher-folder.ts';
 import { aFolder, aLayer, testNowMs, testSaltHex } from './publisher-fixture.ts';
 
 interface Outcome {

@@ -5,8 +5,8 @@ import { chmod, cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { type PublishedRelease, publishRelease, type ReleaseOptions } from '../../publish/release.ts';
-import { type InitOptions, initRepository } from '../../publish/repository-init.ts';
+import { type PublishedRelease, publishRelease, type ReleaseOptions } from '../../publish/releases/release.ts';
+import { type InitOptions, initRepository } from '../../publish/repository/repository-init.ts';
 
 export const testNowMs = Date.parse('2026-03-01T12:00:00Z');
 export const compatible = 'test-gateway';

@@ -3,10 +3,10 @@ import { copyFile, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Updater } from 'tuf-js';
-import { publisherPaths } from '../../publish/publisher-folder.ts';
-import { createHttpReader } from '../../publish/repository-reader.ts';
-import { createStaticServer } from '../../publish/static-server.ts';
-import { verifyRepository } from '../../publish/verification.ts';
+import { publisherPaths } from '../../publish/repository/publisher-folder.ts';
+import { createHttpReader } from '../../publish/serving/repository-reader.ts';
+import { createStaticServer } from '../../publish/serving/static-server.ts';
+import { verifyRepository } from '../../publish/serving/verification.ts';
 import { aFolder, aPublisher, channel, compatible } from './publisher-fixture.ts';
 
 test('another TUF client loads the metadata, the document and the image', async (t) => {

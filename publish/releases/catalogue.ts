@@ -4,12 +4,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { OtadError } from '../agent/core/errors.ts';
-import type { Release } from '../agent/core/types.ts';
-import { parseRelease } from '../verity/release-document.ts';
-import type { TargetFile, TargetsMetadata } from '../verity/tuf-metadata.ts';
-import { sha256Hex } from './metadata-signing.ts';
-import { targetFilePath } from './publication.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import type { Release } from '../../agent/core/types.ts';
+import { parseRelease } from '../../verity/release-document.ts';
+import type { TargetFile, TargetsMetadata } from '../../verity/tuf-metadata.ts';
+import { sha256Hex } from '../repository/metadata-signing.ts';
+import { targetFilePath } from '../repository/publication.ts';
 
 /** Member of a target's `custom` that otapub keeps its facts in. Devices do not read it. */
 const factsMember = 'x-otad-image';

@@ -4,8 +4,8 @@
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { OtadError } from '../agent/core/errors.ts';
-import type { RootMetadata, SnapshotMetadata, TargetsMetadata, TimestampMetadata } from '../verity/tuf-metadata.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import type { RootMetadata, SnapshotMetadata, TargetsMetadata, TimestampMetadata } from '../../verity/tuf-metadata.ts';
 import {
   targetsDelegator,
   verifyInitialRoot,
@@ -13,8 +13,8 @@ import {
   verifySnapshot,
   verifyTargets,
   verifyTimestamp,
-} from '../verity/tuf-verify.ts';
-import { errorCodeOf } from './durable-file.ts';
+} from '../../verity/tuf-verify.ts';
+import { errorCodeOf } from '../durable-file.ts';
 import type { PublisherPaths } from './publisher-folder.ts';
 
 const rootVersionsMax = 1024;

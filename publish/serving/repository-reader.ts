@@ -5,9 +5,9 @@ import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { request } from 'undici';
-import { OtadError } from '../agent/core/errors.ts';
-import type { MetadataFetcher } from '../verity/metadata-fetcher.ts';
-import { errorCodeOf } from './durable-file.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import type { MetadataFetcher } from '../../verity/metadata-fetcher.ts';
+import { errorCodeOf } from '../durable-file.ts';
 
 const headersTimeoutMs = 15_000;
 const bodyTimeoutMs = 30_000;

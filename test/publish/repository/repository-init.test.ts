@@ -3,12 +3,12 @@ import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import nacl from 'tweetnacl';
-import { readKeyFiles } from '../../publish/key-files.ts';
-import { publisherPaths } from '../../publish/publisher-folder.ts';
-import { initRepository } from '../../publish/repository-init.ts';
-import { parseMetadata } from '../../verity/tuf-metadata.ts';
-import { verifyInitialRoot } from '../../verity/tuf-verify.ts';
-import { aFolder, aPublisher, testNowMs, withCode } from './publisher-fixture.ts';
+import { readKeyFiles } from '../../../publish/keys/key-files.ts';
+import { publisherPaths } from '../../../publish/repository/publisher-folder.ts';
+import { initRepository } from '../../../publish/repository/repository-init.ts';
+import { parseMetadata } from '../../../verity/tuf-metadata.ts';
+import { verifyInitialRoot } from '../../../verity/tuf-verify.ts';
+import { aFolder, aPublisher, testNowMs, withCode } from '../publisher-fixture.ts';
 
 test('makes root 2 of 3 and one key for each other role, all signed by all', async (t) => {
   const { folder } = await aPublisher(t);

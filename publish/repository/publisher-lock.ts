@@ -3,8 +3,8 @@
 
 import { stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { OtadError } from '../agent/core/errors.ts';
-import { errorCodeOf } from './durable-file.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import { errorCodeOf } from '../durable-file.ts';
 
 /** Runs `work` while no other process (nor another call here) holds the folder. Throws BUSY. */
 export const withPublisherLock = async <T>(folder: string, work: () => Promise<T>): Promise<T> => {

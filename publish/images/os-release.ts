@@ -4,7 +4,7 @@
 import { chmod, lstat, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import * as z from 'zod';
-import { OtadError } from '../agent/core/errors.ts';
+import { OtadError } from '../../agent/core/errors.ts';
 
 export const vendorPath = 'usr/lib/os-release';
 const adminPath = 'etc/os-release';

@@ -5,8 +5,8 @@
 import { chmod, copyFile, lstat, mkdir, readdir, readFile, readlink, rm, symlink, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import * as z from 'zod';
-import { OtadError } from '../agent/core/errors.ts';
-import { errorCodeOf } from './durable-file.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import { errorCodeOf } from '../durable-file.ts';
 
 const layerFileBytesMax = 65_536;
 const layersMax = 64;

@@ -4,11 +4,11 @@
 
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { OtadError } from '../agent/core/errors.ts';
-import { metadataLimits } from '../verity/metadata-fetcher.ts';
-import { dateTimeOf, type MetadataOf, type TargetFile, timeOf } from '../verity/tuf-metadata.ts';
-import { makeFolder, temporarySuffix, writeDurably } from './durable-file.ts';
-import type { RoleName, SigningKey } from './key-files.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import { metadataLimits } from '../../verity/metadata-fetcher.ts';
+import { dateTimeOf, type MetadataOf, type TargetFile, timeOf } from '../../verity/tuf-metadata.ts';
+import { makeFolder, temporarySuffix, writeDurably } from '../durable-file.ts';
+import type { RoleName, SigningKey } from '../keys/key-files.ts';
 import { keysForRole, metaFileOf, signMetadata, specVersion } from './metadata-signing.ts';
 import type { PublishedState } from './published-state.ts';
 import type { Lifetimes, PublisherPaths } from './publisher-folder.ts';

@@ -1,8 +1,8 @@
 // Signs again what is about to expire, without a new release: the timestamp always, snapshot and targets once they have
 // lived half of their time. Meant to run from a timer, so a repository stays fresh with two online keys.
 
-import { timeOf } from '../verity/tuf-metadata.ts';
-import { readKeyFiles } from './key-files.ts';
+import { timeOf } from '../../verity/tuf-metadata.ts';
+import { readKeyFiles } from '../keys/key-files.ts';
 import { type AfterWrite, type PublishedVersions, publish, removeLeftovers } from './publication.ts';
 import { loadPublished } from './published-state.ts';
 import { publisherPaths, readSettings } from './publisher-folder.ts';

@@ -8,8 +8,8 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import * as z from 'zod';
-import { OtadError } from '../agent/core/errors.ts';
-import { errorCodeOf } from './durable-file.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import { errorCodeOf } from '../durable-file.ts';
 
 /** Below the base URL, as devices ask for them. */
 export const metadataFolder = 'metadata';

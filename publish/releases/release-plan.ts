@@ -1,10 +1,10 @@
 // Decides what a release may be, given what is published: its sequence, and whether its image is there already. Pure.
 // A version means one image for ever, a sequence one version, and a channel never goes back within an epoch.
 
-import { OtadError } from '../agent/core/errors.ts';
-import type { Release } from '../agent/core/types.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import type { Release } from '../../agent/core/types.ts';
+import type { ImageIdentity } from '../images/os-release.ts';
 import type { PublishedImage } from './catalogue.ts';
-import type { ImageIdentity } from './os-release.ts';
 
 export interface ReleaseWish {
   readonly channel: string;

@@ -4,9 +4,9 @@ import { chmod, mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
-import { buildImage } from '../../publish/image-build.ts';
-import { readImageIdentity } from '../../publish/squashfs.ts';
-import { aFolder, aLayer, compatible, type LayerFiles, withCode } from './publisher-fixture.ts';
+import { buildImage } from '../../../publish/images/image-build.ts';
+import { readImageIdentity } from '../../../publish/images/squashfs.ts';
+import { aFolder, aLayer, compatible, type LayerFiles, withCode } from '../publisher-fixture.ts';
 
 const run = promisify(execFile);
 const identity = { releaseId: `${compatible}-1.1`, compatible, version: '1.1', sequence: 7 };

@@ -4,8 +4,13 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { request } from 'undici';
-import { createStaticServer, parsePath, parseRange, type ServedRequest } from '../../publish/static-server.ts';
-import { aFolder } from './publisher-fixture.ts';
+import {
+  createStaticServer,
+  parsePath,
+  parseRange,
+  type ServedRequest,
+} from '../../../publish/serving/static-server.ts';
+import { aFolder } from '../publisher-fixture.ts';
 
 const content = 'ABCDEFGHIJ'.repeat(20_000);
 

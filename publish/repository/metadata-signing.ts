@@ -2,8 +2,8 @@
 // must parse with the same strict schema that devices use, or it is not signed at all.
 
 import { createHash } from 'node:crypto';
-import { OtadError } from '../agent/core/errors.ts';
-import { encodeCanonicalJson, type JsonValue } from '../verity/canonical-json.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import { encodeCanonicalJson, type JsonValue } from '../../verity/canonical-json.ts';
 import {
   type AnyMetadata,
   ed25519Key,
@@ -13,8 +13,8 @@ import {
   parseMetadata,
   type RootMetadata,
   type TufRole,
-} from '../verity/tuf-metadata.ts';
-import type { RoleName, SigningKey } from './key-files.ts';
+} from '../../verity/tuf-metadata.ts';
+import type { RoleName, SigningKey } from '../keys/key-files.ts';
 
 export const specVersion = '1.0.31';
 

@@ -6,8 +6,8 @@ import { mkdir, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import nacl from 'tweetnacl';
 import * as z from 'zod';
-import { OtadError } from '../agent/core/errors.ts';
-import { errorCodeOf, writeDurably } from './durable-file.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import { errorCodeOf, writeDurably } from '../durable-file.ts';
 
 export const roleNames = ['root', 'targets', 'snapshot', 'timestamp'] as const;
 export type RoleName = (typeof roleNames)[number];

@@ -7,8 +7,8 @@ import { type FileHandle, open, realpath } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { OtadError } from '../agent/core/errors.ts';
-import { errorCodeOf, temporarySuffix } from './durable-file.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import { errorCodeOf, temporarySuffix } from '../durable-file.ts';
 
 const urlLengthMax = 4096;
 const headersTimeoutMs = 10_000;

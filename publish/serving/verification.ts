@@ -1,19 +1,19 @@
 // Checks a repository as a device would, and then all of it: metadata through the TUF client with an empty memory, every
 // target's length and digest, every release document, and the dm-verity root of every image. Changes nothing.
 
-import { errorCodes, OtadError, toFailure } from '../agent/core/errors.ts';
-import type { Release } from '../agent/core/types.ts';
-import { createTreeBuilder } from '../verity/dm-verity.ts';
-import { createHasher } from '../verity/sealing.ts';
-import type { TrustedFiles } from '../verity/trusted-store.ts';
-import { createTufClient, type TrustedSet } from '../verity/tuf-client.ts';
-import type { TargetFile, TargetsMetadata } from '../verity/tuf-metadata.ts';
-import { type ReleaseReader, readRelease } from '../verity/verified-release.ts';
-import { documentPaths, publishedImages } from './catalogue.ts';
-import { targetFilePath } from './publication.ts';
-import { targetsFolder } from './publisher-folder.ts';
+import { errorCodes, OtadError, toFailure } from '../../agent/core/errors.ts';
+import type { Release } from '../../agent/core/types.ts';
+import { createTreeBuilder } from '../../verity/dm-verity.ts';
+import { createHasher } from '../../verity/sealing.ts';
+import type { TrustedFiles } from '../../verity/trusted-store.ts';
+import { createTufClient, type TrustedSet } from '../../verity/tuf-client.ts';
+import type { TargetFile, TargetsMetadata } from '../../verity/tuf-metadata.ts';
+import { type ReleaseReader, readRelease } from '../../verity/verified-release.ts';
+import { imageBlockBytes } from '../images/squashfs.ts';
+import { documentPaths, publishedImages } from '../releases/catalogue.ts';
+import { targetFilePath } from '../repository/publication.ts';
+import { targetsFolder } from '../repository/publisher-folder.ts';
 import type { RepositoryReader } from './repository-reader.ts';
-import { imageBlockBytes } from './squashfs.ts';
 
 export interface VerificationOptions {
   readonly reader: RepositoryReader;

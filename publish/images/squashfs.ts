@@ -3,8 +3,8 @@
 
 import { execFile } from 'node:child_process';
 import type { FileHandle } from 'node:fs/promises';
-import { OtadError } from '../agent/core/errors.ts';
-import { errorCodeOf } from './durable-file.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import { errorCodeOf } from '../durable-file.ts';
 import { type ImageIdentity, identityOf, parseOsRelease, vendorPath } from './os-release.ts';
 
 export const imageBlockBytes = 4096;

@@ -4,11 +4,11 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { OtadError } from '../agent/core/errors.ts';
-import { createTreeBuilder } from '../verity/dm-verity.ts';
-import { createHasher } from '../verity/sealing.ts';
-import { commitFile, errorCodeOf, makeFolder, temporaryName } from './durable-file.ts';
-import { type PublicationOptions, targetFilePath } from './publication.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import { createTreeBuilder } from '../../verity/dm-verity.ts';
+import { createHasher } from '../../verity/sealing.ts';
+import { commitFile, errorCodeOf, makeFolder, temporaryName } from '../durable-file.ts';
+import { type PublicationOptions, targetFilePath } from '../repository/publication.ts';
 import { checkSquashfs, imageBlockBytes } from './squashfs.ts';
 
 const pieceBytes = 1024 * 1024;

@@ -3,7 +3,7 @@
 
 import { mkdir, mkdtemp, open, rm, truncate } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { commitFile, temporaryName } from './durable-file.ts';
+import { commitFile, temporaryName } from '../durable-file.ts';
 import { dropTree, flattenLayers, readLayers, sealTree } from './layers.ts';
 import { type ImageIdentity, writeIdentity } from './os-release.ts';
 import { type Compression, imageBlockBytes, makeSquashfs } from './squashfs.ts';

@@ -1,10 +1,10 @@
 // What stands in a publisher's folder: versions, expiry, signers, and the release of each channel. Reads only, and only
 // what verifies; expired metadata is shown rather than refused.
 
-import type { Release } from '../agent/core/types.ts';
-import { type AnyMetadata, timeOf, topLevelRoles } from '../verity/tuf-metadata.ts';
-import { documentPaths, readDocument } from './catalogue.ts';
-import { type RoleName, readKeyFiles } from './key-files.ts';
+import type { Release } from '../../agent/core/types.ts';
+import { type AnyMetadata, timeOf, topLevelRoles } from '../../verity/tuf-metadata.ts';
+import { type RoleName, readKeyFiles } from '../keys/key-files.ts';
+import { documentPaths, readDocument } from '../releases/catalogue.ts';
 import { signingKeyId } from './metadata-signing.ts';
 import { loadPublished, type PublishedState } from './published-state.ts';
 import { publisherPaths, readSettings } from './publisher-folder.ts';

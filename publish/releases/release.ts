@@ -3,15 +3,15 @@
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { OtadError } from '../agent/core/errors.ts';
-import type { Artifact, Release, Wave } from '../agent/core/types.ts';
-import { encodeRelease, releaseDocumentPath } from '../verity/release-document.ts';
-import { floorEpochMember } from '../verity/tuf-metadata.ts';
-import { imageTargetPath, publishedImages, readDocument, targetFileOf } from './catalogue.ts';
-import { buildImage } from './image-build.ts';
-import { readKeyFiles } from './key-files.ts';
-import { sha256Hex } from './metadata-signing.ts';
-import { compatibleSchema, type ImageIdentity, sequenceSchema, versionSchema } from './os-release.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import type { Artifact, Release, Wave } from '../../agent/core/types.ts';
+import { encodeRelease, releaseDocumentPath } from '../../verity/release-document.ts';
+import { floorEpochMember } from '../../verity/tuf-metadata.ts';
+import { buildImage } from '../images/image-build.ts';
+import { compatibleSchema, type ImageIdentity, sequenceSchema, versionSchema } from '../images/os-release.ts';
+import { type Compression, readImageIdentity } from '../images/squashfs.ts';
+import { readKeyFiles } from '../keys/key-files.ts';
+import { sha256Hex } from '../repository/metadata-signing.ts';
 import {
   type AfterWrite,
   type PublicationOptions,
@@ -20,13 +20,13 @@ import {
   removeLeftovers,
   storeTarget,
   targetFilePath,
-} from './publication.ts';
-import { loadPublished, type PublishedState } from './published-state.ts';
-import { publisherPaths, readSettings } from './publisher-folder.ts';
-import { withPublisherLock } from './publisher-lock.ts';
+} from '../repository/publication.ts';
+import { loadPublished, type PublishedState } from '../repository/published-state.ts';
+import { publisherPaths, readSettings } from '../repository/publisher-folder.ts';
+import { withPublisherLock } from '../repository/publisher-lock.ts';
+import { imageTargetPath, publishedImages, readDocument, targetFileOf } from './catalogue.ts';
 import { artifactOf, settleImage } from './release-image.ts';
 import { planRelease } from './release-plan.ts';
-import { type Compression, readImageIdentity } from './squashfs.ts';
 
 export const defaultHealthDeadlineS = 300;
 

@@ -5,20 +5,20 @@ import { appendFile, cp, mkdir, open, readdir, readFile, rm, stat, truncate, wri
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
-import { buildImage } from '../../publish/image-build.ts';
-import { readKeyFiles } from '../../publish/key-files.ts';
-import { publish, storeTarget } from '../../publish/publication.ts';
-import { loadPublished } from '../../publish/published-state.ts';
-import { publisherPaths } from '../../publish/publisher-folder.ts';
-import { withPublisherLock } from '../../publish/publisher-lock.ts';
-import { renewRepository } from '../../publish/renewal.ts';
-import { createFolderReader } from '../../publish/repository-reader.ts';
-import { readStatus } from '../../publish/repository-status.ts';
-import { verifyRepository } from '../../publish/verification.ts';
-import { encodeRelease } from '../../verity/release-document.ts';
-import { createTrustedStore } from '../../verity/trusted-store.ts';
-import { createTufClient } from '../../verity/tuf-client.ts';
-import { readRelease } from '../../verity/verified-release.ts';
+import { buildImage } from '../../../publish/images/image-build.ts';
+import { readKeyFiles } from '../../../publish/keys/key-files.ts';
+import { publish, storeTarget } from '../../../publish/repository/publication.ts';
+import { loadPublished } from '../../../publish/repository/published-state.ts';
+import { publisherPaths } from '../../../publish/repository/publisher-folder.ts';
+import { withPublisherLock } from '../../../publish/repository/publisher-lock.ts';
+import { renewRepository } from '../../../publish/repository/renewal.ts';
+import { readStatus } from '../../../publish/repository/repository-status.ts';
+import { createFolderReader } from '../../../publish/serving/repository-reader.ts';
+import { verifyRepository } from '../../../publish/serving/verification.ts';
+import { encodeRelease } from '../../../verity/release-document.ts';
+import { createTrustedStore } from '../../../verity/trusted-store.ts';
+import { createTufClient } from '../../../verity/tuf-client.ts';
+import { readRelease } from '../../../verity/verified-release.ts';
 import {
   aFolder,
   aLayer,
@@ -30,7 +30,7 @@ import {
   testNowMs,
   testSaltHex,
   withCode,
-} from './publisher-fixture.ts';
+} from '../publisher-fixture.ts';
 
 const run = promisify(execFile);
 const dayMs = 86_400_000;

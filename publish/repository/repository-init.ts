@@ -3,10 +3,10 @@
 
 import { lstat, mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { OtadError } from '../agent/core/errors.ts';
-import { dateTimeOf, type MetadataOf } from '../verity/tuf-metadata.ts';
-import { writeDurably } from './durable-file.ts';
-import { createKeyFile, type RoleName, roleNames, type SigningKey } from './key-files.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import { dateTimeOf, type MetadataOf } from '../../verity/tuf-metadata.ts';
+import { writeDurably } from '../durable-file.ts';
+import { createKeyFile, type RoleName, roleNames, type SigningKey } from '../keys/key-files.ts';
 import { firstRoot, metaFileOf, signMetadata, specVersion } from './metadata-signing.ts';
 import { defaultLifetimesS, type Lifetimes, type PublisherPaths, publisherPaths } from './publisher-folder.ts';
 import { withPublisherLock } from './publisher-lock.ts';

@@ -2,12 +2,12 @@
 // and release document alike. A version that is published with other bytes is refused.
 
 import { randomBytes } from 'node:crypto';
-import { OtadError } from '../agent/core/errors.ts';
-import type { Artifact } from '../agent/core/types.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import type { Artifact } from '../../agent/core/types.ts';
+import { storeImage } from '../images/image-store.ts';
+import type { ImageIdentity } from '../images/os-release.ts';
+import type { PublicationOptions } from '../repository/publication.ts';
 import { type ImageFacts, imageTargetPath } from './catalogue.ts';
-import { storeImage } from './image-store.ts';
-import type { ImageIdentity } from './os-release.ts';
-import type { PublicationOptions } from './publication.ts';
 import type { ReleasePlan } from './release-plan.ts';
 
 const saltBytes = 32;
