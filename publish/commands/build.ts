@@ -1,5 +1,6 @@
 // `otapub build`: layers to an image file, without publishing it.
 
+import { nameExpectation } from '../../agent/core/name.ts';
 import { buildImage } from '../images/image-build.ts';
 import { compatibleSchema, versionSchema } from '../images/os-release.ts';
 import { type Compression, compressions } from '../images/squashfs.ts';
@@ -62,7 +63,7 @@ const run: Command['run'] = async (args, io) => {
     },
     { min: 1, max: Number.MAX_SAFE_INTEGER, names: 'LAYER' },
   );
-  const compatible = checked('compatible', compatibleSchema, values.compatible, 'lower-case letters, digits, . _ -');
+  const compatible = checked('compatible', compatibleSchema, values.compatible, nameExpectation);
   const version = checked('release-version', versionSchema, values['release-version'], 'letters, digits, . ~ + _ -');
   const sequenceText = required('sequence', values.sequence);
   const sequence = wholeNumber('sequence', sequenceText, { min: 1, max: Number.MAX_SAFE_INTEGER }) ?? 1;

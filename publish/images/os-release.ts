@@ -5,6 +5,7 @@ import { chmod, lstat, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/p
 import { dirname, join } from 'node:path';
 import * as z from 'zod';
 import { OtadError } from '../../agent/core/errors.ts';
+import { namePattern } from '../../agent/core/name.ts';
 
 export const vendorPath = 'usr/lib/os-release';
 const adminPath = 'etc/os-release';
@@ -19,7 +20,7 @@ export interface ImageIdentity {
 }
 
 /** Lower-case names: they become IMAGE_ID, a file name and a part of URLs. */
-export const compatibleSchema = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/);
+export const compatibleSchema = z.string().regex(namePattern);
 export const versionSchema = z.string().regex(/^[0-9A-Za-z][0-9A-Za-z.~^+_-]{0,63}$/);
 export const sequenceSchema = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
 

@@ -93,8 +93,18 @@ export const checkSquashfs = async (handle: FileHandle, path: string): Promise<{
   return { lengthBytes: facts.size };
 };
 
+/** A small text file of the image; null where there is none. */
+export const readImageFile = async (
+  imagePath: string,
+  innerPath: string,
+  signal?: AbortSignal,
+): Promise<string | null> => {
+  const outcome = await runTool('unsquashfs', ['-cat', imagePath, innerPath], signal);
+  return outcome.exitCode === 0 ? outcome.stdout : null;
+};
+
 /** The identity that `buildImage` put into the image; null where there is none. */
 export const readImageIdentity = async (path: string, signal?: AbortSignal): Promise<ImageIdentity | null> => {
-  const outcome = await runTool('unsquashfs', ['-cat', path, vendorPath], signal);
-  return outcome.exitCode === 0 ? identityOf(parseOsRelease(outcome.stdout)) : null;
+  const text = await readImageFile(path, vendorPath, signal);
+  return text === null ? null : identityOf(parseOsRelease(text));
 };

@@ -1,43 +1,52 @@
-// Signing keys in files: one Ed25519 seed a file, mode 0600, in a folder of mode 0700. What is read back must be private
-// still and must give the public key it says. Must never print, log or put a seed into an error.
+// Signing keys in files of mode 0600 in a folder of mode 0700: either the Ed25519 seed itself, or the command that signs.
+// What is read back must be private still, and a seed must give the public key it says. Must never print, log or put a
+// seed into an error.
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { lstat, mkdir, open, readdir } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
 import nacl from 'tweetnacl';
 import * as z from 'zod';
 import { OtadError } from '../../agent/core/errors.ts';
 import { errorCodeOf, writeDurably } from '../durable-file.ts';
+import { defaultCommandTimeoutS, signWithCommand } from './command-key.ts';
+import {
+  keyNamePattern,
+  keyNameSchema,
+  type PublicKey,
+  publicHexSchema,
+  type RoleName,
+  roleNames,
+  type SigningKey,
+} from './signing-key.ts';
 
-export const roleNames = ['root', 'targets', 'snapshot', 'timestamp'] as const;
-export type RoleName = (typeof roleNames)[number];
-
-/** A private key in memory. `sign` gives 64 bytes. */
-export interface SigningKey {
-  readonly role: RoleName;
-  /** File name without folder, such as `root-1.json`. */
-  readonly fileName: string;
-  readonly publicHex: string;
-  sign(message: Uint8Array): Uint8Array;
-}
-
-const keyFileBytesMax = 4096;
+const keyFileBytesMax = 16_384;
 const keyFilesMax = 256;
 const seedBytes = 32;
+const suffix = '.json';
 
-const keyFileSchema = z.strictObject({
+const common = {
   schema: z.literal(1),
   keytype: z.literal('ed25519'),
-  role: z.enum(roleNames),
-  public: z.string().regex(/^[0-9a-f]{64}$/),
-  seed: z.string().regex(/^[0-9a-f]{64}$/),
+  /** What it was made for; what it may sign is in root.json alone. */
+  role: z.enum(roleNames).optional(),
+  name: keyNameSchema.optional(),
+  public: publicHexSchema,
+};
+const seedFileSchema = z.strictObject({ ...common, seed: z.string().regex(/^[0-9a-f]{64}$/) });
+const commandFileSchema = z.strictObject({
+  ...common,
+  command: z.array(z.string().min(1).max(4096)).min(1).max(64),
+  timeoutS: z.number().int().min(1).max(3600).default(defaultCommandTimeoutS),
 });
+const keyFileSchema = z.union([seedFileSchema, commandFileSchema]);
 type KeyFile = z.infer<typeof keyFileSchema>;
+type SeedFile = z.infer<typeof seedFileSchema>;
 
 const unusable = (path: string, problem: string, cause?: unknown): OtadError =>
   new OtadError('KEY_UNUSABLE', { path, problem }, { cause });
 
-const deriveKey = (content: KeyFile, path: string): nacl.SignKeyPair => {
+const deriveKey = (content: SeedFile, path: string): nacl.SignKeyPair => {
   const pair = nacl.sign.keyPair.fromSeed(Buffer.from(content.seed, 'hex'));
   // Signing with a public half that is not the seed's would give the seed away.
   if (Buffer.from(pair.publicKey).toString('hex') !== content.public) {
@@ -47,28 +56,75 @@ const deriveKey = (content: KeyFile, path: string): nacl.SignKeyPair => {
 };
 
 /** The key pair is derived when it first signs: most runs use half of the keys. */
-const toSigningKey = (content: KeyFile, folder: string, fileName: string): SigningKey => {
+const signerOf = (content: KeyFile, folder: string, path: string): SigningKey['sign'] => {
+  if ('command' in content) {
+    const { command: argv, timeoutS } = content;
+    return (message) => signWithCommand({ path, argv, folder: resolve(folder), timeoutS }, message);
+  }
   let pair: nacl.SignKeyPair | null = null;
-  return {
-    role: content.role,
-    fileName,
-    publicHex: content.public,
-    sign: (message) => {
-      pair ??= deriveKey(content, join(folder, fileName));
-      return nacl.sign.detached(message, pair.secretKey);
-    },
+  return async (message) => {
+    pair ??= deriveKey(content, path);
+    return nacl.sign.detached(message, pair.secretKey);
   };
 };
 
-/** Makes one key and writes it to `folder/role-number.json`. */
-export const createKeyFile = async (folder: string, role: RoleName, number: number): Promise<SigningKey> => {
-  const seed = randomBytes(seedBytes);
-  const fileName = `${role}-${number}.json`;
-  const publicHex = Buffer.from(nacl.sign.keyPair.fromSeed(seed).publicKey).toString('hex');
-  const content: KeyFile = { schema: 1, keytype: 'ed25519', role, public: publicHex, seed: seed.toString('hex') };
+/** Files of the time before names are called as their file is. */
+const nameOf = (content: KeyFile, fileName: string): string => {
+  const stem = basename(fileName, suffix);
+  return content.name ?? (keyNamePattern.test(stem) ? stem : content.public.slice(0, 8));
+};
+
+const toSigningKey = (content: KeyFile, folder: string, fileName: string): SigningKey => ({
+  name: nameOf(content, fileName),
+  fileName,
+  publicHex: content.public,
+  sign: signerOf(content, folder, join(folder, fileName)),
+});
+
+const write = async (folder: string, fileName: string, content: KeyFile): Promise<SigningKey> => {
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  await writeDurably(join(folder, fileName), `${JSON.stringify(content, null, 2)}\n`, 0o600);
+  const path = join(folder, fileName);
+  const exists = await lstat(path).then(
+    () => true,
+    () => false,
+  );
+  if (exists) throw new OtadError('REPOSITORY_EXISTS', { path });
+  await writeDurably(path, `${JSON.stringify(content, null, 2)}\n`, 0o600);
   return toSigningKey(content, folder, fileName);
+};
+
+export const keyFileName = (role: RoleName, name: string): string =>
+  `${name.startsWith(`${role}-`) ? name : `${role}-${name}`}${suffix}`;
+
+/** Makes one key and writes it to the folder. Throws REPOSITORY_EXISTS rather than replace a key. */
+export const createKeyFile = async (folder: string, role: RoleName, name: string): Promise<SigningKey> => {
+  const seed = randomBytes(seedBytes);
+  const publicHex = Buffer.from(nacl.sign.keyPair.fromSeed(seed).publicKey).toString('hex');
+  const content: KeyFile = { schema: 1, keytype: 'ed25519', role, name, public: publicHex, seed: seed.toString('hex') };
+  return await write(folder, keyFileName(role, name), content);
+};
+
+/** Writes the file of a key that a command signs with, once `tryOut` has not thrown. */
+export const createCommandKeyFile = async (
+  folder: string,
+  role: RoleName,
+  key: PublicKey,
+  command: readonly string[],
+  tryOut: (key: SigningKey) => Promise<void>,
+): Promise<SigningKey> => {
+  const content: KeyFile = {
+    schema: 1,
+    keytype: 'ed25519',
+    role,
+    name: key.name,
+    public: key.publicHex,
+    command: [...command],
+    timeoutS: defaultCommandTimeoutS,
+  };
+  const fileName = keyFileName(role, key.name);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await tryOut(toSigningKey(content, folder, fileName));
+  return await write(folder, fileName, content);
 };
 
 /** Reads through one descriptor, so that the file whose mode was checked is the file that is read. */
@@ -106,7 +162,13 @@ export const readKeyFiles = async (folder: string): Promise<readonly SigningKey[
     if (errorCodeOf(error) === 'ENOENT') return [];
     throw unusable(folder, 'cannot be listed', error);
   }
-  const fileNames = names.filter((name) => name.endsWith('.json') && !name.startsWith('.')).sort();
+  const fileNames = names.filter((name) => name.endsWith(suffix) && !name.startsWith('.')).sort();
   if (fileNames.length > keyFilesMax) throw unusable(folder, `holds more than ${keyFilesMax} keys`);
   return await Promise.all(fileNames.map((fileName) => readKeyFile(folder, fileName)));
+};
+
+/** The keys of several folders; the same key in two of them counts once. */
+export const readKeyFolders = async (folders: readonly string[]): Promise<readonly SigningKey[]> => {
+  const keys = (await Promise.all(folders.map(readKeyFiles))).flat();
+  return [...new Map(keys.map((key) => [key.publicHex, key])).values()];
 };

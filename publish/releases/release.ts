@@ -3,14 +3,16 @@
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import * as z from 'zod';
 import { OtadError } from '../../agent/core/errors.ts';
+import { nameExpectation } from '../../agent/core/name.ts';
 import type { Artifact, Release, Wave } from '../../agent/core/types.ts';
 import { encodeRelease, releaseDocumentPath } from '../../verity/release-document.ts';
 import { floorEpochMember } from '../../verity/tuf-metadata.ts';
 import { buildImage } from '../images/image-build.ts';
 import { compatibleSchema, type ImageIdentity, sequenceSchema, versionSchema } from '../images/os-release.ts';
-import { type Compression, readImageIdentity } from '../images/squashfs.ts';
-import { readKeyFiles } from '../keys/key-files.ts';
+import { type Compression, readImageFile, readImageIdentity } from '../images/squashfs.ts';
+import { readKeyFolders } from '../keys/key-files.ts';
 import { sha256Hex } from '../repository/metadata-signing.ts';
 import {
   type AfterWrite,
@@ -21,9 +23,10 @@ import {
   storeTarget,
   targetFilePath,
 } from '../repository/publication.ts';
-import { loadPublished, type PublishedState } from '../repository/published-state.ts';
-import { publisherPaths, readSettings } from '../repository/publisher-folder.ts';
+import { loadPublished, type PublishedState, readRootChain } from '../repository/published-state.ts';
+import { type PublisherPaths, publisherPaths, readSettings } from '../repository/publisher-folder.ts';
 import { withPublisherLock } from '../repository/publisher-lock.ts';
+import { type Settlement, settleTargets } from '../signing/settlement.ts';
 import { imageTargetPath, publishedImages, readDocument, targetFileOf } from './catalogue.ts';
 import { artifactOf, settleImage } from './release-image.ts';
 import { planRelease } from './release-plan.ts';
@@ -67,6 +70,8 @@ export interface ReleaseOptions {
   readonly dataSchema?: { readonly oldest: number; readonly own: number } | undefined;
   /** dm-verity salt in hex. Default 32 random bytes. */
   readonly saltHex?: string | undefined;
+  /** When the targets keys are elsewhere: leaves a signing request for them instead of failing. */
+  readonly isRequested?: boolean | undefined;
   /** Milliseconds since 1970. Default now. */
   readonly nowMs?: number | undefined;
   readonly afterWrite?: AfterWrite | undefined;
@@ -79,21 +84,27 @@ export interface PublishedRelease {
   readonly documentPath: string;
   /** The image's file in the repository. */
   readonly imageFile: string;
-  readonly versions: PublishedVersions;
+  /** Null while the release waits for signatures. */
+  readonly versions: PublishedVersions | null;
+  /** What a person should know, such as an image that could never be updated again. */
+  readonly warnings: readonly string[];
+  readonly waiting: Extract<Settlement, { kind: 'waiting' }> | null;
 }
 
 const checkWish = (options: ReleaseOptions): void => {
   const checks = [
-    ['compatible', compatibleSchema.safeParse(options.compatible), 'lower-case letters, digits, . _ -'],
+    ['channel', compatibleSchema.safeParse(options.channel), nameExpectation],
+    ['compatible', compatibleSchema.safeParse(options.compatible), nameExpectation],
+    ['hardwareRevisions', z.array(compatibleSchema).optional().safeParse(options.hardwareRevisions), nameExpectation],
     ['version', versionSchema.safeParse(options.version), 'letters, digits, . ~ + _ -'],
     ['sequence', sequenceSchema.optional().safeParse(options.sequence), 'an integer of 1 or more'],
   ] as const;
   for (const [key, result, expected] of checks) {
-    if (!result.success) throw new OtadError('BAD_REQUEST', { key, value: String(options[key]), expected });
+    if (result.success) continue;
+    const problem = `${key} must be ${expected}, not '${String(options[key]).slice(0, 100)}'`;
+    throw new OtadError('BAD_REQUEST', { key, problem });
   }
 };
-
-const readKeys = async (folders: readonly string[]) => (await Promise.all(folders.map(readKeyFiles))).flat();
 
 /** The document of the release, complete but for the check that `encodeRelease` makes. */
 const composeRelease = (
@@ -136,10 +147,32 @@ const checkFloorEpoch = (options: ReleaseOptions, state: PublishedState): void =
   }
 };
 
+const imageRootPath = 'usr/lib/otad/root.json';
+
+/** A gateway with this image would trust nobody, or somebody else: it could never be updated again. */
+const warnOfImage = async (
+  imagePath: string,
+  paths: PublisherPaths,
+  rootVersion: number,
+  signal: AbortSignal | undefined,
+): Promise<readonly string[]> => {
+  const baked = await readImageFile(imagePath, imageRootPath, signal);
+  const remedy = `copy ${paths.root} there before the image is made`;
+  if (baked === null)
+    return [`the image has no /${imageRootPath}: gateways that run it cannot update any more; ${remedy}`];
+  const chain = await readRootChain(paths, rootVersion);
+  const isOurs = chain.some((root) => Buffer.compare(root, Buffer.from(baked)) === 0);
+  return isOurs
+    ? []
+    : [
+        `/${imageRootPath} of the image is no root of this repository: gateways that run it refuse its releases; ${remedy}`,
+      ];
+};
+
 const publishLocked = async (options: ReleaseOptions, work: string): Promise<PublishedRelease> => {
   const paths = publisherPaths(options.folder);
-  const { lifetimesS } = await readSettings(paths);
-  const keys = await readKeys(options.keyFolders ?? [paths.keys]);
+  const { lifetimesS, name } = await readSettings(paths);
+  const keys = await readKeyFolders(options.keyFolders ?? [paths.keys]);
   const nowS = Math.floor((options.nowMs ?? Date.now()) / 1000);
   const publication: PublicationOptions = { paths, lifetimesS, keys, nowS, afterWrite: options.afterWrite };
   await removeLeftovers(paths.repository);
@@ -166,6 +199,7 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
     imagePath = join(work, 'image.squashfs');
     await buildImage({ ...source, outputPath: imagePath, identity: plan.identity, signal: options.signal });
   }
+  const warnings = imagePath === null ? [] : await warnOfImage(imagePath, paths, state.root.version, options.signal);
   const image = await settleImage(options, publication, plan, imagePath);
   const targetPath = plan.published?.path ?? imageTargetPath(options.compatible, options.version);
   const release = composeRelease(options, plan.identity, artifactOf(targetPath, image), nowS);
@@ -175,19 +209,21 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
 
   const documentSha256 = sha256Hex(document);
   await storeTarget(publication, documentPath, document, documentSha256);
-  const versions = await publish(publication, state, {
-    targets: {
-      ...state.targets.targets,
-      [targetPath]: targetFileOf(image.lengthBytes, image.sha256Hex, image.facts),
-      [documentPath]: targetFileOf(document.length, documentSha256),
-    },
-    isSnapshotRenewed: true,
-  });
+  const targets = {
+    ...state.targets.targets,
+    [targetPath]: targetFileOf(image.lengthBytes, image.sha256Hex, image.facts),
+    [documentPath]: targetFileOf(document.length, documentSha256),
+  };
+  const settlement = options.isRequested
+    ? await settleTargets(publication, state, name, targets)
+    : { kind: 'published' as const, versions: await publish(publication, state, { targets, isSnapshotRenewed: true }) };
   return {
     release,
+    warnings,
     documentPath,
     imageFile: join(paths.targets, targetFilePath(targetPath, image.sha256Hex)),
-    versions,
+    versions: settlement.kind === 'published' ? settlement.versions : null,
+    waiting: settlement.kind === 'waiting' ? settlement : null,
   };
 };
 

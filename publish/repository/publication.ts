@@ -1,15 +1,18 @@
 // Writes a repository forward: target files, then targets, snapshot and, last of all, timestamp. Until the timestamp is
 // renamed into place nothing that a client reads has changed, and afterwards all of it is there: a crash between any two
 // writes leaves a repository that every client accepts. A file that a client may have seen is never written again.
+// New roots come in where the files before and after them stand under both (see `rootsFor` in root-document.ts).
 
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OtadError } from '../../agent/core/errors.ts';
 import { metadataLimits } from '../../verity/metadata-fetcher.ts';
-import { dateTimeOf, type MetadataOf, type TargetFile, timeOf } from '../../verity/tuf-metadata.ts';
+import { dateTimeOf, type MetadataOf, type RootMetadata } from '../../verity/tuf-metadata.ts';
+import type { Trusted } from '../../verity/tuf-verify.ts';
 import { makeFolder, temporarySuffix, writeDurably } from '../durable-file.ts';
-import type { RoleName, SigningKey } from '../keys/key-files.ts';
-import { keysForRole, metaFileOf, signMetadata, specVersion } from './metadata-signing.ts';
+import type { RoleName, SigningKey } from '../keys/signing-key.ts';
+import { keysForRole, metaFileOf, rawSigned, signMetadata, specVersion } from './metadata-signing.ts';
+import { type Plan, type Publication, planPublication } from './publication-plan.ts';
 import type { PublishedState } from './published-state.ts';
 import type { Lifetimes, PublisherPaths } from './publisher-folder.ts';
 
@@ -25,6 +28,7 @@ export interface PublicationOptions {
 }
 
 export interface PublishedVersions {
+  readonly root: number;
   readonly targets: number;
   readonly snapshot: number;
   readonly timestamp: number;
@@ -68,10 +72,6 @@ export const storeTarget = async (
   await options.afterWrite?.(path);
 };
 
-const checkExpiry = (role: RoleName, expires: string, nowS: number): void => {
-  if (timeOf(expires) <= nowS) throw new OtadError('METADATA_EXPIRED', { role, expires });
-};
-
 const writeMetadata = async (
   options: PublicationOptions,
   name: string,
@@ -87,63 +87,95 @@ const writeMetadata = async (
   await options.afterWrite?.(path);
 };
 
-const expiresOf = (options: PublicationOptions, role: RoleName): string =>
-  dateTimeOf(options.nowS + options.lifetimesS[role]);
+export const expiresOf = ({ nowS, lifetimesS }: PublicationOptions, role: RoleName): string =>
+  dateTimeOf(nowS + lifetimesS[role]);
 
-/** The next targets file: signed and written when there are new targets or a renewal, else the one that stands. */
-const publishTargets = async (
-  options: PublicationOptions,
-  state: PublishedState,
-  targets: Readonly<Record<string, TargetFile>> | null,
-) => {
+/** The next targets file when there is one, else the one that stands; and what the snapshot says of it. */
+const publishTargets = async (options: PublicationOptions, state: PublishedState, { targets, judges }: Plan) => {
   if (targets === null) return { version: state.targets.version, meta: state.snapshot.meta };
-  const version = (await highestVersion(options.paths.metadata, 'targets')) + 1;
-  const signed = { ...state.targets, version, expires: expiresOf(options, 'targets'), targets: { ...targets } };
-  const bytes = signMetadata('targets', signed, keysForRole(state.root, 'targets', options.keys));
-  await writeMetadata(options, `${version}.targets.json`, bytes, metadataLimits.targetsBytesMax);
-  return { version, meta: { ...state.snapshot.meta, 'targets.json': metaFileOf(signed, bytes) } };
+  let bytes: Uint8Array;
+  if (targets instanceof Uint8Array) {
+    bytes = targets;
+  } else {
+    const version = (await highestVersion(options.paths.metadata, 'targets')) + 1;
+    const signed = { ...state.targets, version, expires: expiresOf(options, 'targets'), targets: { ...targets } };
+    bytes = await signMetadata('targets', signed, keysForRole(judges, 'targets', options.keys));
+  }
+  const signed = rawSigned<MetadataOf['targets']>(bytes);
+  await writeMetadata(options, `${signed.version}.targets.json`, bytes, metadataLimits.targetsBytesMax);
+  return { version: signed.version, meta: { ...state.snapshot.meta, 'targets.json': metaFileOf(signed, bytes) } };
 };
 
-/** What {@link publish} signs anew besides the timestamp. `targets: null` keeps the targets file that stands. */
-export interface Publication {
-  readonly targets: Readonly<Record<string, TargetFile>> | null;
-  readonly isSnapshotRenewed: boolean;
-}
+const publishSnapshot = async (
+  options: PublicationOptions,
+  state: PublishedState,
+  { judges, isSnapshotNew }: Plan,
+  meta: MetadataOf['snapshot']['meta'],
+) => {
+  if (!isSnapshotNew) return state.timestamp.meta['snapshot.json'];
+  const version = (await highestVersion(options.paths.metadata, 'snapshot')) + 1;
+  const snapshot: MetadataOf['snapshot'] = {
+    ...state.snapshot,
+    version,
+    expires: expiresOf(options, 'snapshot'),
+    meta,
+  };
+  const bytes = await signMetadata('snapshot', snapshot, keysForRole(judges, 'snapshot', options.keys));
+  await writeMetadata(options, `${version}.snapshot.json`, bytes, metadataLimits.snapshotBytesMax);
+  return metaFileOf(snapshot, bytes);
+};
 
-/** Signs and writes the metadata. All keys are checked before the first byte is written. */
+const publishTimestamp = async (
+  options: PublicationOptions,
+  judges: readonly RootMetadata[],
+  version: number,
+  snapshot: MetadataOf['timestamp']['meta']['snapshot.json'],
+): Promise<void> => {
+  const timestamp: MetadataOf['timestamp'] = {
+    _type: 'timestamp',
+    spec_version: specVersion,
+    version,
+    expires: expiresOf(options, 'timestamp'),
+    meta: { 'snapshot.json': snapshot },
+  };
+  const bytes = await signMetadata('timestamp', timestamp, keysForRole(judges, 'timestamp', options.keys));
+  await writeMetadata(options, 'timestamp.json', bytes, metadataLimits.timestampBytesMax);
+};
+
+const writeRoot = (options: PublicationOptions, { signed, bytes }: Trusted<RootMetadata>): Promise<void> =>
+  writeMetadata(options, `${signed.version}.root.json`, bytes, metadataLimits.rootBytesMax);
+
+/** Images get the newest root; devices that have an older one follow the versions in the repository. */
+const settleAnchor = async (options: PublicationOptions, state: PublishedState, newest: Uint8Array): Promise<void> => {
+  const { version } = rawSigned<RootMetadata>(newest);
+  if (state.anchorVersion === version) return;
+  await writeDurably(options.paths.root, newest);
+  await options.afterWrite?.(options.paths.root);
+};
+
+/** Signs and writes the metadata. Keys and given signatures are all checked before the first byte is written. */
 export const publish = async (
   options: PublicationOptions,
   state: PublishedState,
   publication: Publication,
 ): Promise<PublishedVersions> => {
-  const isSnapshotNew = publication.targets !== null || publication.isSnapshotRenewed;
-  checkExpiry('root', state.root.expires, options.nowS);
-  if (publication.targets !== null) keysForRole(state.root, 'targets', options.keys);
-  const timestampKeys = keysForRole(state.root, 'timestamp', options.keys);
-  const snapshotKeys = isSnapshotNew ? keysForRole(state.root, 'snapshot', options.keys) : [];
+  const plan = planPublication(state, publication, options);
+  const [last, ...earlier] = [...plan.roots].reverse();
+  for (const root of earlier.reverse()) await writeRoot(options, root);
 
-  const targets = await publishTargets(options, state, publication.targets);
-  let snapshotMeta = state.timestamp.meta['snapshot.json'];
-  if (isSnapshotNew) {
-    const version = (await highestVersion(options.paths.metadata, 'snapshot')) + 1;
-    const snapshot: MetadataOf['snapshot'] = {
-      ...state.snapshot,
-      version,
-      expires: expiresOf(options, 'snapshot'),
-      meta: targets.meta,
-    };
-    const bytes = signMetadata('snapshot', snapshot, snapshotKeys);
-    await writeMetadata(options, `${version}.snapshot.json`, bytes, metadataLimits.snapshotBytesMax);
-    snapshotMeta = metaFileOf(snapshot, bytes);
+  const targets = await publishTargets(options, state, plan);
+  const snapshot = await publishSnapshot(options, state, plan, targets.meta);
+  let version = state.timestamp.version;
+  if (plan.isTimestampNew) {
+    version += 1;
+    await publishTimestamp(options, plan.judges, version, snapshot);
   }
-  const timestamp: MetadataOf['timestamp'] = {
-    _type: 'timestamp',
-    spec_version: specVersion,
-    version: state.timestamp.version + 1,
-    expires: expiresOf(options, 'timestamp'),
-    meta: { 'snapshot.json': snapshotMeta },
-  };
-  const bytes = signMetadata('timestamp', timestamp, timestampKeys);
-  await writeMetadata(options, 'timestamp.json', bytes, metadataLimits.timestampBytesMax);
-  return { targets: targets.version, snapshot: snapshotMeta.version, timestamp: timestamp.version };
+  if (last !== undefined) {
+    await writeRoot(options, last);
+    // Devices look for a new root when the timestamp changes: the one from before it may have been seen already.
+    version += 1;
+    await publishTimestamp(options, [plan.after], version, snapshot);
+  }
+  await settleAnchor(options, state, last?.bytes ?? state.rootBytes);
+  return { root: plan.after.version, targets: targets.version, snapshot: snapshot.version, timestamp: version };
 };

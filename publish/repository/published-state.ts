@@ -5,7 +5,13 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OtadError } from '../../agent/core/errors.ts';
-import type { RootMetadata, SnapshotMetadata, TargetsMetadata, TimestampMetadata } from '../../verity/tuf-metadata.ts';
+import {
+  parseMetadata,
+  type RootMetadata,
+  type SnapshotMetadata,
+  type TargetsMetadata,
+  type TimestampMetadata,
+} from '../../verity/tuf-metadata.ts';
 import {
   targetsDelegator,
   verifyInitialRoot,
@@ -15,6 +21,8 @@ import {
   verifyTimestamp,
 } from '../../verity/tuf-verify.ts';
 import { errorCodeOf } from '../durable-file.ts';
+import type { RoleName } from '../keys/signing-key.ts';
+import { rawSigned, validSignatures } from './metadata-signing.ts';
 import type { PublisherPaths } from './publisher-folder.ts';
 
 const rootVersionsMax = 1024;
@@ -27,8 +35,13 @@ export interface PublishedState {
   readonly timestamp: TimestampMetadata;
   readonly snapshot: SnapshotMetadata;
   readonly targets: TargetsMetadata;
-  /** Key ids of each file's signatures, verified or not. */
-  readonly signers: Readonly<Record<'root' | 'timestamp' | 'snapshot' | 'targets', readonly string[]>>;
+  /** Key ids whose signatures on each file hold. */
+  readonly signers: Readonly<Record<RoleName, readonly string[]>>;
+  /** The newest root and the targets file, byte for byte. */
+  readonly rootBytes: Uint8Array;
+  readonly targetsBytes: Uint8Array;
+  /** Version of root.json, which goes into images; lower than root's own after a cut. */
+  readonly anchorVersion: number;
 }
 
 const readOrNull = async (path: string): Promise<Uint8Array | null> => {
@@ -46,16 +59,17 @@ const readExisting = async (path: string): Promise<Uint8Array> => {
   return bytes;
 };
 
-const signersOf = (bytes: Uint8Array): readonly string[] => {
-  const { signatures } = JSON.parse(Buffer.from(bytes).toString('utf8')) as { signatures: { keyid: string }[] };
-  return signatures.map((signature) => signature.keyid);
+const signersOf = (role: RoleName, bytes: Uint8Array, root: RootMetadata): readonly string[] => {
+  const { signatures, signedBytes } = parseMetadata(role, bytes);
+  return validSignatures(signedBytes, signatures, root.keys).map(({ keyid }) => keyid);
 };
 
 const loadRoot = async (paths: PublisherPaths) => {
-  let root = verifyInitialRoot(await readExisting(paths.root));
+  const anchor = verifyInitialRoot(await readExisting(paths.root));
+  let root = anchor;
   for (let step = 0; step < rootVersionsMax; step += 1) {
     const bytes = await readOrNull(join(paths.metadata, `${root.signed.version + 1}.root.json`));
-    if (bytes === null) return root;
+    if (bytes === null) return { root, anchorVersion: anchor.signed.version };
     root = verifyNextRoot(root.signed, bytes);
   }
   throw new OtadError('REPOSITORY_INVALID', { path: paths.metadata, problem: `more than ${rootVersionsMax} roots` });
@@ -63,7 +77,7 @@ const loadRoot = async (paths: PublisherPaths) => {
 
 /** Throws the error that a device would have, or REPOSITORY_INVALID when files are missing. */
 export const loadPublished = async (paths: PublisherPaths): Promise<PublishedState> => {
-  const root = await loadRoot(paths);
+  const { root, anchorVersion } = await loadRoot(paths);
   const timestampBytes = await readExisting(join(paths.metadata, 'timestamp.json'));
   const timestamp = verifyTimestamp(root.signed, null, timestampBytes, beforeAllExpiryS);
   const { version } = timestamp.signed.meta['snapshot.json'];
@@ -74,15 +88,28 @@ export const loadPublished = async (paths: PublisherPaths): Promise<PublishedSta
   const delegator = targetsDelegator(root.signed);
   const targets = verifyTargets(delegator, snapshot.signed, 'targets', targetsBytes, beforeAllExpiryS);
   return {
-    root: root.signed,
+    root: rawSigned(root.bytes),
     timestamp: timestamp.signed,
     snapshot: snapshot.signed,
     targets: targets.signed,
     signers: {
-      root: signersOf(root.bytes),
-      timestamp: signersOf(timestamp.bytes),
-      snapshot: signersOf(snapshot.bytes),
-      targets: signersOf(targets.bytes),
+      root: signersOf('root', root.bytes, root.signed),
+      timestamp: signersOf('timestamp', timestamp.bytes, root.signed),
+      snapshot: signersOf('snapshot', snapshot.bytes, root.signed),
+      targets: signersOf('targets', targets.bytes, root.signed),
     },
+    rootBytes: root.bytes,
+    targetsBytes: targets.bytes,
+    anchorVersion,
   };
+};
+
+/** All root versions that the repository offers, in order: what leads a device from its own root to the newest. */
+export const readRootChain = async (paths: PublisherPaths, newest: number): Promise<readonly Uint8Array[]> => {
+  const files: Uint8Array[] = [];
+  for (let version = 1; version <= newest; version += 1) {
+    const bytes = await readOrNull(join(paths.metadata, `${version}.root.json`));
+    if (bytes !== null) files.push(bytes);
+  }
+  return files;
 };

@@ -2,6 +2,7 @@
 //   keys/        private keys (move root's away after init)
 //   repository/  the plain files that a static server offers; nothing else of the folder may be served
 //   root.json    the trusted root that goes into images
+//   requests/    what waits for signatures from offline machines
 //   otapub.json  name and lifetimes
 // Must never hold a secret outside keys/.
 
@@ -23,6 +24,8 @@ export interface PublisherPaths {
   readonly metadata: string;
   readonly targets: string;
   readonly root: string;
+  /** Requests that wait for signatures from offline machines. */
+  readonly requests: string;
   readonly settings: string;
 }
 
@@ -36,6 +39,7 @@ export const publisherPaths = (folder: string): PublisherPaths => {
     metadata: join(repository, metadataFolder),
     targets: join(repository, targetsFolder),
     root: join(top, 'root.json'),
+    requests: join(top, 'requests'),
     settings: join(top, 'otapub.json'),
   };
 };

@@ -1,15 +1,17 @@
 // Makes a publisher's folder: keys, the first set of metadata (no targets yet) and the root that goes into images.
 // Must never overwrite keys or a repository: whoever loses root keys loses every device in the field.
 
-import { lstat, mkdir } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { lstat, mkdir, stat } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
 import { OtadError } from '../../agent/core/errors.ts';
 import { dateTimeOf, type MetadataOf } from '../../verity/tuf-metadata.ts';
 import { writeDurably } from '../durable-file.ts';
-import { createKeyFile, type RoleName, roleNames, type SigningKey } from '../keys/key-files.ts';
-import { firstRoot, metaFileOf, signMetadata, specVersion } from './metadata-signing.ts';
+import { createKeyFile } from '../keys/key-files.ts';
+import { keyNamePattern, ownRootName, type RoleName, roleNames, type SigningKey } from '../keys/signing-key.ts';
+import { metaFileOf, signMetadata, specVersion } from './metadata-signing.ts';
 import { defaultLifetimesS, type Lifetimes, type PublisherPaths, publisherPaths } from './publisher-folder.ts';
 import { withPublisherLock } from './publisher-lock.ts';
+import { firstRoot } from './root-document.ts';
 
 /** `threshold` of `count` keys sign for the role. */
 export interface KeyPlan {
@@ -31,6 +33,10 @@ export interface InitOptions {
   /** Default: the folder's own name. */
   readonly name?: string | undefined;
   readonly keyPlan?: Partial<Readonly<Record<RoleName, KeyPlan>>> | undefined;
+  /** Names of the keys, as many as there are; default `root-1` and so on. */
+  readonly keyNames?: Partial<Readonly<Record<RoleName, readonly string[]>>> | undefined;
+  /** Where private keys go: one folder for all of a role, or one for each. They must exist. Default: `keys`. */
+  readonly keyFolders?: Partial<Readonly<Record<RoleName, readonly string[]>>> | undefined;
   readonly lifetimesS?: Partial<Lifetimes> | undefined;
   /** Milliseconds since 1970; the lifetimes count from here. Default: now. */
   readonly nowMs?: number | undefined;
@@ -64,14 +70,49 @@ const checkPlan = (plan: Readonly<Record<RoleName, KeyPlan>>): void => {
   }
 };
 
-const createKeys = async (
-  folder: string,
-  plan: Readonly<Record<RoleName, KeyPlan>>,
-): Promise<Readonly<Record<RoleName, readonly SigningKey[]>>> => {
-  const make = async (role: RoleName): Promise<readonly SigningKey[]> => {
-    const numbers = Array.from({ length: plan[role].count }, (_, index) => index + 1);
-    return await Promise.all(numbers.map((number) => createKeyFile(folder, role, number)));
-  };
+/** A key that is to be made. */
+interface KeyPlace {
+  readonly name: string;
+  readonly folder: string;
+}
+type KeyPlaces = Readonly<Record<RoleName, readonly KeyPlace[]>>;
+
+const refuse = (problem: string): OtadError => new OtadError('BAD_REQUEST', { problem });
+
+const placesOf = (role: RoleName, count: number, options: InitOptions, keys: string): readonly KeyPlace[] => {
+  const names = options.keyNames?.[role] ?? Array.from({ length: count }, (_, index) => `${role}-${index + 1}`);
+  const folders = options.keyFolders?.[role] ?? [keys];
+  if (names.length !== count) throw refuse(`${role} has ${count} keys, and ${names.length} names were given`);
+  if (folders.length !== 1 && folders.length !== count) {
+    throw refuse(`${role} has ${count} keys: give one folder for all of them or ${count}, not ${folders.length}`);
+  }
+  return names.map((name, index) => ({ name, folder: resolve(folders[index] ?? folders[0] ?? keys) }));
+};
+
+const planKeys = (plan: InitializedRepository['keyPlan'], options: InitOptions, keys: string): KeyPlaces => {
+  const of = (role: RoleName): readonly KeyPlace[] => placesOf(role, plan[role].count, options, keys);
+  const places = { root: of('root'), targets: of('targets'), snapshot: of('snapshot'), timestamp: of('timestamp') };
+  const names = roleNames.flatMap((role) => places[role].map(({ name }) => name));
+  for (const [index, name] of names.entries()) {
+    if (!keyNamePattern.test(name)) throw refuse(`'${name}' is no name for a key: letters, digits, . _ -, at most 32`);
+    if (names.indexOf(name) !== index) throw refuse(`two keys are called '${name}'; every key needs a name of its own`);
+  }
+  return places;
+};
+
+/** A folder that is not there is most likely a stick that is not plugged in: nothing must go to the disk below it. */
+const checkFolders = async (places: KeyPlaces, keys: string): Promise<void> => {
+  for (const { folder } of roleNames.flatMap((role) => places[role])) {
+    if (folder === resolve(keys)) continue;
+    const facts = await stat(folder).catch(() => null);
+    if (facts?.isDirectory() !== true)
+      throw refuse(`there is no folder ${folder}: plug the stick in, or make the folder`);
+  }
+};
+
+const createKeys = async (places: KeyPlaces): Promise<Readonly<Record<RoleName, readonly SigningKey[]>>> => {
+  const make = (role: RoleName): Promise<readonly SigningKey[]> =>
+    Promise.all(places[role].map(({ folder, name }) => createKeyFile(folder, role, name)));
   return {
     root: await make('root'),
     targets: await make('targets'),
@@ -94,20 +135,27 @@ export const initRepository = async (options: InitOptions): Promise<InitializedR
     timestamp: dateTimeOf(nowS + lifetimesS.timestamp),
   };
   checkPlan(keyPlan);
+  const places = planKeys(keyPlan, options, paths.keys);
+  await checkFolders(places, paths.keys);
   await mkdir(paths.folder, { recursive: true });
   return await withPublisherLock(paths.folder, async () => {
     await refuseToOverwrite(paths);
     await mkdir(paths.keys, { mode: 0o700 });
-    const keys = await createKeys(paths.keys, keyPlan);
-    await writeFirstMetadata(paths, keys, keyPlan, expires);
+    const keys = await createKeys(places);
+    const root = await writeFirstMetadata(paths, keys, keyPlan, expires);
     await writeDurably(paths.settings, `${JSON.stringify({ schema: 1, name, lifetimesS }, null, 2)}\n`);
-    const namesOf = (role: RoleName): readonly string[] => keys[role].map((key) => join(paths.keys, key.fileName));
+    const filesOf = (role: RoleName): readonly string[] =>
+      keys[role].map(({ fileName }, index) => join(places[role][index]?.folder ?? paths.keys, fileName));
     const keyFiles = {
-      root: namesOf('root'),
-      targets: namesOf('targets'),
-      snapshot: namesOf('snapshot'),
-      timestamp: namesOf('timestamp'),
+      root: filesOf('root'),
+      targets: filesOf('targets'),
+      snapshot: filesOf('snapshot'),
+      timestamp: filesOf('timestamp'),
     };
+    const away = new Set(roleNames.flatMap((role) => places[role].map(({ folder }) => folder)));
+    away.delete(resolve(paths.keys));
+    // Whoever signs offline checks requests against this.
+    for (const folder of away) await writeDurably(join(folder, ownRootName), root);
     return { paths, name, keyFiles, keyPlan, expires };
   });
 };
@@ -118,7 +166,7 @@ const writeFirstMetadata = async (
   keys: Readonly<Record<RoleName, readonly SigningKey[]>>,
   plan: Readonly<Record<RoleName, KeyPlan>>,
   expires: Readonly<Record<RoleName, string>>,
-): Promise<void> => {
+): Promise<Uint8Array> => {
   const thresholds = {
     root: plan.root.threshold,
     targets: plan.targets.threshold,
@@ -126,23 +174,23 @@ const writeFirstMetadata = async (
     timestamp: plan.timestamp.threshold,
   };
   const common = { spec_version: specVersion, version: 1 };
-  const root = signMetadata('root', firstRoot(keys, thresholds, expires.root), keys.root);
+  const root = await signMetadata('root', firstRoot(keys, thresholds, expires.root), keys.root);
   const targets: MetadataOf['targets'] = { _type: 'targets', ...common, expires: expires.targets, targets: {} };
-  const targetsBytes = signMetadata('targets', targets, keys.targets);
+  const targetsBytes = await signMetadata('targets', targets, keys.targets);
   const snapshot: MetadataOf['snapshot'] = {
     _type: 'snapshot',
     ...common,
     expires: expires.snapshot,
     meta: { 'targets.json': metaFileOf(targets, targetsBytes) },
   };
-  const snapshotBytes = signMetadata('snapshot', snapshot, keys.snapshot);
+  const snapshotBytes = await signMetadata('snapshot', snapshot, keys.snapshot);
   const timestamp: MetadataOf['timestamp'] = {
     _type: 'timestamp',
     ...common,
     expires: expires.timestamp,
     meta: { 'snapshot.json': metaFileOf(snapshot, snapshotBytes) },
   };
-  const timestampBytes = signMetadata('timestamp', timestamp, keys.timestamp);
+  const timestampBytes = await signMetadata('timestamp', timestamp, keys.timestamp);
 
   await mkdir(paths.metadata, { recursive: true });
   await mkdir(paths.targets, { recursive: true });
@@ -151,4 +199,5 @@ const writeFirstMetadata = async (
   await writeDurably(join(paths.metadata, '1.targets.json'), targetsBytes);
   await writeDurably(join(paths.metadata, '1.snapshot.json'), snapshotBytes);
   await writeDurably(join(paths.metadata, 'timestamp.json'), timestampBytes);
+  return root;
 };

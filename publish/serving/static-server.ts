@@ -165,6 +165,25 @@ const answer = async (root: string, request: IncomingMessage, response: ServerRe
   }
 };
 
+const listenError = (cause: Error, host: string, port: number): OtadError => {
+  switch (errorCodeOf(cause)) {
+    case 'EADDRINUSE':
+      return new OtadError('PORT_IN_USE', { host, port, hint: 'choose another one: --port N, or --port 0' }, { cause });
+    case 'EACCES':
+      return new OtadError(
+        'BAD_REQUEST',
+        { problem: `port ${port} is for root only: --port 1024 or higher` },
+        { cause },
+      );
+    default:
+      return new OtadError(
+        'BAD_REQUEST',
+        { problem: `cannot listen on ${host}: give --host an address of here` },
+        { cause },
+      );
+  }
+};
+
 /** Starts serving `folder` and resolves when the port is open. */
 export const createStaticServer = async (folder: string, options: StaticServerOptions = {}): Promise<StaticServer> => {
   const host = options.host ?? '127.0.0.1';
@@ -197,7 +216,7 @@ export const createStaticServer = async (folder: string, options: StaticServerOp
   );
   server.maxConnections = connectionsMax;
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (cause) => reject(listenError(cause, host, options.port ?? 0)));
     server.listen(options.port ?? 0, host, resolve);
   });
   const address = server.address();

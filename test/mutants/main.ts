@@ -12,10 +12,17 @@ import { invariants } from '../sim/verdict.ts';
 import { attackMutants } from './attack-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
+import { otapubMutants } from './otapub-mutants.ts';
 import { trybootMutants } from './tryboot-mutants.ts';
 import { ubootMutants } from './uboot-mutants.ts';
 
-const mutants: readonly Mutant[] = [...coreMutants, ...trybootMutants, ...ubootMutants, ...attackMutants];
+const mutants: readonly Mutant[] = [
+  ...coreMutants,
+  ...trybootMutants,
+  ...ubootMutants,
+  ...attackMutants,
+  ...otapubMutants,
+];
 
 const run = promisify(execFile);
 const dist = fileURLToPath(new URL('../..', import.meta.url));

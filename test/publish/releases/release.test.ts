@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { appendFile, cp, mkdir, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { buildImage } from '../../../publish/images/image-build.ts';
 import { readKeyFiles } from '../../../publish/keys/key-files.ts';
@@ -16,9 +16,7 @@ import { readStatus } from '../../../publish/repository/repository-status.ts';
 import { createFolderReader } from '../../../publish/serving/repository-reader.ts';
 import { verifyRepository } from '../../../publish/serving/verification.ts';
 import { encodeRelease } from '../../../verity/release-document.ts';
-import { createTrustedStore } from '../../../verity/trusted-store.ts';
-import { createTufClient } from '../../../verity/tuf-client.ts';
-import { readRelease } from '../../../verity/verified-release.ts';
+import { aDevice } from '../device-fixture.ts';
 import {
   aFolder,
   aLayer,
@@ -49,20 +47,6 @@ const assertSound = async (folder: string, nowMs = testNowMs): Promise<void> => 
     [],
   );
   assert.equal(report.isSound, true);
-};
-
-/** A device with a memory of its own, asking the folder. */
-const aDevice = async (t: TestContext, folder: string) => {
-  const paths = publisherPaths(folder);
-  const files = createTrustedStore(await aFolder(t));
-  const fetcher = createFolderReader(paths.repository);
-  const client = createTufClient({ fetcher, files, initialRoot: await readFile(paths.root) });
-  return {
-    check: async (nowMs = testNowMs) => {
-      const { root } = await client.refresh(Math.floor(nowMs / 1000), never);
-      return await readRelease({ client, fetcher, files, root }, { channel, compatible }, never);
-    },
-  };
 };
 
 const snapshotOf = async (folder: string): Promise<ReadonlyMap<string, string>> => {
@@ -383,7 +367,7 @@ test('a numbered file that a crash left is never written again', async (t) => {
   const { metadata } = publisherPaths(publisher.folder);
   const left = await readFile(join(metadata, '2.snapshot.json'));
   const { versions } = await publisher.release({ nowMs: testNowMs + dayMs });
-  assert.deepEqual(versions, { targets: 3, snapshot: 3, timestamp: 2 });
+  assert.deepEqual(versions, { root: 1, targets: 3, snapshot: 3, timestamp: 2 });
   assert.ok((await readFile(join(metadata, '2.snapshot.json'))).equals(left));
 });
 
@@ -420,14 +404,16 @@ test('renewal gives devices a fresh timestamp, and the rest when half its time i
   await device.check();
   const later = testNowMs + 40 * dayMs;
   await assert.rejects(device.check(later), withCode('METADATA_EXPIRED'));
-  assert.deepEqual(await renewRepository({ folder: publisher.folder, nowMs: later }), {
+  assert.deepEqual((await renewRepository({ folder: publisher.folder, nowMs: later })).versions, {
+    root: 1,
     targets: 2,
     snapshot: 2,
     timestamp: 3,
   });
   assert.equal((await device.check(later)).version, '1.0');
   const muchLater = testNowMs + 600 * dayMs;
-  assert.deepEqual(await renewRepository({ folder: publisher.folder, nowMs: muchLater }), {
+  assert.deepEqual((await renewRepository({ folder: publisher.folder, nowMs: muchLater })).versions, {
+    root: 1,
     targets: 3,
     snapshot: 3,
     timestamp: 4,
@@ -450,8 +436,9 @@ test('status names versions, expiry, signers and the releases of each channel', 
   const status = await readStatus(publisher.folder, testNowMs + 31 * dayMs);
   assert.equal(status.name, 'acme');
   assert.deepEqual(
-    status.roles.map(({ role, version, daysLeft, threshold, signedBy, keysHere }) => {
-      return [role, version, daysLeft, threshold, signedBy.length, keysHere.length];
+    status.roles.map(({ role, version, daysLeft, threshold, keys }) => {
+      const count = (is: (key: (typeof keys)[number]) => boolean): number => keys.filter(is).length;
+      return [role, version, daysLeft, threshold, count((key) => key.hasSigned), count((key) => key.fileHere !== null)];
     }),
     [
       ['root', 1, 3619, 2, 3, 3],

@@ -51,7 +51,7 @@ test('keys of two repositories differ, and a seed gives the public key beside it
   assert.equal(new Set(all.map((key) => key.publicHex)).size, 12);
   for (const key of all) {
     const message = Buffer.from('message');
-    assert.ok(nacl.sign.detached.verify(message, key.sign(message), Buffer.from(key.publicHex, 'hex')));
+    assert.ok(nacl.sign.detached.verify(message, await key.sign(message), Buffer.from(key.publicHex, 'hex')));
   }
 });
 
