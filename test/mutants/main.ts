@@ -13,13 +13,15 @@ import { attackMutants } from './attack-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
 import { otapubMutants } from './otapub-mutants.ts';
+import { trustMutants } from './trust-mutants.ts';
 import { trybootMutants } from './tryboot-mutants.ts';
 import { ubootMutants } from './uboot-mutants.ts';
 
 const mutants: readonly Mutant[] = [
   ...coreMutants,
-  ...trybootMutants,
   ...ubootMutants,
+  ...trybootMutants,
+  ...trustMutants,
   ...attackMutants,
   ...otapubMutants,
 ];

@@ -57,6 +57,7 @@ export const serveFiles =
   (files: ReadonlyMap<string, Uint8Array>): RequestListener =>
   (request: IncomingMessage, response: ServerResponse) => {
     const path = (request.url ?? '/').slice(1);
+    // A name that holds a separator is a file of its encoded name.
     const bytes = files.get(decodeURIComponent(path)) ?? files.get(path);
     if (bytes === undefined) {
       response.writeHead(404, { 'content-type': 'text/html' }).end('<h1>Not found</h1>');
