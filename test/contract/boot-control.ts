@@ -24,6 +24,8 @@ export interface BootTraits {
   /** Random walks, and the steps of each. */
   readonly walks: number;
   readonly steps: number;
+  /** What a power-on does, where the bootloader's own rules differ from the reference once nothing good is left. */
+  readonly boot?: typeof boot;
   /**
    * With nothing selectable that opens, this bootloader opens a slot that is not selectable rather than none. The walks then
    * leave out power-ons in which the reference model opens nothing.
@@ -53,7 +55,9 @@ export const contractStart: BootModel = {
 };
 
 /** The reference model as a machine, which also tells whether a power-on would open something. */
-export const createModelMachine = (): BootMachine & {
+export const createModelMachine = (
+  rule: typeof boot = boot,
+): BootMachine & {
   readonly opens: (isBootable: (slot: SlotName) => boolean) => boolean;
 } => {
   let model = contractStart;
@@ -66,10 +70,10 @@ export const createModelMachine = (): BootMachine & {
     },
   };
   return {
-    control: createModelControl(cell, () => ({ slot: booted, root, evidence: ['model'] })),
-    opens: (isBootable) => boot(model, isBootable).slot !== null,
+    control: createModelControl(cell, () => ({ slot: booted, root, evidence: ['model'] }), rule),
+    opens: (isBootable) => rule(model, isBootable).slot !== null,
     powerOn: async (isBootable = () => true) => {
-      const result = boot(model, isBootable);
+      const result = rule(model, isBootable);
       model = result.model;
       if (result.slot !== null) {
         booted = result.slot;
@@ -264,7 +268,7 @@ const describeWalks = (create: () => Promise<BootMachine>, traits: BootTraits): 
     it(`agrees with the reference model after every step of a random walk (seed ${seed})`, async () => {
       const random = createRandom(seed);
       const machine = await create();
-      const reference = createModelMachine();
+      const reference = createModelMachine(traits.boot);
       try {
         for (let index = 0; index < traits.steps; index += 1) {
           if (random.below(3) === 0) {

@@ -13,6 +13,7 @@ import { attackMutants } from './attack-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
 import { otapubMutants } from './otapub-mutants.ts';
+import { systemdBootMutants } from './systemd-boot-mutants.ts';
 import { trustMutants } from './trust-mutants.ts';
 import { trybootMutants } from './tryboot-mutants.ts';
 import { ubootMutants } from './uboot-mutants.ts';
@@ -20,6 +21,7 @@ import { ubootMutants } from './uboot-mutants.ts';
 const mutants: readonly Mutant[] = [
   ...coreMutants,
   ...ubootMutants,
+  ...systemdBootMutants,
   ...trybootMutants,
   ...trustMutants,
   ...attackMutants,
