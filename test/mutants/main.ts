@@ -12,6 +12,7 @@ import { invariants } from '../sim/verdict.ts';
 import { attackMutants } from './attack-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
+import { otapubMutants } from './otapub-mutants.ts';
 import { systemdBootMutants } from './systemd-boot-mutants.ts';
 import { trustMutants } from './trust-mutants.ts';
 import { trybootMutants } from './tryboot-mutants.ts';
@@ -24,6 +25,7 @@ const mutants: readonly Mutant[] = [
   ...trybootMutants,
   ...trustMutants,
   ...attackMutants,
+  ...otapubMutants,
 ];
 
 const run = promisify(execFile);

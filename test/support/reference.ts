@@ -1,5 +1,5 @@
-// Makes the reference pages that are tables of the code: errors, exit codes, API, boot writes. `node dist/test/support/reference.js`
-// writes them; a test fails when a page differs from what would be written.
+// Makes the reference pages that are tables of the code: errors, exit codes, API, boot writes, otapub.
+// `node dist/test/support/reference.js` writes them; a test fails when a page differs from what would be written.
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -10,6 +10,7 @@ import { commandDoc, commandNames, exitCodeMeanings } from '../../agent/cli/usag
 import { type ErrorClass, errorCodes } from '../../agent/core/errors.ts';
 import { attacksPage } from '../attack/attacks-page.ts';
 import { type BootWrites, bootWriteRules, bootWrites } from '../contract/boot-writes.ts';
+import { otapubPage } from '../publish/otapub-page.ts';
 import { made, type Page, table } from './page.ts';
 
 const classMeanings: Readonly<Record<ErrorClass, string>> = {
@@ -204,6 +205,7 @@ export const referencePages = (): readonly Page[] => [
   { path: 'docs/reference/errors.md', text: errorsPage() },
   { path: 'docs/reference/exit-codes.md', text: exitCodesPage() },
   { path: 'docs/reference/api.md', text: apiPage() },
+  { path: 'docs/reference/otapub.md', text: otapubPage() },
   { path: 'docs/reference/boot-writes.md', text: bootWritesPage() },
 ];
 
