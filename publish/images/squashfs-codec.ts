@@ -3,9 +3,9 @@
 
 import { spawn } from 'node:child_process';
 import { inflateSync } from 'node:zlib';
-import { OtadError } from '../agent/core/errors.ts';
-import type { Decompress } from '../delta/squashfs-metadata.ts';
-import type { SquashfsCodec } from '../delta/squashfs-superblock.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import type { Decompress } from '../../delta/squashfs-metadata.ts';
+import type { SquashfsCodec } from '../../delta/squashfs-superblock.ts';
 
 const toolTimeoutMs = 60_000;
 
