@@ -1,6 +1,6 @@
 // autoboot.txt: which partition starts by default, and which with the one-shot flag. Pure text in, 512 bytes out.
-// Always exactly one sector, so that a change is one write in place that touches no FAT metadata. What others put into the
-// file (comments, further settings and filters) stays.
+// Always exactly one sector, so that a change is one write in place: of FAT's own structures only the file's date changes.
+// What others put into the file (comments, further settings and filters) stays.
 
 import { OtadError } from '../../agent/core/errors.ts';
 import { autobootBytesMax, effectiveLines, numberSetting } from './firmware.ts';
@@ -48,10 +48,27 @@ export const padAutoboot = (text: string): Uint8Array => {
   return Buffer.concat([bytes, Buffer.alloc(autobootBytesMax - bytes.length, '\n')]);
 };
 
-const isAs = (text: string, wanted: BootPartitions): boolean =>
-  numberSetting(text, 'boot_partition', false) === wanted.default &&
-  numberSetting(text, 'boot_partition', true) === wanted.trial &&
-  numberSetting(text, 'tryboot_a_b', true) === 1;
+const isOwn = (line: string): boolean => /^(?:boot_partition|tryboot_a_b)=/.test(line);
+
+/** Our settings, by line, that count with or without the flag. */
+const ownLines = (text: string): ReadonlySet<number> =>
+  new Set(
+    [...effectiveLines(text, false), ...effectiveLines(text, true)]
+      .filter(({ name }) => isOwn(`${name}=`))
+      .map(({ index }) => index),
+  );
+
+/** Under other filters our settings should not count. Where ours come last it does not matter what the firmware makes of those. */
+const isAs = (text: string, wanted: BootPartitions): boolean => {
+  const own = ownLines(text);
+  const first = Math.min(...own);
+  return (
+    numberSetting(text, 'boot_partition', false) === wanted.default &&
+    numberSetting(text, 'boot_partition', true) === wanted.trial &&
+    numberSetting(text, 'tryboot_a_b', true) === 1 &&
+    text.split('\n').every((line, index) => !isOwn(line) || own.has(index) || index < first)
+  );
+};
 
 /** The two numbers exchanged where they stand. */
 const editNumbers = (text: string, wanted: BootPartitions): string => {
@@ -69,12 +86,8 @@ const editNumbers = (text: string, wanted: BootPartitions): string => {
 
 /** Our settings taken out wherever they count, and put in again at the end. */
 const rebuild = (text: string, wanted: BootPartitions): string => {
-  const owned = new Set(
-    [...effectiveLines(text, false), ...effectiveLines(text, true)]
-      .filter(({ name }) => name === 'boot_partition' || name === 'tryboot_a_b')
-      .map(({ index }) => index),
-  );
-  const kept = text.split('\n').filter((_, index) => !owned.has(index));
+  const own = ownLines(text);
+  const kept = text.split('\n').filter((_, index) => !own.has(index));
   const block = ['[all]', 'tryboot_a_b=1', `boot_partition=${wanted.default}`];
   return [...kept, ...block, '[tryboot]', `boot_partition=${wanted.trial}`].filter((line) => line !== '').join('\n');
 };

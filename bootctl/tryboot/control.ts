@@ -3,7 +3,7 @@
 // It must never let a reset without that argument start anything but the default, and never change the default before the
 // slot behind it is confirmed.
 
-import { readFile } from 'node:fs/promises';
+import { OtadError } from '../../agent/core/errors.ts';
 import type { BootControl } from '../../agent/core/ports.ts';
 import type { SlotName } from '../../agent/core/types.ts';
 import { withLockFile } from '../lock-file.ts';
@@ -57,11 +57,14 @@ export interface TrybootOptions {
   readonly rebootCommand?: readonly string[];
   readonly bootIdPath?: string;
   readonly lockPath?: string;
-  /** How long another process may hold the lock, in milliseconds. */
-  readonly lockWaitMs?: number;
+  /** Keeps other processes and other steps out while `body` runs. Default: flock(2) on `lockPath`. */
+  readonly lock?: Lock;
   /** Another way to the medium. */
   readonly files?: TrybootFiles;
 }
+
+/** Throws CANCELLED, before `body`, when the signal says so. */
+export type Lock = <T>(signal: AbortSignal, body: () => Promise<T>) => Promise<T>;
 
 export const trybootLockPath = '/run/otad/tryboot.lock';
 const bootIdPathDefault = '/proc/sys/kernel/random/boot_id';
@@ -88,7 +91,7 @@ export const createTrybootControl = ({
   rebootCommand,
   bootIdPath = bootIdPathDefault,
   lockPath = trybootLockPath,
-  lockWaitMs = 10_000,
+  lock = (signal, body) => withLockFile(lockPath, signal, body),
   files = trybootFiles,
 }: TrybootOptions): BootControl => {
   if (rebootCommand !== undefined) checkRebootCommand(rebootCommand);
@@ -96,7 +99,10 @@ export const createTrybootControl = ({
   const load = async (): Promise<Loaded> => {
     const told = typeof evidence === 'function' ? await evidence() : evidence;
     const facts = withTrybootEvidence(told, await readTrybootEvidence(deviceTreePath, partitions));
-    const bootId = (await readFile(bootIdPath, 'latin1')).trim();
+    const bootId = Buffer.from((await files.read(bootIdPath)) ?? [])
+      .toString('latin1')
+      .trim();
+    if (bootId === '') throw new OtadError('BOOT_ENV_UNREADABLE', { path: bootIdPath, reason: 'there is no boot id' });
     const autoboot = await readAutoboot(files, autobootPath, partitions);
     const copies = await readIntent(files, intentPaths);
     const recalled = recall({ intent: copies.newest, default: autoboot.default, facts, bootId });
@@ -104,7 +110,7 @@ export const createTrybootControl = ({
   };
 
   const locked = <T>(signal: AbortSignal, body: (loaded: Loaded) => Promise<T>): Promise<T> =>
-    withLockFile(lockPath, signal, async () => body(await load()), lockWaitMs);
+    lock(signal, async () => body(await load()));
 
   const saveIntent = async ({ copies }: Loaded, intent: Intent): Promise<void> => {
     if (copies.newest !== null && isSameIntent(copies.newest, intent)) return;

@@ -81,5 +81,6 @@ export const withTrybootEvidence = (facts: BootEvidence, tree: TrybootEvidence):
       deviceTree: `partition ${tree.partition}, which is slot ${tree.slot}`,
     });
   }
-  return { ...facts, evidence: [...facts.evidence, ...tree.evidence] };
+  // The facts may have asked the device tree themselves.
+  return { ...facts, evidence: [...new Set([...facts.evidence, ...tree.evidence])] };
 };

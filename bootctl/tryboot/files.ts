@@ -2,7 +2,7 @@
 // back. A port of its own so that tests cut the power between any two of them.
 
 import { constants } from 'node:fs';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { OtadError } from '../../agent/core/errors.ts';
 import { readImage } from '../uboot/medium.ts';
@@ -12,9 +12,11 @@ export interface TrybootFiles {
   read(path: string): Promise<Uint8Array | null>;
   /** One write at the start of a file that exists; its name, place and (where long enough) length stay. */
   overwrite(path: string, bytes: Uint8Array): Promise<void>;
-  /** The old file or the new one, also across a cut; on FAT possibly neither, then the new one is under {@link spareName}. */
+  /** The old file or the new one, also across a cut; on FAT possibly neither. */
   replace(path: string, bytes: Uint8Array): Promise<void>;
   remove(path: string): Promise<void>;
+  /** Something is mounted there: what is written does not land in the folder below. */
+  isMounted(folder: string): Promise<boolean>;
 }
 
 /** Everything read here is a few hundred bytes; a larger file is not what its name says. */
@@ -85,6 +87,10 @@ export const trybootFiles: TrybootFiles = {
     } catch (cause) {
       throw unwritable(path, cause);
     }
+  },
+  isMounted: async (folder) => {
+    const [here, above] = [await stat(folder).catch(() => null), await stat(dirname(folder)).catch(() => null)];
+    return here !== null && above !== null && here.dev !== above.dev;
   },
   remove: async (path) => {
     try {

@@ -65,10 +65,12 @@ export const decodeIntent = (bytes: Uint8Array): Intent | null => {
   if (bytes.length > intentBytesMax) return null;
   const [body = '', digest, end, ...rest] = Buffer.from(bytes).toString('utf8').split('\n');
   if (digest !== digestOf(body) || end !== '' || rest.length > 0) return null;
-  const parsed = intentSchema.safeParse(JSON.parse(body));
-  if (!parsed.success) return null;
-  const { schema: _, ...intent } = parsed.data;
-  return intent;
+  try {
+    const { schema: _, ...intent } = intentSchema.parse(JSON.parse(body));
+    return intent;
+  } catch {
+    return null;
+  }
 };
 
 /** The copy written last. */

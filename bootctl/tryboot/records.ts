@@ -1,7 +1,7 @@
 // Reads and writes what tryboot boot control keeps: autoboot.txt, the two copies of the intent, a slot's cmdline.txt.
 // A copy of the intent that cannot be read or written never keeps the other from being used.
 
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { OtadError } from '../../agent/core/errors.ts';
 import type { SlotName } from '../../agent/core/types.ts';
 import { otherSlot, slotNames } from '../../agent/core/types.ts';
@@ -9,7 +9,7 @@ import type { SlotVerity } from '../model.ts';
 import { type Autoboot, formatAutoboot, padAutoboot, parseAutoboot } from './autoboot-txt.ts';
 import { checkPanic, withSlotArguments } from './command-line-file.ts';
 import type { SlotPartitions } from './device-tree.ts';
-import { spareName, type TrybootFiles } from './files.ts';
+import type { TrybootFiles } from './files.ts';
 import { autobootBytesMax } from './firmware.ts';
 import { decodeIntent, encodeIntent, type Intent, newestIntent } from './intent.ts';
 
@@ -81,7 +81,11 @@ export const storeDefault = async (
     default: partitions[slot],
     trial: partitions[otherSlot(slot)],
   });
-  if (lengthBytes === null) return files.replace(path, sector);
+  if (lengthBytes === null) {
+    // Without the partition it would be made in the mount point: everything would seem to work, and nothing boot.
+    if (await files.isMounted(dirname(path))) return files.replace(path, sector);
+    throw new OtadError('BOOT_ENV_UNREADABLE', { path, reason: 'it is missing, and nothing is mounted in its folder' });
+  }
   const padded = autoboot === null ? null : padAutoboot(autoboot.text);
   if (padded !== null && autoboot?.isPadded === false) await files.overwrite(path, padded);
   if (padded === null || Buffer.compare(padded, sector) !== 0) await files.overwrite(path, sector);
@@ -128,23 +132,38 @@ export const storeIntent = async (
   if (failures.length === paths.length) throw failures[0];
 };
 
-/** Hands the slot's kernel its root, or takes it away. Writes only what differs. */
+/** The same text once more, beside it: a FAT file system may lose what it replaces. */
+const backupName = 'cmdline.otad';
+
+const readText = async (files: TrybootFiles, path: string): Promise<string | null> => {
+  const bytes = await files.read(path);
+  return bytes === null ? null : Buffer.from(bytes).toString('latin1');
+};
+
+/** What cmdline.txt should have been: the copy where the file is gone or was cut short, else the file, which an image may bring. */
+const wholeText = (text: string | null, backup: string | null): string | null => {
+  const isBackupWhole = backup !== null && /(?:^| )otad\.slot=[^\n]*\n/.test(backup);
+  return isBackupWhole && backup.startsWith(text ?? '') ? backup : text;
+};
+
+/** Hands the slot's kernel its root, or takes it away (`verity` null). Writes only what differs. */
 export const storeCommandLine = async (
   files: TrybootFiles,
   folder: string,
   slot: SlotName,
   verity: SlotVerity | null,
 ): Promise<void> => {
-  const path = join(folder, 'cmdline.txt');
-  // A cut of the replacement on FAT may have left the new file under its first name only.
-  const bytes = (await files.read(path)) ?? (await files.read(spareName(path)));
-  if (bytes === null) {
+  const [path, backupPath] = [join(folder, 'cmdline.txt'), join(folder, backupName)];
+  const [text, backup] = [await readText(files, path), await readText(files, backupPath)];
+  const before = wholeText(text, backup);
+  if (before === null) {
     // Nothing to start is as good as nothing that may be started.
     if (verity === null) return;
     throw new OtadError('BOOT_ENV_UNREADABLE', { slot, path, reason: 'the slot has no kernel command line' });
   }
-  const before = Buffer.from(bytes).toString('latin1');
   if (verity !== null) checkPanic(slot, before);
-  const after = Buffer.from(withSlotArguments(before, slot, verity), 'latin1');
-  if (Buffer.compare(Buffer.from((await files.read(path)) ?? []), after) !== 0) await files.replace(path, after);
+  const after = withSlotArguments(before, slot, verity);
+  for (const [place, found] of [[backupPath, backup] as const, [path, text] as const]) {
+    if (found !== after) await files.replace(place, Buffer.from(after, 'latin1'));
+  }
 };

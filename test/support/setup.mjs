@@ -48,6 +48,11 @@ const testPackages = [
   { name: 'curl', command: 'curl' },
   { name: 'strace', command: 'strace' },
   { name: 'systemd', command: 'systemd-analyze' },
+  { name: 'systemd-boot', command: 'bootctl' },
+  { name: 'mtools', command: 'mcopy' },
+  { name: 'dosfstools', command: 'mkfs.vfat' },
+  { name: 'softhsm2', command: 'softhsm2-util' },
+  { name: 'opensc', command: 'pkcs11-tool' },
 ];
 const addonPackages = [
   { name: 'g++', command: 'g++' },

@@ -1,18 +1,21 @@
 // A Raspberry Pi in a temporary folder: autoboot.txt, two boot partitions, the intent on a data partition, and the modelled
 // firmware, all on the same bytes as the adapter.
 
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { OtadError } from '../../../agent/core/errors.ts';
 import type { BootControl } from '../../../agent/core/ports.ts';
 import { type SlotName, slotNames } from '../../../agent/core/types.ts';
 import { parseKernelCommandLine } from '../../../bootctl/kernel-command-line.ts';
 import { withSlotArguments } from '../../../bootctl/tryboot/command-line-file.ts';
-import { createTrybootControl, type TrybootOptions } from '../../../bootctl/tryboot/control.ts';
+import { createTrybootControl, type Lock, type TrybootOptions } from '../../../bootctl/tryboot/control.ts';
 import { rotaPartitions } from '../../../bootctl/tryboot/device-tree.ts';
+import { trybootFiles } from '../../../bootctl/tryboot/files.ts';
 import { type FirmwareChoice, type Reset, startFirmware } from '../../../bootctl/tryboot/firmware.ts';
 import { encodeIntent } from '../../../bootctl/tryboot/intent.ts';
-import { type BootMachine, contractStart } from '../../contract/boot-control.ts';
+import { type BootMachine, contractStart, contractVerity } from '../../contract/boot-control.ts';
 
 /** As rpi-image-gen writes it for image-rota. */
 export const rotaAutoboot = '[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n';
@@ -39,12 +42,26 @@ export interface Pi extends BootMachine {
   booted(): SlotName;
 }
 
+/** One step after the other in this process; the lock file of the real one costs a child process a step. */
+const createProcessLock = (): Lock => {
+  let last: Promise<unknown> = Promise.resolve();
+  return (signal, body) => {
+    const next = last.then(() => {
+      if (signal.aborted) throw new OtadError('CANCELLED');
+      return body();
+    });
+    last = next.catch(() => {});
+    return next;
+  };
+};
+
 const u32 = (value: number): Uint8Array => Buffer.from([0, 0, 0, value]);
 
 const readOrNull = (path: string): Promise<Buffer | null> => readFile(path).catch(() => null);
 
 const makePaths = async (): Promise<PiPaths> => {
-  const folder = await mkdtemp(join(tmpdir(), 'otad-tryboot-'));
+  // In memory where that is possible: cuts are made by the tests, so a flush that reaches a disk proves nothing here.
+  const folder = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'otad-tryboot-'));
   const paths: PiPaths = {
     folder,
     autoboot: join(folder, 'bootconfig/autoboot.txt'),
@@ -98,7 +115,8 @@ export const createTrybootMachine = async (): Promise<Pi> => {
     deviceTreePath: paths.deviceTree,
     rebootParamPath: paths.rebootParam,
     bootIdPath: paths.bootId,
-    lockPath: join(paths.folder, 'lock'),
+    lock: createProcessLock(),
+    files: { ...trybootFiles, isMounted: async () => true },
   };
   const control = createTrybootControl(options);
 
@@ -145,4 +163,23 @@ export const createTrybootMachine = async (): Promise<Pi> => {
     },
     close: () => rm(paths.folder, { recursive: true, force: true }),
   };
+};
+
+const { signal } = new AbortController();
+
+/** Slot b holds release 1 and is to be tried, with three tries. */
+export const activateB = ({ control }: Pi): Promise<void> => control.activate('b', 3, contractVerity('b'), signal);
+
+/** Slot b runs on trial, started by the flag; nobody has looked yet. */
+export const startTrial = async (pi: Pi): Promise<void> => {
+  await activateB(pi);
+  await pi.control.prepareReboot(signal);
+  if ((await pi.reboot()) !== 'b') throw new Error('the trial did not start');
+};
+
+/** Slot b runs and is confirmed. */
+export const confirmB = async (pi: Pi): Promise<void> => {
+  await startTrial(pi);
+  await pi.control.status(signal);
+  await pi.control.markGood('b', signal);
 };
