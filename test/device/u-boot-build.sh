@@ -45,7 +45,7 @@ settings_of() {
 }
 
 environment=$(node "$root/dist/image/uboot-environment.js" $board_values) || fail "run npm run build first"
-hash=$(cat "$0" "$here"/u-boot-sandbox.* "$root"/image/uboot/* - <<<"$environment" | sha256sum | cut -c1-16)
+hash=$(cat "$0" "$here"/u-boot-sandbox.{config,dts} "$root"/image/uboot/* - <<<"$environment" | sha256sum | cut -c1-16)
 out=$cache/$target-$hash
 if [ -e "$out/version" ]; then echo "$out"; exit 0; fi
 
