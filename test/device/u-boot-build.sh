@@ -20,10 +20,10 @@ fail() { say "$*"; exit 1; }
 
 packages="make gcc bison flex bc swig python3-dev python3-setuptools libssl-dev libgnutls28-dev xxd bzip2 xz-utils patch dpkg-dev"
 case $target in
-  sandbox) variants="redundant modern single listed fat" board_values= ;;
+  sandbox) variants="redundant modern single listed fat" packages="$packages strace mtools gdisk" board_values= ;;
   qemu-arm64)
-    variants="redundant" packages="$packages gcc-aarch64-linux-gnu"
-    board_values="devtype=mmc devnum=0 kernel_addr_r=0x40400000 ramdisk_addr_r=0x44000000 fdt_addr_r=0x48000000 scriptaddr=0x40200000"
+    variants="redundant" packages="$packages gcc-aarch64-linux-gnu qemu-system-arm mtools gdisk"
+    board_values="devtype=virtio devnum=0 kernel_addr_r=0x40400000 ramdisk_addr_r=0x44000000 fdt_addr_r=0x48000000 scriptaddr=0x40200000"
     export CROSS_COMPILE=aarch64-linux-gnu- ;;
   *) fail "usage: $0 sandbox|qemu-arm64" ;;
 esac
@@ -141,9 +141,10 @@ for variant in $variants; do
   fi
 done
 cp "$objects/otad.env" "$out.part/otad.env"
+cp "$objects/scripts/dtc/dtc" "$out.part/"
 if [ "$target" = sandbox ]; then
   cp "$objects/tools/mkimage" "$out.part/"
-  "$objects/scripts/dtc/dtc" -q -I dts -O dtb -o "$out.part/board.dtb" "$here/u-boot-sandbox.dts"
+  "$out.part/dtc" -q -I dts -O dtb -o "$out.part/board.dtb" "$here/u-boot-sandbox.dts"
 fi
 echo "$version" >"$out.part/version"
 mv "$out.part" "$out"
