@@ -8,18 +8,12 @@ import { scriptName } from '../../bootctl/uboot/boot-script.ts';
 import type { Variables } from '../../bootctl/uboot/environment.ts';
 import type { UbootBuild } from './u-boot-build.ts';
 
-/** Written with a template so that the braces are U-Boot's and not a slip in a string of ours. */
-const shellVariable = (name: string): string => `\${${name}}`;
-
 export const slotHooks = (bootable: readonly SlotName[] = slotNames): Variables =>
   new Map([
-    ['otad_boot', `run try_${shellVariable('otad_slot')}`],
+    ['otad_boot', 'run try_${otad_slot}'],
     ...slotNames.map(
       (slot) =>
-        [
-          `try_${slot}`,
-          bootable.includes(slot) ? `echo "@start ${slot}|${shellVariable('bootargs')}|"; poweroff` : 'false',
-        ] as const,
+        [`try_${slot}`, bootable.includes(slot) ? `echo "@start ${slot}|\${bootargs}|"; poweroff` : 'false'] as const,
     ),
   ]);
 

@@ -14,7 +14,7 @@ export interface BootCase {
 /** What the boot logic saves. */
 export const savedNames = [orderName, trialName, ...slotNames.flatMap((slot) => [leftName[slot], rootName[slot]])];
 
-interface Oddities {
+export interface Oddities {
   readonly order: readonly (string | undefined)[];
   readonly left: readonly (string | undefined)[];
   readonly trial: readonly (string | undefined)[];
