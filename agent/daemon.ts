@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseKernelCommandLine } from '../bootctl/kernel-command-line.ts';
 import type { BootEvidence } from '../bootctl/model.ts';
+import { partitionNumber } from '../bootctl/partition-number.ts';
 import { createUbootControl } from '../bootctl/uboot/control.ts';
 import { parseFwEnvConfig } from '../bootctl/uboot/fw-env-config.ts';
 import { treeLengthBytes } from '../verity/dm-verity.ts';
@@ -87,11 +88,12 @@ export interface Ground {
 const openDevice = async ({ config }: Ground) => {
   const { fwEnvConfigPath, commandLinePath } = config.bootloader;
   const evidence = () => readEvidence(commandLinePath);
+  const paths = { a: config.slots.a.path, b: config.slots.b.path };
   const boot = createUbootControl({
     config: parseFwEnvConfig(`${await readRequired(fwEnvConfigPath, 'BOOT_ENV_UNREADABLE')}`, fwEnvConfigPath),
     evidence,
+    partitions: async () => ({ a: await partitionNumber(paths.a), b: await partitionNumber(paths.b) }),
   });
-  const paths = { a: config.slots.a.path, b: config.slots.b.path };
   const slots = createSlotDevices({ paths, bootedSlot: async () => (await evidence()).slot });
   return { boot, slots, paths };
 };

@@ -8,9 +8,12 @@ import type { BootEvidence } from './model.ts';
 /** The kernel's own limit is 2 to 4 KiB; more than this is not a command line. */
 const commandLineBytesMax = 65536;
 
-/** Splits as the kernel does: at white space outside double quotes; the quotes go. */
+/** Splits as the kernel does: at white space outside double quotes, which stay. */
+export const argumentWords = (commandLine: string): readonly string[] =>
+  commandLine.match(/(?:[^\s"]|"[^"]*(?:"|$))+/g) ?? [];
+
 const splitArguments = (commandLine: string): readonly (readonly [key: string, value: string])[] =>
-  (commandLine.match(/(?:[^\s"]|"[^"]*(?:"|$))+/g) ?? []).map((word) => {
+  argumentWords(commandLine).map((word) => {
     const bare = word.replaceAll('"', '');
     const equals = bare.indexOf('=');
     return equals < 0 ? [bare, ''] : [bare.slice(0, equals), bare.slice(equals + 1)];

@@ -1,6 +1,6 @@
 // Errors as answers: one shape for all of them, the registry's HTTP status, and never the inside of a bug.
 
-import { STATUS_CODES } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply } from 'fastify';
 import { type ErrorCode, errorCodes, OtadError } from '../core/errors.ts';
@@ -39,4 +39,11 @@ export const answerMalformed = (_error: Error, socket: Socket): void => {
   socket.end(
     `HTTP/1.1 400 ${STATUS_CODES[400]}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );
+};
+
+/** Answers an Expect header with anything but 100-continue. */
+export const answerExpectation = (_request: IncomingMessage, response: ServerResponse): void => {
+  const problem = 'the only expectation is 100-continue';
+  const body = JSON.stringify(errorBody('BAD_REQUEST', errorCodes.BAD_REQUEST.sentence, { problem }));
+  response.writeHead(400, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }).end(body);
 };

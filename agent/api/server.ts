@@ -6,7 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { errorCodes, OtadError } from '../core/errors.ts';
 import type { RuntimeLog } from '../core/ports.ts';
-import { answerMalformed, errorBody, sendError, toOtadError } from './answer.ts';
+import { answerExpectation, answerMalformed, errorBody, sendError, toOtadError } from './answer.ts';
 import type { ApiContext } from './context.ts';
 import { EventStream } from './event-stream.ts';
 import { metricsText } from './metrics.ts';
@@ -80,6 +80,8 @@ const createApp = (door: Door, options: ApiOptions): FastifyInstance => {
     frameworkErrors: (error, _request, reply) => sendError(reply as FastifyReply, toOtadError(error)),
   });
   app.server.maxConnections = connectionsMax;
+  // Without this Node answers 417 without a body, the one error that would not have our shape.
+  app.server.on('checkExpectation', answerExpectation);
   app.removeAllContentTypeParsers();
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {

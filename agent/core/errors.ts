@@ -63,6 +63,7 @@ export const errorCodes = {
   TARGET_UNKNOWN: entry('source', 404, 5, 'The signed metadata lists no such file.'),
   TARGET_DIGEST_MISMATCH: entry('source', 502, 5, 'A file does not have the signed digest.'),
   // Wrong bytes are the server's fault, never the release's: who can spoil a download must not get a release denied.
+  INDEX_MALFORMED: entry('source', 502, 5, 'The chunk index of the image is not of the documented form.'),
   IMAGE_DIGEST_MISMATCH: entry('source', 502, 5, 'The image does not have the signed digest.'),
   // Release: signed, but not for here or not whole.
   RELEASE_MALFORMED: entry('release', 422, 5, 'The signed release document is not of the expected form.'),
@@ -106,6 +107,18 @@ export const errorCodes = {
     500,
     1,
     'Nothing shows which slot is running. Put otad.slot= on the kernel command line.',
+  ),
+  BOOT_EVIDENCE_CONFLICT: entry(
+    'device',
+    500,
+    1,
+    'Two witnesses contradict each other about which slot is running. Nothing is changed until they agree.',
+  ),
+  BOOT_COMMAND_LINE_UNSAFE: entry(
+    'device',
+    500,
+    1,
+    'The slot is not started: its kernel would not reset after a panic. Put panic=10 into the cmdline.txt of its boot partition.',
   ),
   REBOOT_REFUSED: entry('device', 500, 1, 'The command that reboots the system failed.'),
   REBOOT_INEFFECTIVE: entry('device', 500, 4, 'The reboot was requested but the system is still running.'),

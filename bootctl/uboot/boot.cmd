@@ -1,5 +1,5 @@
-# otad: A/B boot logic for U-Boot (hush). Make it a script image: mkimage -T script -d boot.cmd boot.scr
-# The rules are those of uboot-firmware.ts: a slot on trial is counted before it starts, a confirmed one never is;
+# otad: A/B boot logic for U-Boot (hush). How it gets into a board: docs/guides/u-boot.md
+# The rules are those of firmware.ts: a slot on trial is counted before it starts, a confirmed one never is;
 # without tries everywhere the slots that have a verity root get them back; nothing in the environment stops it.
 #
 # Needs: test, setenv, saveenv, for. With setexpr the sequence number is raised at each save; without, it is left.

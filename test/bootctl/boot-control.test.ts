@@ -1,6 +1,8 @@
 import { createModelMachine, describeBootControl } from '../contract/boot-control.ts';
+import { createTrybootMachine } from './tryboot/machine.ts';
 import { createUbootMachine } from './uboot/machine.ts';
 
 describeBootControl('reference model', async () => createModelMachine(), { triesMax: 9, walks: 5, steps: 200 });
 describeBootControl('U-Boot, redundant', () => createUbootMachine(2), { triesMax: 9, walks: 3, steps: 30 });
 describeBootControl('U-Boot, one copy', () => createUbootMachine(1), { triesMax: 9, walks: 1, steps: 30 });
+describeBootControl('tryboot', createTrybootMachine, { triesMax: 9, walks: 2, steps: 40, opensAnything: true });

@@ -2,17 +2,18 @@
 // Ends with 0 only if the daemon's own answers say so. The daemon may be killed at any moment of it. `--keep` stays up,
 // `--report FILE` writes the answers as JSON.
 
-import { readdir, rm, writeFile } from 'node:fs/promises';
-import { relative, resolve } from 'node:path';
+import { writeFile } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { StatusBody } from '../../agent/api/schema.ts';
 import { sizeText } from '../../agent/cli/layout.ts';
+import { claimFolder, defaultFolder } from './demo-folder.ts';
 import type { Gateway } from './gateway.ts';
 import { Narrator, narrateGateway } from './narrator.ts';
 import { createPatientReads, type PatientReads } from './patience.ts';
 import { type Report, readReport } from './report.ts';
 import { type ShownCall, Technician } from './technician.ts';
-import { createWorld, type World } from './world.ts';
+import { bundleDir, createWorld, type World } from './world.ts';
 
 const mebibyte = 1024 * 1024;
 /** About a good mobile connection, so that there is something to see. */
@@ -20,9 +21,6 @@ const linkBytesPerS = 4 * mebibyte;
 /** Without progress. */
 const stageTimeoutMs = 120_000;
 const projectDir = resolve(import.meta.dirname, '../../..');
-const defaultFolder = resolve(projectDir, '.virtual');
-/** All that a demonstration leaves in its folder. */
-const ownEntries: readonly string[] = ['vendor', 'gateway'];
 
 interface Options {
   readonly isKept: boolean;
@@ -61,7 +59,7 @@ const readOptions = (args: readonly string[]): Options | null => {
     return {
       isKept: values.keep === true,
       reportPath: values.report === undefined ? null : resolve(values.report),
-      folder: values.folder === undefined ? defaultFolder : resolve(values.folder),
+      folder: values.folder === undefined ? defaultFolder(projectDir) : resolve(values.folder),
     };
   } catch {
     return null;
@@ -70,17 +68,6 @@ const readOptions = (args: readonly string[]): Options | null => {
 
 const rests = (status: StatusBody, version: string): boolean =>
   status.phase === 'idle' && status.version === version && status.confirmed && status.attention === null;
-
-/** Removes what an earlier demonstration left, and nothing that somebody else keeps there. */
-const clearFolder = async (folder: string): Promise<void> => {
-  const entries = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw error;
-  });
-  const foreign = entries.find((name) => !ownEntries.includes(name));
-  if (foreign !== undefined) throw new Error(`${folder} holds ${foreign}: name a folder that is empty or new`);
-  await rm(folder, { recursive: true, force: true });
-};
 
 const runStages = async ({ world, reads, technician, narrator, signal }: Play): Promise<void> => {
   const { gateway, vendor } = world;
@@ -153,7 +140,7 @@ const showWays = (gateway: Gateway, narrator: Narrator): void => {
   const { paths } = gateway;
   narrator.title('The gateway stays up. Try, in another terminal in this folder (Ctrl-C here ends it):');
   const lines = [
-    `alias otactl='node ${near(gateway.otactlPath)} --socket ${near(paths.runDir)}'`,
+    `alias otactl='node ${near(join(bundleDir, 'otactl.mjs'))} --socket ${near(paths.runDir)}'`,
     'otactl status; otactl --help',
     `fw_printenv -c ${near(paths.fwEnvConfig)}`,
     `curl --unix-socket ${near(paths.runDir)}/status.sock http://otad/v1/status`,
@@ -167,7 +154,7 @@ const showWays = (gateway: Gateway, narrator: Narrator): void => {
 const runDemo = async (options: Options, narrator: Narrator, signal: AbortSignal): Promise<boolean> => {
   const startedMs = performance.now();
   const { folder } = options;
-  await clearFolder(folder);
+  await claimFolder(folder);
   narrator.title('0  The vendor builds and signs three releases with otapub');
   const world = await createWorld({
     folder,

@@ -9,12 +9,22 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { invariants } from '../sim/verdict.ts';
+import { attackMutants } from './attack-mutants.ts';
 import { bootScriptMutants } from './boot-script-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
+import { trustMutants } from './trust-mutants.ts';
+import { trybootMutants } from './tryboot-mutants.ts';
 import { ubootMutants } from './uboot-mutants.ts';
 
-const mutants: readonly Mutant[] = [...coreMutants, ...ubootMutants, ...bootScriptMutants];
+const mutants: readonly Mutant[] = [
+  ...coreMutants,
+  ...ubootMutants,
+  ...bootScriptMutants,
+  ...trybootMutants,
+  ...trustMutants,
+  ...attackMutants,
+];
 
 const run = promisify(execFile);
 const dist = fileURLToPath(new URL('../..', import.meta.url));

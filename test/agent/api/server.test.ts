@@ -322,3 +322,9 @@ test('a directory that cannot be made is a typed error', async (t) => {
     code: 'SOCKET_UNUSABLE',
   });
 });
+
+test('an expectation that nobody can meet is refused in the one shape of errors', async (t) => {
+  const { api } = await openApi(t);
+  const answer = await ask(api.addresses.status, { path: '/v1/status', headers: { expect: 'wonders' } });
+  assertError(answer, 400, 'BAD_REQUEST');
+});

@@ -1,0 +1,238 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { OtadError } from '../../agent/core/errors.ts';
+import { bytesSource } from '../../delta/byte-source.ts';
+import { chunkBytesMax, cutLengths, decodeIndex, digestOf, encodeIndex, makeIndex } from '../../delta/chunk-index.ts';
+import { type BlockMap, readBlockMap } from '../../delta/squashfs.ts';
+import { decompressorOf } from '../../publish/squashfs-codec.ts';
+import { createRandom } from '../bootctl/random.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'otad-squashfs-'));
+after(() => rmSync(folder, { recursive: true }));
+
+const blockBytes = 16_384;
+const random = createRandom(3);
+/** Compresses to about half. */
+const noise = (lengthBytes: number): Buffer =>
+  Buffer.from(Array.from({ length: lengthBytes }, (_, index) => (index % 2 === 0 ? 0x41 : random.below(256))));
+
+/** A tree with everything that squashfs lays out in its own way; what its regular files hold. */
+const makeTree = (): { readonly tree: string; readonly contents: readonly Buffer[] } => {
+  const tree = join(folder, 'tree');
+  mkdirSync(join(tree, 'many'), { recursive: true });
+  const shared = noise(5000);
+  const contents = [
+    noise(3 * blockBytes),
+    noise(2 * blockBytes + 700),
+    noise(900),
+    shared,
+    shared,
+    Buffer.alloc(0),
+    Buffer.alloc(4 * blockBytes),
+    Buffer.concat([noise(blockBytes), Buffer.alloc(2 * blockBytes), noise(blockBytes + 1)]),
+    Buffer.from(Array.from({ length: 2 * blockBytes }, () => random.below(256))),
+    noise(blockBytes),
+  ];
+  for (const [index, bytes] of contents.entries()) writeFileSync(join(tree, `file${index}`), bytes);
+  linkSync(join(tree, 'file0'), join(tree, 'hard-link'));
+  symlinkSync('file0', join(tree, 'soft-link'));
+  writeFileSync(join(tree, 'holes'), noise(100));
+  truncateSync(join(tree, 'holes'), 5 * blockBytes);
+  execFileSync('mkfifo', [join(tree, 'fifo')]);
+  const many = Array.from({ length: 600 }, (_, index) => Buffer.from(`number ${index}`));
+  for (const [index, bytes] of many.entries()) {
+    writeFileSync(join(tree, 'many', `a-rather-long-name-for-an-entry-${index}`), bytes);
+  }
+  return { tree, contents: [...contents, readFileSync(join(tree, 'holes')), ...many] };
+};
+const { tree, contents } = makeTree();
+
+const imageOf = (name: string, args: readonly string[]): Buffer => {
+  const path = join(folder, name);
+  execFileSync('mksquashfs', [tree, path, '-noappend', '-quiet', '-no-progress', '-b', `${blockBytes}`, ...args]);
+  return readFileSync(path);
+};
+
+const mapOf = (image: Uint8Array): Promise<BlockMap> =>
+  readBlockMap(bytesSource(image), ({ codec }) => decompressorOf(codec));
+
+const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+/** Puts every file together again from its blocks, so that each of them must be where the map says. */
+const rebuild = async (image: Buffer, { files, fragments, superblock }: BlockMap): Promise<readonly string[]> => {
+  const decompress = decompressorOf(superblock.codec);
+  const plain = async (offsetBytes: number, lengthBytes: number, isStored: boolean): Promise<Uint8Array> => {
+    const bytes = image.subarray(offsetBytes, offsetBytes + lengthBytes);
+    return isStored ? bytes : decompress(bytes, superblock.blockBytes);
+  };
+  const tails = await Promise.all(
+    fragments.map(({ offsetBytes, lengthBytes, isStored }) => plain(offsetBytes, lengthBytes, isStored)),
+  );
+  return Promise.all(
+    files.map(async ({ startBytes, sizeBytes, blocks, fragment }) => {
+      const pieces: Uint8Array[] = [];
+      let at = startBytes;
+      let left = sizeBytes;
+      for (const { lengthBytes, isStored } of blocks) {
+        const plainBytes = Math.min(left, superblock.blockBytes);
+        pieces.push(lengthBytes === 0 ? Buffer.alloc(plainBytes) : await plain(at, lengthBytes, isStored));
+        at += lengthBytes;
+        left -= plainBytes;
+      }
+      if (fragment !== null) {
+        pieces.push(
+          (tails[fragment.index] ?? Buffer.alloc(0)).subarray(fragment.offsetBytes, fragment.offsetBytes + left),
+        );
+      }
+      return digest(Buffer.concat(pieces));
+    }),
+  );
+};
+
+const variants: Readonly<Record<string, readonly string[]>> = {
+  gzip: ['-comp', 'gzip'],
+  zstd: ['-comp', 'zstd', '-Xcompression-level', '3'],
+  xz: ['-comp', 'xz'],
+  lz4: ['-comp', 'lz4'],
+  'gzip with other options': ['-comp', 'gzip', '-Xcompression-level', '1'],
+  'nothing compressed': ['-noI', '-noD', '-noF', '-noX', '-noId'],
+  'no fragments': ['-comp', 'gzip', '-no-fragments'],
+  'tails of all files in fragments': ['-comp', 'gzip', '-always-use-fragments'],
+  'no table of exports': ['-comp', 'gzip', '-no-exports'],
+  'no duplicates found': ['-comp', 'gzip', '-no-duplicates'],
+  'no padding': ['-comp', 'gzip', '-nopad'],
+};
+
+describe('block map of a squashfs image', () => {
+  for (const [name, args] of Object.entries(variants)) {
+    it(`covers an image without gap or overlap, and finds every block of every file: ${name}`, async () => {
+      const image = imageOf(`${name}.squashfs`, args);
+      const map = await mapOf(image);
+      let at = 0;
+      for (const { offsetBytes, lengthBytes } of map.extents) {
+        assert.equal(offsetBytes, at);
+        at += lengthBytes;
+      }
+      assert.equal(at, image.length);
+      const rebuilt = await rebuild(image, map);
+      // A hard link is one inode.
+      assert.deepEqual([...rebuilt].sort(), contents.map(digest).sort());
+    });
+  }
+
+  it('refuses a compressor that it does not know, by name', async () => {
+    const image = Buffer.from(imageOf('lzo.squashfs', ['-comp', 'gzip']));
+    image.writeUInt16LE(3, 20);
+    await assert.rejects(mapOf(image), { code: 'IMAGE_UNUSABLE', message: /lzo/ });
+    image.writeUInt16LE(99, 20);
+    await assert.rejects(mapOf(image), { code: 'IMAGE_UNUSABLE', message: /99/ });
+  });
+
+  it('answers every truncation and many a changed byte with IMAGE_UNUSABLE or a map that still covers the image', async () => {
+    const image = imageOf('damaged.squashfs', ['-comp', 'gzip']);
+    const tryOne = async (bytes: Uint8Array): Promise<void> => {
+      try {
+        const { extents } = await mapOf(bytes);
+        assert.equal(
+          extents.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0),
+          bytes.length,
+        );
+      } catch (error) {
+        assert.ok(error instanceof OtadError && error.code === 'IMAGE_UNUSABLE', `${error}`);
+      }
+    };
+    for (let length = 0; length < image.length; length += 997) await tryOne(image.subarray(0, length));
+    for (let times = 0; times < 300; times += 1) {
+      const copy = Buffer.from(image);
+      const at = times < 150 ? random.below(96) : image.length - 1 - random.below(20_000);
+      copy[at] = random.below(256);
+      await tryOne(copy);
+    }
+  });
+});
+
+describe('chunk index', () => {
+  it('covers the image with pieces of bounded length that digest as listed', async () => {
+    const image = imageOf('index.squashfs', ['-comp', 'gzip']);
+    const { extents } = await mapOf(image);
+    const index = await makeIndex(bytesSource(image), extents);
+    let at = 0;
+    for (const { lengthBytes, digestHex } of index.chunks) {
+      assert.ok(lengthBytes > 0 && lengthBytes <= chunkBytesMax);
+      assert.equal(digestOf(image.subarray(at, at + lengthBytes)), digestHex);
+      at += lengthBytes;
+    }
+    assert.equal(at, image.length);
+    assert.deepEqual(decodeIndex(encodeIndex(index)), index);
+  });
+
+  it('joins small blocks, leaves long ones alone, and cuts the tables into pieces', () => {
+    const extent = (kind: 'data' | 'tables', lengthBytes: number) => ({
+      kind,
+      lengthBytes,
+      offsetBytes: 0,
+      isStored: false,
+    });
+    const lengths = cutLengths([
+      extent('tables', 96),
+      extent('data', 5000),
+      extent('data', 6000),
+      extent('data', 6000),
+      extent('data', 700),
+      extent('data', 40_000),
+      extent('data', 800),
+      extent('tables', 150_000),
+    ]);
+    assert.deepEqual(lengths, [96, 17_000, 700, 40_000, 800, 65_536, 65_536, 18_928]);
+  });
+
+  it('finds an unchanged file wherever it moved to', async () => {
+    // As in images that ship: a block is longer than what is joined.
+    const larger = ['-b', '65536'];
+    const before = imageOf('before.squashfs', ['-comp', 'gzip', ...larger]);
+    writeFileSync(join(tree, 'aaa-first'), noise(3 * blockBytes));
+    const later = imageOf('after.squashfs', ['-comp', 'gzip', ...larger]);
+    rmSync(join(tree, 'aaa-first'));
+    const indexOf = async (image: Buffer) => makeIndex(bytesSource(image), (await mapOf(image)).extents);
+    const known = new Set((await indexOf(before)).chunks.map(({ digestHex }) => digestHex));
+    const missing = (await indexOf(later)).chunks.filter(({ digestHex }) => !known.has(digestHex));
+    const fetched = missing.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+    assert.ok(fetched < later.length / 2, `${fetched} of ${later.length} bytes`);
+  });
+
+  it('refuses what is no whole index', async () => {
+    const index = encodeIndex({ imageLengthBytes: 3, chunks: [{ lengthBytes: 3, digestHex: 'ab'.repeat(16) }] });
+    const withWord =
+      (at: number, word: number) =>
+      (bytes: Buffer): Buffer => {
+        bytes.writeUInt32LE(word, at);
+        return bytes;
+      };
+    const spoil = (change: (bytes: Buffer) => Buffer): void => {
+      const bytes = change(Buffer.from(index));
+      assert.throws(() => decodeIndex(bytes), { code: 'INDEX_MALFORMED' });
+    };
+    spoil((bytes) => bytes.subarray(0, -1));
+    spoil((bytes) => Buffer.concat([bytes, Buffer.alloc(20)]));
+    spoil((bytes) => bytes.fill(0, 0, 1));
+    spoil(withWord(8, 2));
+    spoil((bytes) => withWord(12, 0)(bytes).subarray(0, 24));
+    spoil(withWord(16, 4));
+    spoil(withWord(24, 0));
+    spoil(withWord(24, chunkBytesMax + 1));
+  });
+});
