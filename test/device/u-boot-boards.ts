@@ -2,10 +2,9 @@
 // cannot be opened.
 
 import assert from 'node:assert/strict';
-import type { SlotName } from '../../agent/core/types.ts';
-import { slotNames } from '../../agent/core/types.ts';
+import { type SlotName, slotNames } from '../../agent/core/types.ts';
 import { scriptName } from '../../bootctl/uboot/boot-script.ts';
-import type { Variables } from '../../bootctl/uboot/environment.ts';
+import { sequenceName, type Variables } from '../../bootctl/uboot/environment.ts';
 import type { UbootBuild } from './u-boot-build.ts';
 
 export const slotHooks = (bootable: readonly SlotName[] = slotNames): Variables =>
@@ -27,6 +26,22 @@ export const boardVariables = ({ compiledIn }: UbootBuild): Variables =>
     ['bootcmd', compiledIn.get('bootcmd') ?? ''],
     [scriptName, compiledIn.get(scriptName) ?? ''],
     ['serial#', '0042'],
+  ]);
+
+export const rootOf = { a: 'aa'.repeat(32), b: 'bb'.repeat(32) } as const;
+
+/** A board in the field: slot A confirmed, slot B just activated, all slots openable. */
+export const trialOfB = (build: UbootBuild): Variables =>
+  new Map([
+    ...boardVariables(build),
+    ...slotHooks(),
+    ['BOOT_ORDER', 'B A'],
+    ['BOOT_A_LEFT', '3'],
+    ['BOOT_B_LEFT', '3'],
+    ['otad_trial', 'B'],
+    ['otad_a_root', rootOf.a],
+    ['otad_b_root', rootOf.b],
+    [sequenceName, '7'],
   ]);
 
 export interface Outcome {

@@ -8,23 +8,15 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { encodeCopy, sequenceName, type Variables } from '../../bootctl/uboot/environment.ts';
-import { boardVariables, outcomeOf, printedValue, slotHooks } from './u-boot-boards.ts';
+import { outcomeOf, printedValue, slotHooks, trialOfB } from './u-boot-boards.ts';
 import { buildUboot } from './u-boot-build.ts';
 import { copyOffsets, createSandbox, envBytes } from './u-boot-sandbox.ts';
 
 const run = promisify(execFile);
 const build = await buildUboot('sandbox');
 
-const trialOfB: Variables = new Map([
-  ...boardVariables(build),
-  ...slotHooks(),
-  ['BOOT_ORDER', 'B A'],
-  ['BOOT_A_LEFT', '3'],
-  ['BOOT_B_LEFT', '3'],
-  ['otad_trial', 'B'],
-  [sequenceName, '7'],
-]);
-const older: Variables = new Map([...trialOfB, [sequenceName, '6']]);
+const trial = trialOfB(build);
+const older: Variables = new Map([...trial, [sequenceName, '6']]);
 const sectorBytes = 512;
 
 describe('a power cut while U-Boot saves', () => {
@@ -39,8 +31,8 @@ describe('a power cut while U-Boot saves', () => {
       ];
       for (const { first, second, isFirstCurrent } of flags) {
         const before = [
-          encodeCopy(isFirstCurrent ? trialOfB : older, envBytes, first),
-          encodeCopy(isFirstCurrent ? older : trialOfB, envBytes, second),
+          encodeCopy(isFirstCurrent ? trial : older, envBytes, first),
+          encodeCopy(isFirstCurrent ? older : trial, envBytes, second),
         ] as const;
         await sandbox.insertCard(before);
         assert.equal(outcomeOf(await sandbox.powerOn()).slot, 'b');
@@ -84,7 +76,7 @@ describe('a power cut while U-Boot saves', () => {
   it('loses a single copy, after which the compiled-in logic starts a slot', async () => {
     const sandbox = await createSandbox(build, 'single');
     try {
-      const before = encodeCopy(trialOfB, envBytes, null);
+      const before = encodeCopy(trial, envBytes, null);
       await sandbox.insertCard([before]);
       await sandbox.powerOn();
       const card = await readFile(sandbox.cardPath);
@@ -112,7 +104,7 @@ describe('a power cut while U-Boot saves', () => {
         ['uboot-redund.env', 0],
       ] as const) {
         const path = join(sandbox.folder, name);
-        await writeFile(path, encodeCopy(flag === 1 ? trialOfB : older, envBytes, flag));
+        await writeFile(path, encodeCopy(flag === 1 ? trial : older, envBytes, flag));
         await run('mcopy', ['-i', `${fresh}@@1M`, path, `::${name}`]);
       }
       const load = 'host bind 0 fat.img; env load';

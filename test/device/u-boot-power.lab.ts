@@ -3,29 +3,16 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { encodeCopy, sequenceName, type Variables } from '../../bootctl/uboot/environment.ts';
+import { encodeCopy, type Variables } from '../../bootctl/uboot/environment.ts';
 import { createRandom, type Random } from '../bootctl/random.ts';
-import { boardVariables, hookCommand, outcomeOf, slotHooks } from './u-boot-boards.ts';
+import { hookCommand, outcomeOf, rootOf, trialOfB } from './u-boot-boards.ts';
 import { buildUboot } from './u-boot-build.ts';
 import { createSandbox, envBytes, type Sandbox, type SandboxVariant } from './u-boot-sandbox.ts';
 
 const build = await buildUboot('sandbox');
 
-const rootA = 'aa'.repeat(32);
-const rootB = 'bb'.repeat(32);
-/** Slot A confirmed, slot B just activated. */
-const trialOfB: Variables = new Map([
-  ...boardVariables(build),
-  ...slotHooks(),
-  ['BOOT_ORDER', 'B A'],
-  ['BOOT_A_LEFT', '3'],
-  ['BOOT_B_LEFT', '3'],
-  ['otad_trial', 'B'],
-  ['otad_a_root', rootA],
-  ['otad_b_root', rootB],
-  [sequenceName, '7'],
-]);
-const confirmedB: Variables = new Map([...trialOfB].filter(([name]) => name !== 'otad_trial'));
+const trial = trialOfB(build);
+const confirmedB: Variables = new Map([...trial].filter(([name]) => name !== 'otad_trial'));
 
 const withSandbox = async (variant: SandboxVariant, body: (sandbox: Sandbox) => Promise<void>): Promise<void> => {
   const sandbox = await createSandbox(build, variant);
@@ -93,18 +80,18 @@ for (const variant of ['redundant', 'modern', 'single', 'listed'] as const) {
         for (let index = 0; index < 5; index += 1) {
           const { slot, cmdline } = outcomeOf(await sandbox.powerOn(command));
           assert.equal(slot, 'b');
-          assert.equal(cmdline, `otad.slot=b otad.root=${rootB}`);
+          assert.equal(cmdline, `otad.slot=b otad.root=${rootOf.b}`);
         }
         assert.equal(await sandbox.digest(), before);
       }));
 
     it('boots a trial as often as it has tries, and then the slot before it for good', () =>
       withSandbox(variant, async (sandbox) => {
-        await sandbox.insertCard(copiesOf(trialOfB, variant));
+        await sandbox.insertCard(copiesOf(trial, variant));
         const seen: string[] = [];
         for (let index = 0; index < 5; index += 1) {
           const { slot, cmdline } = outcomeOf(await sandbox.powerOn(command));
-          assert.ok(cmdline.includes(slot === 'a' ? rootA : rootB), cmdline);
+          assert.ok(cmdline.includes(rootOf[slot ?? 'a']), cmdline);
           seen.push(`${slot}${(await sandbox.readEnvironment())?.get('BOOT_B_LEFT')}`);
         }
         assert.deepEqual(seen, ['b2', 'b1', 'b0', 'a0', 'a0']);
@@ -154,7 +141,7 @@ describe('a board in trouble', () => {
 
   it('does not start a trial that it cannot count while a confirmed slot starts, and writes nothing', () =>
     withSandbox('redundant', async (sandbox) => {
-      await sandbox.insertCard([encodeCopy(trialOfB, envBytes, 4)], true);
+      await sandbox.insertCard([encodeCopy(trial, envBytes, 4)], true);
       const before = await sandbox.digest();
       assert.deepEqual(await slotsOf(sandbox, 3), ['a', 'a', 'a']);
       assert.equal(await sandbox.digest(), before);
@@ -163,7 +150,7 @@ describe('a board in trouble', () => {
   it('takes nothing but the listed variables from the stored environment', () =>
     withSandbox('listed', async (sandbox) => {
       const planted = new Map([
-        ...trialOfB,
+        ...trial,
         ['bootcmd', 'echo @planted'],
         ['otad_start', 'echo @planted'],
         ['preboot', 'echo @planted'],
@@ -191,7 +178,7 @@ describe('a board in trouble', () => {
             'otad_bootargs',
           ];
           const noisy = names.filter(() => random.below(2) === 0).map((name) => [name, noise(random)] as const);
-          await sandbox.insertCard(copiesOf(new Map([...trialOfB, ...noisy]), variant));
+          await sandbox.insertCard(copiesOf(new Map([...trial, ...noisy]), variant));
           const console = await sandbox.powerOn();
           assert.notEqual(outcomeOf(console).slot, null, `${JSON.stringify(noisy)}\n${console}`);
         }

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { type SlotName, slotNames } from '../../agent/core/types.ts';
 import { chooseByFlag, decodeCopy, encodeCopy, sequenceName, type Variables } from '../../bootctl/uboot/environment.ts';
+import { rootOf } from './u-boot-boards.ts';
 import { buildUboot } from './u-boot-build.ts';
 
 const run = promisify(execFile);
@@ -27,7 +28,6 @@ const partitionStart = { a: 12, b: 32 } as const;
 /** An emulated power-on takes seconds; this is for a machine that is very busy. */
 const powerOnMsMax = 180_000;
 
-const rootOf = { a: 'aa'.repeat(32), b: 'bb'.repeat(32) } as const;
 const trialOfB: Variables = new Map([
   ...build.compiledIn,
   ['BOOT_ORDER', 'B A'],
