@@ -2,7 +2,7 @@
 // otad, the daemon's entry: flags, settings, log; starts the daemon, waits for its end, closes what was opened.
 
 import { parseArgs } from 'node:util';
-import { missingParts } from './adapters/boot-control.ts';
+import { unusableParts } from './adapters/boot-control.ts';
 import { createClock } from './adapters/clock.ts';
 import { inheritedSockets } from './adapters/inherited-descriptors.ts';
 import { defaultConfigDirs, loadConfig, loadConfigTolerantly } from './config/config.ts';
@@ -46,8 +46,8 @@ const printProblem = (error: unknown): number => {
   return errorCodes[failure.code].exitCode;
 };
 
-const missingHere = (config: Config): Promise<readonly string[]> =>
-  missingParts(config.bootloader).catch((error) => [toFailure(error).message]);
+const unusableHere = (config: Config): Promise<readonly string[]> =>
+  unusableParts(config.bootloader, config.reboot.command).catch((error) => [toFailure(error).message]);
 
 const run = async (parsed: Flags): Promise<number> => {
   const dirs = parsed['config-dir'] ?? defaultConfigDirs;
@@ -55,7 +55,7 @@ const run = async (parsed: Flags): Promise<number> => {
     const { config } = await loadConfig(dirs);
     process.stdout.write('The settings are right.\n');
     // They may be judged on another machine than the one that they are for: said, and no error.
-    for (const line of await missingHere(config)) process.stdout.write(`Not on this machine: ${line}\n`);
+    for (const line of await unusableHere(config)) process.stdout.write(`Not usable on this machine: ${line}\n`);
     return 0;
   }
   const loaded = await loadConfigTolerantly(dirs);

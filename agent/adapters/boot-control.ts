@@ -7,9 +7,10 @@ import { partitionNumber } from '../../bootctl/partition-number.ts';
 import { createSystemdBootControl } from '../../bootctl/systemd-boot/control.ts';
 import { openEfiVariables } from '../../bootctl/systemd-boot/efi-variables.ts';
 import { createTrybootControl } from '../../bootctl/tryboot/control.ts';
+import { checkRebootCommand } from '../../bootctl/tryboot/reboot-argument.ts';
 import { createUbootControl } from '../../bootctl/uboot/control.ts';
 import { parseFwEnvConfig } from '../../bootctl/uboot/fw-env-config.ts';
-import { OtadError } from '../core/errors.ts';
+import { OtadError, toFailure } from '../core/errors.ts';
 import type { BootControl } from '../core/ports.ts';
 import { type SlotName, slotNames } from '../core/types.ts';
 import { type Lineage, readLineage } from './boot-lineage.ts';
@@ -85,8 +86,43 @@ export const findBootloader = async (settings: BootloaderSettings): Promise<Foun
   });
 };
 
-/** Files and folders that boot control needs and that are not here, each with the setting that names it. */
-export const missingParts = async (settings: BootloaderSettings): Promise<readonly string[]> => {
+const readFwEnvConfig = async (path: string) => {
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw new OtadError('BOOT_ENV_UNREADABLE', { file: path, errno: cause.code }, { cause });
+  });
+  return parseFwEnvConfig(text, path);
+};
+
+/** What would keep U-Boot's control from its environment although fw_env.config is there. */
+const ubootFaults = async ({ uboot }: BootloaderSettings): Promise<readonly string[]> => {
+  if (!(await exists(uboot.fwEnvConfigPath))) return [];
+  const key = 'bootloader.uboot.fwEnvConfigPath';
+  try {
+    const { file, copies } = await readFwEnvConfig(uboot.fwEnvConfigPath);
+    const lines: string[] = [];
+    for (const { path, line } of copies) {
+      if (!(await exists(path))) lines.push(`${key}: ${file} line ${line} names ${path}, which is not there`);
+    }
+    return lines;
+  } catch (error) {
+    return [`${key}: ${toFailure(error).message}`];
+  }
+};
+
+const trybootFaults = (rebootCommand: readonly string[]): readonly string[] => {
+  try {
+    checkRebootCommand(rebootCommand);
+    return [];
+  } catch (error) {
+    return [toFailure(error).message];
+  }
+};
+
+/** What boot control needs and cannot use here, such as a missing file, each with the setting that names it. */
+export const unusableParts = async (
+  settings: BootloaderSettings,
+  rebootCommand: readonly string[],
+): Promise<readonly string[]> => {
   const { kind } = await findBootloader(settings);
   const { uboot, systemdBoot, tryboot } = settings;
   const needed: Readonly<Record<BootloaderKind, readonly (readonly [key: string, path: string])[]>> = {
@@ -101,14 +137,8 @@ export const missingParts = async (settings: BootloaderSettings): Promise<readon
   for (const [key, path] of [['commandLinePath', settings.commandLinePath] as const, ...needed[kind]]) {
     if (!(await exists(path))) missing.push(`bootloader.${key}: ${path} is not there`);
   }
-  return missing;
-};
-
-const readFwEnvConfig = async (path: string) => {
-  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw new OtadError('BOOT_ENV_UNREADABLE', { file: path, errno: cause.code }, { cause });
-  });
-  return parseFwEnvConfig(text, path);
+  if (kind === 'uboot') return [...missing, ...(await ubootFaults(settings))];
+  return kind === 'tryboot' ? [...missing, ...trybootFaults(rebootCommand)] : missing;
 };
 
 const openControl = async (

@@ -136,13 +136,16 @@ const markRows = (boot: BootBody, slot: string, reason: string | null): string[]
   const marked = boot.slots.find(({ name }) => name === slot);
   const other = boot.slots.find(({ name }) => name !== slot);
   const isRunning = slot === boot.booted;
+  const bad = ['Bad', `slot ${slot}, ${nameOf(marked)}${isRunning ? ', which runs now' : ''}`];
+  // What is going to be refused must not read like a promise.
+  if (isRunning && other?.state !== 'good') return [bad, ['Then', 'nothing: the other slot is not good']];
   return [
-    ['Bad', `slot ${slot}, ${nameOf(marked)}${isRunning ? ', which runs now' : ''}`],
+    bad,
     [
       'Then',
       isRunning
         ? `it runs on until the next reboot, which starts ${nameOf(other)} in slot ${other?.name ?? '-'}; to reboot: otactl reboot`
-        : `it is not started any more, and there is no way back to it; ${nameOf(other)} runs on`,
+        : `${marked?.state === 'bad' ? 'as before: it is not started' : 'it is not started any more'}, and there is no way back to it; ${nameOf(other)} runs on`,
     ],
     ['Denied', `${nameOf(marked)} is not installed again by itself${reason === null ? '' : `: ${plain(reason)}`}`],
   ];

@@ -322,7 +322,17 @@ export const configSchema = z
       .prefault({}),
   })
   .superRefine((config, context) => {
-    const { backoff, health } = config;
+    const { backoff, bootloader, health, slots } = config;
+    // What is said to the other slot would be said to the one that runs.
+    for (const [path, pair] of [
+      [['slots', 'b', 'path'], { a: slots.a.path, b: slots.b.path }],
+      [['bootloader', 'systemdBoot', 'entries', 'b'], bootloader.systemdBoot.entries],
+      [['bootloader', 'tryboot', 'bootFolders', 'b'], bootloader.tryboot.bootFolders],
+      [['bootloader', 'tryboot', 'partitions', 'b'], bootloader.tryboot.partitions],
+    ] as const) {
+      if (pair.a === pair.b)
+        context.addIssue({ code: 'custom', path: [...path], message: 'another one than slot a has' });
+    }
     if (backoff.maxMs < backoff.minMs) {
       context.addIssue({
         code: 'custom',

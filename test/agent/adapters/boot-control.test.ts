@@ -7,8 +7,8 @@ import {
   type BootloaderSettings,
   type DeviceSettings,
   findBootloader,
-  missingParts,
   openBootDevice,
+  unusableParts,
 } from '../../../agent/adapters/boot-control.ts';
 import { createBootInspector } from '../../../agent/adapters/boot-inspection.ts';
 import { encodeVariable, variableFile } from '../../../bootctl/systemd-boot/efi-variables.ts';
@@ -95,7 +95,7 @@ describe('the bootloader', () => {
   ] as const) {
     test(`is found by its traces, opened and read: ${kind}`, async () => {
       const settings = await aBoard(await traces());
-      assert.deepEqual(await missingParts(settings.bootloader), []);
+      assert.deepEqual(await unusableParts(settings.bootloader, settings.rebootCommand), []);
       const device = await openBootDevice(settings);
       assert.equal(device.found.kind, kind);
       const status = await device.boot.status(signal);
@@ -129,14 +129,34 @@ describe('the bootloader', () => {
   });
 
   test('whose files are missing is told setting by setting', async () => {
-    const { bootloader } = await aBoard({ kind: 'tryboot' });
-    const missing = await missingParts({ ...bootloader, commandLinePath: '/nonexistent' });
+    const { bootloader, rebootCommand } = await aBoard({ kind: 'tryboot' });
+    const missing = await unusableParts({ ...bootloader, commandLinePath: '/nonexistent' }, rebootCommand);
     assert.deepEqual(
       missing.map((line) => line.split(':')[0]),
       ['commandLinePath', 'tryboot.autobootPath', 'tryboot.bootFolders.a', 'tryboot.bootFolders.b'].map(
         (key) => `bootloader.${key}`,
       ),
     );
+  });
+
+  test('whose fw_env.config lies on raw flash is told with the line, one that names a missing copy as well', async () => {
+    const { bootloader, rebootCommand } = await aBoard({ kind: 'uboot' });
+    const path = bootloader.uboot.fwEnvConfigPath;
+    await writeFile(path, '# board\n/dev/mtd0 0 4000\n');
+    const [flash, ...others] = await unusableParts(bootloader, rebootCommand);
+    assert.match(flash ?? '', /^bootloader\.uboot\.fwEnvConfigPath: .*line: 2.*raw flash/);
+    assert.deepEqual(others, []);
+    await writeFile(path, `${path} 0 40\n/nonexistent/env 0 40\n`);
+    assert.deepEqual(await unusableParts(bootloader, rebootCommand), [
+      `bootloader.uboot.fwEnvConfigPath: ${path} line 2 names /nonexistent/env, which is not there`,
+    ]);
+  });
+
+  test('that needs the argument of the reboot is told of a command that drops it', async () => {
+    const { bootloader } = await aBoard(await tryboot());
+    const [line, ...others] = await unusableParts(bootloader, ['reboot']);
+    assert.match(line ?? '', /reboot\.command.*systemctl reboot/);
+    assert.deepEqual(others, []);
   });
 
   test('is told nothing about a slot that could not be written', async () => {

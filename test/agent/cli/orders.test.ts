@@ -181,7 +181,11 @@ test('--dry-run shows and asks and orders nothing', async (t) => {
   const { directory } = await openApi(t, agent);
   assertExit(await otactl(directory, 'rollback', '--dry-run'), 0, /To {6}0\.9 in slot b/);
   assertExit(await otactl(directory, 'mark-bad', '--dry-run'), 0, /Bad {5}slot b, 0\.9/);
-  assertExit(await otactl(directory, 'mark-bad', 'a', '--dry-run'), 3, /which runs now.*\[NO_ROLLBACK_TARGET\]/s);
+  assertExit(
+    await otactl(directory, 'mark-bad', 'a', '--dry-run'),
+    3,
+    /which runs now\nThen +nothing: .*\[NO_ROLLBACK_TARGET\]/s,
+  );
   assert.deepEqual(agent.commands, []);
 });
 

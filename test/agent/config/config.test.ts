@@ -142,6 +142,25 @@ describe('CONFIG_INVALID', () => {
     [{ api: { tcp: {} } }, 'api.tcp.port', 'a whole number from 0 to 65535', 'nothing'],
     [{ poll: 3 }, 'poll', 'an object', '3'],
     [{ backoff: { minMs: 5000, maxMs: 500 } }, 'backoff.maxMs', 'at least backoff.minMs (5000)', '500'],
+    [{ slots: { a: { path: '/x' }, b: { path: '/x' } } }, 'slots.b.path', 'another one than slot a has', '"/x"'],
+    [
+      { bootloader: { tryboot: { bootFolders: { b: '/boot/a' } } } },
+      'bootloader.tryboot.bootFolders.b',
+      'another one than slot a has',
+      '"/boot/a"',
+    ],
+    [
+      { bootloader: { tryboot: { partitions: { b: 2 } } } },
+      'bootloader.tryboot.partitions.b',
+      'another one than slot a has',
+      '2',
+    ],
+    [
+      { bootloader: { systemdBoot: { entries: { b: 'otad-a' } } } },
+      'bootloader.systemdBoot.entries.b',
+      'another one than slot a has',
+      '"otad-a"',
+    ],
     [{ reboot: { command: [] } }, 'reboot.command', 'a list of 1 to 32 items, each a text', '[]'],
   ];
   for (const [content, key, expected, found] of wrong) {
