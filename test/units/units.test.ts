@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chown, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { listCheckFiles } from '../../agent/adapters/check-files.ts';
 import { loadConfig } from '../../agent/config/config.ts';
 import { messageIds } from '../../agent/log/message-ids.ts';
 import { fwLockPath } from '../../bootctl/lock-file.ts';
+import { rebootParamPathDefault } from '../../bootctl/tryboot/reboot-argument.ts';
 
 const services = ['otad.service', 'otad-reboot.service', 'otad-reboot.path'];
 // 1.6 with systemd 252; the weights move a little between releases. What remains is explained in the unit.
@@ -116,6 +117,56 @@ describe('the units', () => {
       await readFile('units/otad-reboot.service', 'utf8'),
       new RegExp(`^ExecStart=/usr/bin/rm -f ${file}$`, 'm'),
     );
+  });
+});
+
+describe('the drop-ins of a bootloader', () => {
+  const dropIns = [
+    ['systemd-boot/otad.conf', 'otad.service'],
+    ['tryboot/otad.conf', 'otad.service'],
+    ['tryboot/otad-reboot.conf', 'otad-reboot.service'],
+  ] as const;
+
+  test('are clean for systemd-analyze verify, each installed where its first line says', async () => {
+    const place = join(folder, 'with-drop-ins');
+    await mkdir(place);
+    for (const name of services) await cp(join(folder, name), join(place, name));
+    for (const [source, service] of dropIns) {
+      const name = `${source.split('/')[0]}.conf`;
+      const text = await readFile(join('units', source), 'utf8');
+      assert.ok(text.startsWith(`# /usr/lib/systemd/system/${service}.d/${name}: `), source);
+      await mkdir(join(place, `${service}.d`), { recursive: true });
+      await writeFile(join(place, `${service}.d`, name), text);
+    }
+    const files = services.map((name) => join(place, name));
+    const { status, stderr } = run('systemd-analyze', 'verify', '--man=no', ...files);
+    const complaints = stderr.split('\n').filter((line) => line !== '' && !line.includes("Unknown key 'OpenFile'"));
+    assert.deepEqual(complaints, []);
+    assert.equal(status, 0);
+  });
+
+  test('let otad write where its settings say that boot control lies', async () => {
+    const { config } = await loadConfig(['units', 'units/tryboot']);
+    const { systemdBoot, tryboot } = config.bootloader;
+    const writable = async (source: string): Promise<readonly string[]> =>
+      (/^ReadWritePaths=(.*)$/m.exec(await readFile(join('units', source), 'utf8'))?.[1] ?? '').split(' ');
+    assert.deepEqual(await writable('systemd-boot/otad.conf'), [`-${systemdBoot.espPath}`]);
+    const folders = [dirname(tryboot.autobootPath), tryboot.bootFolders.a, tryboot.bootFolders.b];
+    assert.deepEqual(
+      await writable('tryboot/otad.conf'),
+      folders.map((path) => `-${path}`),
+    );
+    assert.equal(dirname(tryboot.rebootParamPath), config.runDir, 'otad.service may write there as it is');
+  });
+
+  test('hand the argument that otad left to the place where systemd looks', async () => {
+    const { config } = await loadConfig(['units', 'units/tryboot']);
+    const text = await readFile('units/tryboot/otad-reboot.conf', 'utf8');
+    const { rebootParamPath } = config.bootloader.tryboot;
+    assert.match(text, new RegExp(`^ExecStart=-/usr/bin/cp ${rebootParamPath} ${rebootParamPathDefault}$`, 'm'));
+    const request = config.reboot.command.at(-1);
+    assert.match(text, new RegExp(`^ExecStart=/usr/bin/rm -f ${request} ${rebootParamPathDefault}$`, 'm'));
+    assert.match(text, /^ExecStart=\/usr\/bin\/systemctl --no-block reboot$/m);
   });
 });
 
