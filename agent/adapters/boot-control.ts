@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { partitionNumber } from '../../bootctl/partition-number.ts';
 import { createSystemdBootControl } from '../../bootctl/systemd-boot/control.ts';
 import { openEfiVariables } from '../../bootctl/systemd-boot/efi-variables.ts';
+import { readRotaLayout } from '../../bootctl/tryboot/by-slot.ts';
 import { createTrybootControl } from '../../bootctl/tryboot/control.ts';
 import { checkRebootCommand } from '../../bootctl/tryboot/reboot-argument.ts';
 import { createUbootControl } from '../../bootctl/uboot/control.ts';
@@ -41,6 +42,8 @@ export interface DeviceSettings {
   readonly stateDir: string;
   readonly runDir: string;
   readonly rebootCommand: readonly string[];
+  /** Default: /dev. */
+  readonly devPath?: string;
 }
 
 export interface FoundBootloader {
@@ -180,6 +183,23 @@ const guard = (boot: BootControl, slots: GuardedSlotDevices): BootControl => ({
   },
 });
 
+/**
+ * Throws BOOT_EVIDENCE_CONFLICT where image-rota's links, its labels and the settings do not mean the same partitions: a second
+ * disk with the same labels, on which autoboot.txt or a command line would be written.
+ */
+const refuseOtherRota = async (
+  booted: SlotName,
+  partitions: PerSlot<number>,
+  devPath: string | undefined,
+): Promise<void> => {
+  const layout = await readRotaLayout(devPath, booted);
+  if (layout === null || slotNames.every((slot) => layout.partitions[slot] === partitions[slot])) return;
+  throw new OtadError('BOOT_EVIDENCE_CONFLICT', {
+    bySlot: slotNames.map((slot) => `${slot} ${layout.slots[slot].boot}`).join(', '),
+    'bootloader.tryboot.partitions': slotNames.map((slot) => `${slot} ${partitions[slot]}`).join(', '),
+  });
+};
+
 /** Throws CONFIG_INVALID, and what the bootloader's control throws when it cannot be opened. */
 export const openBootDevice = async (settings: DeviceSettings): Promise<BootDevice> => {
   const { bootloader, slotPaths } = settings;
@@ -191,11 +211,18 @@ export const openBootDevice = async (settings: DeviceSettings): Promise<BootDevi
       slotPaths,
       ...(found.kind === 'tryboot' ? { deviceTree: { path, partitions } } : {}),
     });
-  const slots = createSlotDevices({
+  const devices = createSlotDevices({
     paths: slotPaths,
     bootedSlot: async () => (await lineage()).slot,
     rootStack: async () => (await lineage()).rootStack,
   });
+  const slots: GuardedSlotDevices = {
+    ...devices,
+    refuse: async (slot) => {
+      await devices.refuse(slot);
+      if (found.kind === 'tryboot') await refuseOtherRota((await lineage()).slot, partitions, settings.devPath);
+    },
+  };
   const boot = await openControl(found.kind, settings, lineage);
   return { found, boot: guard(boot, slots), slots, readLineage: lineage };
 };

@@ -156,6 +156,11 @@ export const trybootMutants: readonly SuiteMutant[] = [
     suite: ['bootctl/tryboot/evidence.test.js'],
   },
   {
+    name: 'tryboot-rota-not-asked',
+    edits: one('agent/adapters/boot-control.js', "if (found.kind === 'tryboot')", 'if (false)'),
+    suite: ['agent/adapters/boot-control.test.js'],
+  },
+  {
     name: 'tryboot-written-into-the-mount-point',
     edits: one(records, 'if (await files.isMounted(dirname(path)))', 'if (true)'),
     suite: units,

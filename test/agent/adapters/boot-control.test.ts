@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import {
   type BootloaderSettings,
@@ -174,6 +174,52 @@ describe('the bootloader', () => {
     await assert.rejects(boot.activate('b', 3, aVerity('c'), signal), { code: 'CONFIG_INVALID' });
     await assert.rejects(boot.invalidate('a', signal), { code: 'SLOT_RUNNING' });
     assert.deepEqual(await Promise.all(traces.envPaths.map((path) => readFile(path))), before);
+  });
+
+  test('of an image-rota disk writes nothing while links, labels and settings mean different partitions', async () => {
+    const traces = await tryboot();
+    const settings = await aBoard(traces);
+    const devPath = join(settings.stateDir, 'dev');
+    const link = async (name: string, node: string): Promise<void> => {
+      const path = join(devPath, 'disk', name);
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(join(devPath, node), '');
+      await rm(path, { force: true });
+      await symlink(join(devPath, node), path);
+    };
+    for (const [slot, use, boot, system] of [
+      ['a', 'active', 'mmcblk0p2', 'mmcblk0p4'],
+      ['b', 'other', 'mmcblk0p3', 'mmcblk0p5'],
+    ] as const) {
+      await link(`by-partlabel/boot_${slot}`, boot);
+      await link(`by-partlabel/system_${slot}`, system);
+      await link(`by-slot/${use}/boot`, boot);
+      await link(`by-slot/${use}/system`, system);
+    }
+    const { boot } = await openBootDevice({ ...settings, devPath });
+    await boot.invalidate('b', signal);
+
+    const before = await readFile(traces.tryboot.autobootPath);
+    const renumbered = { ...settings.bootloader, tryboot: { ...traces.tryboot, partitions: { a: 2, b: 4 } } };
+    const other = await openBootDevice({ ...settings, devPath, bootloader: renumbered });
+    await assert.rejects(other.boot.invalidate('b', signal), {
+      code: 'BOOT_EVIDENCE_CONFLICT',
+      message: /mmcblk0p3.*bootloader\.tryboot\.partitions: a 2, b 4/,
+    });
+
+    await link('by-partlabel/boot_b', 'nvme0n1p3');
+    for (const write of [() => boot.invalidate('b', signal), () => boot.activate('b', 3, aVerity('c'), signal)]) {
+      await assert.rejects(write(), { code: 'BOOT_EVIDENCE_CONFLICT', message: /mmcblk0p3.*nvme0n1p3/ });
+    }
+    assert.deepEqual(await readFile(traces.tryboot.autobootPath), before);
+    const device = await openBootDevice({ ...settings, devPath });
+    const inspect = createBootInspector({ device, settings: settings.bootloader, slotPaths: settings.slotPaths });
+    const { status, problems } = await inspect(signal);
+    assert.equal(status?.booted, 'a');
+    assert.deepEqual(
+      problems.map(({ code }) => code),
+      ['BOOT_EVIDENCE_CONFLICT'],
+    );
   });
 
   test('that cannot be read is a problem in the look at it, beside what is known of the slots', async () => {
