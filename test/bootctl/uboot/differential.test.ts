@@ -22,7 +22,7 @@ import { readCopies } from '../../../bootctl/uboot/medium.ts';
 import { createRandom, type Random } from '../random.ts';
 import { type EnvImages, imageBytes, randomImages } from './images.ts';
 
-const readImages = 7_000;
+const readImages = 8_500;
 const writtenImages = 1_500;
 const configurations = 1_500;
 /** Images in one file, read by one shell: starting the tool is what costs. */
