@@ -138,7 +138,7 @@ describe('CONFIG_INVALID', () => {
       '"Mars/Base"',
     ],
     [{ slots: { a: { path: 'slot-a' } } }, 'slots.a.path', 'an absolute path', '"slot-a"'],
-    [{ bootloader: { kind: 'grub' } }, 'bootloader.kind', '"uboot"', '"grub"'],
+    [{ bootloader: { kind: 'grub' } }, 'bootloader.kind', '"auto" or "uboot" or "systemd-boot" or "tryboot"', '"grub"'],
     [{ api: { tcp: {} } }, 'api.tcp.port', 'a whole number from 0 to 65535', 'nothing'],
     [{ poll: 3 }, 'poll', 'an object', '3'],
     [{ backoff: { minMs: 5000, maxMs: 500 } }, 'backoff.maxMs', 'at least backoff.minMs (5000)', '500'],
