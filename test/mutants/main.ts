@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { invariants } from '../sim/verdict.ts';
 import { attackMutants } from './attack-mutants.ts';
+import { bootScriptMutants } from './boot-script-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
 import { lineageMutants } from './lineage-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
@@ -24,6 +25,7 @@ const mutants: readonly Mutant[] = [
   ...lineageMutants,
   ...ubootMutants,
   ...systemdBootMutants,
+  ...bootScriptMutants,
   ...trybootMutants,
   ...trustMutants,
   ...attackMutants,
