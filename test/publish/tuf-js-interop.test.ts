@@ -48,6 +48,7 @@ test('verification over HTTP reads what verification of the folder reads', async
     report.files.map(({ kind, note, problem }) => [kind, note, problem]),
     [
       ['metadata', 'root 1, timestamp 2, snapshot 2, targets 2', null],
+      ['metadata', 'the first root', null],
       ['release', '1.0 (sequence 1)', null],
       ['image', '1.0 (sequence 1)', null],
     ],
