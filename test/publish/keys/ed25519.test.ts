@@ -38,20 +38,18 @@ test('a signature holds here where it holds on gateways, and nowhere else', () =
   const flipped = (bytes: Uint8Array, index: number) =>
     bytes.map((byte, position) => (position === index ? byte ^ 1 : byte));
   const other = privateKeyOf(bytesOf('other seed', 32));
-  const verdicts = (
-    [
-      [message, signature, publicKey],
-      [flipped(message, 99), signature, publicKey],
-      [message, flipped(signature, 3), publicKey],
-      [message, flipped(signature, 40), publicKey],
-      [message, signature, flipped(publicKey, 5)],
-      [message, signEd25519(message, other), publicKey],
-      [message, signature.subarray(1), publicKey],
-      [message, signature, publicKey.subarray(1)],
-      [message, new Uint8Array(0), publicKey],
-    ] as const
-  ).map((parts) => [holdsForGateways(...parts), verifyEd25519(...parts)]);
-  const [good, ...bad] = verdicts;
+  const cases: readonly (readonly [Uint8Array, Uint8Array, Uint8Array])[] = [
+    [message, signature, publicKey],
+    [flipped(message, 99), signature, publicKey],
+    [message, flipped(signature, 3), publicKey],
+    [message, flipped(signature, 40), publicKey],
+    [message, signature, flipped(publicKey, 5)],
+    [message, signEd25519(message, other), publicKey],
+    [message, signature.subarray(1), publicKey],
+    [message, signature, publicKey.subarray(1)],
+    [message, new Uint8Array(0), publicKey],
+  ];
+  const [good, ...bad] = cases.map((parts) => [holdsForGateways(...parts), verifyEd25519(...parts)]);
   assert.deepEqual(good, [true, true]);
   for (const verdict of bad) assert.deepEqual(verdict, [false, false]);
 });
