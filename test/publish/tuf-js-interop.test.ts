@@ -5,8 +5,8 @@ import { publisherPaths } from '../../publish/repository/publisher-folder.ts';
 import { createHttpReader } from '../../publish/serving/repository-reader.ts';
 import { createStaticServer } from '../../publish/serving/static-server.ts';
 import { verifyRepository } from '../../publish/serving/verification.ts';
-import { aTufJsClient } from './device-fixture.ts';
 import { aPublisher, channel, compatible } from './publisher-fixture.ts';
+import { aTufJsClient } from './tuf-js-fixture.ts';
 
 test('another TUF client loads the metadata, the document and the image', async (t) => {
   // tuf-js asks the local clock.
