@@ -42,11 +42,14 @@ const isSoundPoint = (encoded: Uint8Array): boolean => {
   return isBelow(y, fieldPrime) && !smallOrderYs.some((small) => Buffer.compare(small, y) === 0);
 };
 
-/** True only for a signature that every strict verifier accepts (RFC 8032, 5.1.7, without the cofactor). Never throws. */
-export const verifyEd25519 = (message: Uint8Array, signature: Uint8Array, publicKey: Uint8Array): boolean =>
+/** Lengths and encodings as the strict rules want them: all that is to be said without the message. Never throws. */
+export const isStrictlyEncoded = (signature: Uint8Array, publicKey: Uint8Array): boolean =>
   signature.length === signatureBytes &&
   publicKey.length === publicKeyBytes &&
-  isSoundPoint(publicKey) &&
-  isSoundPoint(signature.subarray(0, 32)) &&
   isBelow(signature.subarray(32), groupOrder) &&
-  nacl.sign.detached.verify(message, signature, publicKey);
+  isSoundPoint(signature.subarray(0, 32)) &&
+  isSoundPoint(publicKey);
+
+/** True only for a signature that every strict verifier accepts (RFC 8032, 5.1.7, without the cofactor). Never throws. */
+export const verifyEd25519 = (message: Uint8Array, signature: Uint8Array, publicKey: Uint8Array): boolean =>
+  isStrictlyEncoded(signature, publicKey) && nacl.sign.detached.verify(message, signature, publicKey);

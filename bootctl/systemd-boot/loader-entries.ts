@@ -31,7 +31,7 @@ const osRelease = (text: string): readonly Line[] =>
   });
 
 /** The path from the root of the ESP, without the slashes in front. */
-const espPath = (value: string): string => value.replace(/^[/\\]+/, '').replaceAll('\\', '/');
+export const espPath = (value: string): string => value.replace(/^[/\\]+/, '').replaceAll('\\', '/');
 
 const readType1 = async (esp: Esp, file: string): Promise<ListedEntry | null> => {
   const name = parseEntryName(file);

@@ -18,10 +18,10 @@ export const textOf = (bytes: Uint8Array): string => {
 export const parseLines = (text: string): readonly Line[] =>
   text.split(/[\n\r]/).flatMap((raw) => {
     const line = raw.replace(/^[ \t]+|[ \t]+$/g, '');
-    const match = /^([^# \t][^ \t]*)[ \t]+(.*)$/.exec(line);
+    const match = /^([^# \t][^ \t]*)[ \t]+(.*)$/s.exec(line);
     if (match === null) return [];
     const [, key = '', value = ''] = match;
-    return [{ key, value: /^".*"$/.test(value) && value.length > 1 ? value.slice(1, -1) : value }];
+    return [{ key, value: /^".*"$/s.test(value) && value.length > 1 ? value.slice(1, -1) : value }];
   });
 
 /** The value of the last line with this key, as the loader takes it. */

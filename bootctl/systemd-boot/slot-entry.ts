@@ -4,7 +4,7 @@
 
 import type { SlotName } from '../../agent/core/types.ts';
 import type { SlotVerity } from '../model.ts';
-import { loaderFileBytesMax, parseLines } from './loader-file.ts';
+import { lastValue, loaderFileBytesMax, parseLines } from './loader-file.ts';
 
 /**
  * live: the loader may start it. bad: it starts it when nothing better is left. parked: nothing in the file can be started,
@@ -64,41 +64,48 @@ const verityFrom = (words: readonly string[]): SlotVerity | null => {
 /** dm-verity root and hash offset in a kernel command line; null: it carries none. */
 export const verityInCommandLine = (text: string): SlotVerity | null => verityFrom(text.split(/\s+/));
 
-const parkedBoot = (text: string): { readonly key: BootKey; readonly path: string } | null => {
-  const match = /^#(linux|efi|uki)[ \t]+(\S.*?)[ \t]*$/m.exec(text);
-  const key = match?.[1] ?? '';
-  return match !== null && isBootKey(key) ? { key, path: match[2] ?? '' } : null;
+const parkedBoot = (lines: readonly string[]): { readonly key: BootKey; readonly path: string } | null => {
+  const [, key = '', path = ''] =
+    lines.map((line) => /^#(linux|efi|uki)[ \t]+([^ \t].*?)[ \t]*$/s.exec(line)).find((match) => match !== null) ?? [];
+  return isBootKey(key) ? { key, path } : null;
+};
+
+/** The loader takes one pair of quotes away from a value, so one that has quotes of its own gets another pair. */
+const asValue = (value: string): string => (/^".*"$/s.test(value) ? `"${value}"` : value);
+
+/** A line as it is kept beside our own, or nothing. Somebody's comment stays one. */
+const foreignLine = (line: string): readonly string[] => {
+  const [, mark = '', key = '#'] = /^[ \t]*(#?)([^ \t]+)/.exec(line) ?? [];
+  if (isBootKey(key) || ownArgument.test(key) || /^[ \t]*#?[ \t]*$/.test(line)) return [];
+  if (mark === '#') return [line];
+  if (key === 'sort-key') return [];
+  if (key !== 'options') return [line];
+  const kept = (lastValue(parseLines(line), key) ?? '')
+    .split(/\s+/)
+    .filter((word) => word !== '' && !ownArgument.test(word));
+  return kept.length === 0 ? [] : [`options ${asValue(kept.join(' '))}`];
 };
 
 /** null: there is nothing in it to boot, parked or not: empty, cut, or somebody else's. */
 export const decodeSlotEntry = (text: string): SlotEntry | null => {
   if (text.length > loaderFileBytesMax) return null;
   const lines = parseLines(text);
+  const raw = text.split(/[\n\r]/);
   const live = lines.filter(({ key }) => isBootKey(key)).at(-1);
-  const boot = live !== undefined && isBootKey(live.key) ? { key: live.key, path: live.value } : parkedBoot(text);
-  if (boot === null || boot.path.length > pathCharsMax) return null;
-  const { rank, isBad } = rankOf(lines.filter(({ key }) => key === 'sort-key').at(-1)?.value ?? null);
+  const boot = live !== undefined && isBootKey(live.key) ? { key: live.key, path: live.value } : parkedBoot(raw);
+  // FAT has no names with quotes, and the loader none without a character.
+  if (boot === null || boot.path.length > pathCharsMax || /^$|"/.test(boot.path)) return null;
+  const { rank, isBad } = rankOf(lastValue(lines, 'sort-key'));
   const words = [
     ...lines.filter(({ key }) => key === 'options').flatMap(({ value }) => value.split(/\s+/)),
-    ...(/^#(otad\.root=.*)$/m.exec(text)?.[1] ?? '').split(/\s+/),
+    ...(raw.find((line) => line.startsWith('#otad.root=')) ?? '').slice(1).split(/\s+/),
   ];
-  const rest = text.split(/[\n\r]/).flatMap((line) => {
-    const key = /^[ \t]*#?(\S+)/.exec(line)?.[1] ?? '';
-    if (key === '' || line.trim() === '#' || key === 'sort-key' || isBootKey(key) || ownArgument.test(key)) return [];
-    if (key !== 'options') return [line];
-    const kept = line
-      .trim()
-      .split(/\s+/)
-      .slice(1)
-      .filter((word) => !ownArgument.test(word));
-    return kept.length === 0 ? [] : [`options ${kept.join(' ')}`];
-  });
   return {
     state: live === undefined ? 'parked' : isBad ? 'bad' : 'live',
     rank,
     boot,
     verity: verityFrom(words),
-    rest,
+    rest: raw.flatMap(foreignLine),
   };
 };
 

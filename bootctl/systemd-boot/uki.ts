@@ -6,13 +6,14 @@ import { OtadError } from '../../agent/core/errors.ts';
 import { type SlotName, slotNames } from '../../agent/core/types.ts';
 import type { BootModel, SlotVerity } from '../model.ts';
 import type { Esp } from './esp.ts';
+import { espPath } from './loader-entries.ts';
 import { readPeTexts } from './pe-sections.ts';
 import { verityInCommandLine } from './slot-entry.ts';
 import type { SlotFile, SlotFiles } from './slot-files.ts';
 
 const commandLineOf = async (esp: Esp, { entry }: SlotFile): Promise<string | null> => {
   try {
-    const texts = await readPeTexts(join(esp.path, entry.boot.path), ['.cmdline']);
+    const texts = await readPeTexts(join(esp.path, espPath(entry.boot.path)), ['.cmdline']);
     return texts?.['.cmdline'] ?? null;
   } catch {
     return null;
@@ -45,7 +46,7 @@ export const checkUki = async (esp: Esp, slot: SlotName, found: SlotFile, verity
   if (isOfSlot && isSame) return;
   throw new OtadError('BOOT_ENTRY_MISSING', {
     slot,
-    image: join(esp.path, found.entry.boot.path),
+    image: join(esp.path, espPath(found.entry.boot.path)),
     expected: `otad.slot=${slot} otad.root=${verity.rootHex}`,
     found: text === null ? 'no unified kernel image' : text.slice(0, 512),
   });

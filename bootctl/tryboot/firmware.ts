@@ -52,7 +52,7 @@ export const effectiveLines = (text: string, isTryboot: boolean): readonly Setti
   const found: SettingLine[] = [];
   for (const [index, raw] of text.split('\n').entries()) {
     const line = raw.replace(/\r$/, '');
-    const filter = /^\[(.*)\]\s*$/.exec(line)?.[1];
+    const filter = /^\[(.*)\]\s*$/s.exec(line)?.[1];
     if (filter === 'all') blocked = { none: false, tryboot: false, unknown: false };
     else if (filter === 'none') blocked = { ...blocked, none: true };
     else if (filter === 'tryboot') blocked = { ...blocked, tryboot: !isTryboot };

@@ -44,7 +44,10 @@ const intentSchema = z.strictObject({
   sequence: z.int().min(0),
   default: slotSchema,
   model: z.strictObject({
-    order: z.array(slotSchema).max(2),
+    order: z
+      .array(slotSchema)
+      .max(2)
+      .refine((order) => new Set(order).size === order.length, 'a slot is named twice'),
     slots: z.strictObject({ a: slotModelSchema, b: slotModelSchema }),
   }),
   armed: z.strictObject({ slot: slotSchema, bootId: bootIdSchema, state: z.enum(['armed', 'ran']) }).nullable(),

@@ -11,8 +11,9 @@ import { type Command, formatBytes, formatTable, parseWords, suggestion, usageEr
 const help = `usage: otapub verify DIR|URL [options]
 
 Runs the update client of a device over the repository and checks every file of it: signatures,
-expiry, lengths, digests, release documents and the dm-verity root of every image. Then says what
-the gateways of each channel are offered. DIR is a publisher's folder or a copy of its repository/.
+expiry, lengths, digests, release documents, the dm-verity root of every image, and that every root
+since the first leads to the newest. Then says what the gateways of each channel are offered. DIR is
+a publisher's folder or a copy of its repository/.
 Exit code 5 when anything is wrong.
 
 options:

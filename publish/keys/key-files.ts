@@ -2,14 +2,14 @@
 // What is read back must be private still, and a seed must give the public key it says. Must never print, log or put a
 // seed into an error.
 
-import { randomBytes } from 'node:crypto';
+import { type KeyObject, randomBytes } from 'node:crypto';
 import { lstat, mkdir, open, readdir } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import nacl from 'tweetnacl';
 import * as z from 'zod';
 import { OtadError } from '../../agent/core/errors.ts';
 import { errorCodeOf, writeDurably } from '../durable-file.ts';
 import { defaultCommandTimeoutS, signWithCommand } from './command-key.ts';
+import { privateKeyOf, publicHexOf, signEd25519 } from './ed25519.ts';
 import {
   keyNamePattern,
   keyNameSchema,
@@ -46,25 +46,22 @@ type SeedFile = z.infer<typeof seedFileSchema>;
 const unusable = (path: string, problem: string, cause?: unknown): OtadError =>
   new OtadError('KEY_UNUSABLE', { path, problem }, { cause });
 
-const deriveKey = (content: SeedFile, path: string): nacl.SignKeyPair => {
-  const pair = nacl.sign.keyPair.fromSeed(Buffer.from(content.seed, 'hex'));
-  // Signing with a public half that is not the seed's would give the seed away.
-  if (Buffer.from(pair.publicKey).toString('hex') !== content.public) {
-    throw unusable(path, 'the seed does not give the public key');
-  }
-  return pair;
+const deriveKey = (content: SeedFile, path: string): KeyObject => {
+  const key = privateKeyOf(Buffer.from(content.seed, 'hex'));
+  if (publicHexOf(key) !== content.public) throw unusable(path, 'the seed does not give the public key');
+  return key;
 };
 
-/** The key pair is derived when it first signs: most runs use half of the keys. */
+/** The key is derived when it first signs: most runs use half of the keys. */
 const signerOf = (content: KeyFile, folder: string, path: string): SigningKey['sign'] => {
   if ('command' in content) {
     const { command: argv, timeoutS } = content;
     return (message) => signWithCommand({ path, argv, folder: resolve(folder), timeoutS }, message);
   }
-  let pair: nacl.SignKeyPair | null = null;
+  let key: KeyObject | null = null;
   return async (message) => {
-    pair ??= deriveKey(content, path);
-    return nacl.sign.detached(message, pair.secretKey);
+    key ??= deriveKey(content, path);
+    return signEd25519(message, key);
   };
 };
 
@@ -99,7 +96,7 @@ export const keyFileName = (role: RoleName, name: string): string =>
 /** Makes one key and writes it to the folder. Throws REPOSITORY_EXISTS rather than replace a key. */
 export const createKeyFile = async (folder: string, role: RoleName, name: string): Promise<SigningKey> => {
   const seed = randomBytes(seedBytes);
-  const publicHex = Buffer.from(nacl.sign.keyPair.fromSeed(seed).publicKey).toString('hex');
+  const publicHex = publicHexOf(privateKeyOf(seed));
   const content: KeyFile = { schema: 1, keytype: 'ed25519', role, name, public: publicHex, seed: seed.toString('hex') };
   return await write(folder, keyFileName(role, name), content);
 };

@@ -4,7 +4,6 @@
 import { createHash } from 'node:crypto';
 import { OtadError } from '../../agent/core/errors.ts';
 import { encodeCanonicalJson, type JsonValue, parseStrictJson } from '../../verity/canonical-json.ts';
-import { verifyEd25519 } from '../../verity/ed25519.ts';
 import {
   type AnyMetadata,
   ed25519Key,
@@ -17,6 +16,7 @@ import {
   type TufKeys,
   type TufSignature,
 } from '../../verity/tuf-metadata.ts';
+import { holdsForGateways } from '../keys/ed25519.ts';
 import type { PublicKey, RoleName, SigningKey } from '../keys/signing-key.ts';
 
 export const specVersion = '1.0.31';
@@ -53,7 +53,7 @@ export const keysForRole = (
 /** Throws KEY_UNUSABLE when what the key gave is no signature of these bytes: it would be published otherwise. */
 export const signatureOf = async (key: SigningKey, bytes: Uint8Array): Promise<TufSignature> => {
   const signature = await key.sign(bytes);
-  if (!verifyEd25519(bytes, signature, Buffer.from(key.publicHex, 'hex'))) {
+  if (!holdsForGateways(bytes, signature, Buffer.from(key.publicHex, 'hex'))) {
     const problem = 'the signature does not fit the public key';
     throw new OtadError('KEY_UNUSABLE', { key: key.name, file: key.fileName, problem });
   }
@@ -93,7 +93,7 @@ export const validSignatures = (
   signatures.filter(({ keyid, sig }) => {
     const key = ownMember(keys, keyid);
     if (key === undefined || key.keytype !== 'ed25519' || key.scheme !== 'ed25519') return false;
-    return verifyEd25519(signedBytes, Buffer.from(sig, 'hex'), Buffer.from(key.keyval.public, 'hex'));
+    return holdsForGateways(signedBytes, Buffer.from(sig, 'hex'), Buffer.from(key.keyval.public, 'hex'));
   });
 
 /** The signed part as it was read, members unknown to us included: they must outlive the next version. */

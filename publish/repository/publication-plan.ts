@@ -4,6 +4,7 @@
 import { OtadError } from '../../agent/core/errors.ts';
 import { type MetadataOf, type RootMetadata, type TargetFile, timeOf } from '../../verity/tuf-metadata.ts';
 import { type Trusted, targetsDelegator, verifyNextRoot, verifyTargets } from '../../verity/tuf-verify.ts';
+import { publisherSchemes } from '../keys/ed25519.ts';
 import type { RoleName, SigningKey } from '../keys/signing-key.ts';
 import { countFor, keysForRole, metaFileOf, rawSigned, specVersion } from './metadata-signing.ts';
 import type { PublishedState } from './published-state.ts';
@@ -34,7 +35,7 @@ export interface Plan {
 const checkRoots = (current: RootMetadata, files: readonly Uint8Array[]): readonly Trusted<RootMetadata>[] => {
   let root = current;
   return files.map((bytes) => {
-    const next = verifyNextRoot(root, bytes);
+    const next = verifyNextRoot(root, bytes, publisherSchemes);
     root = next.signed;
     return next;
   });
@@ -54,7 +55,7 @@ export const checkSignedTargets = (roots: readonly RootMetadata[], bytes: Uint8A
     expires: signed.expires,
     meta: { 'targets.json': metaFileOf(signed, bytes) },
   };
-  for (const root of roots) verifyTargets(targetsDelegator(root), listing, 'targets', bytes, nowS);
+  for (const root of roots) verifyTargets(targetsDelegator(root), listing, 'targets', bytes, nowS, publisherSchemes);
 };
 
 /** Throws rather than let a half-written publication shut devices out. */

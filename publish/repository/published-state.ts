@@ -21,6 +21,7 @@ import {
   verifyTimestamp,
 } from '../../verity/tuf-verify.ts';
 import { errorCodeOf } from '../durable-file.ts';
+import { publisherSchemes } from '../keys/ed25519.ts';
 import type { RoleName } from '../keys/signing-key.ts';
 import { rawSigned, validSignatures } from './metadata-signing.ts';
 import type { PublisherPaths } from './publisher-folder.ts';
@@ -65,12 +66,12 @@ const signersOf = (role: RoleName, bytes: Uint8Array, root: RootMetadata): reado
 };
 
 const loadRoot = async (paths: PublisherPaths) => {
-  const anchor = verifyInitialRoot(await readExisting(paths.root));
+  const anchor = verifyInitialRoot(await readExisting(paths.root), publisherSchemes);
   let root = anchor;
   for (let step = 0; step < rootVersionsMax; step += 1) {
     const bytes = await readOrNull(join(paths.metadata, `${root.signed.version + 1}.root.json`));
     if (bytes === null) return { root, anchorVersion: anchor.signed.version };
-    root = verifyNextRoot(root.signed, bytes);
+    root = verifyNextRoot(root.signed, bytes, publisherSchemes);
   }
   throw new OtadError('REPOSITORY_INVALID', { path: paths.metadata, problem: `more than ${rootVersionsMax} roots` });
 };
@@ -79,14 +80,28 @@ const loadRoot = async (paths: PublisherPaths) => {
 export const loadPublished = async (paths: PublisherPaths): Promise<PublishedState> => {
   const { root, anchorVersion } = await loadRoot(paths);
   const timestampBytes = await readExisting(join(paths.metadata, 'timestamp.json'));
-  const timestamp = verifyTimestamp(root.signed, null, timestampBytes, beforeAllExpiryS);
+  const timestamp = verifyTimestamp(root.signed, null, timestampBytes, beforeAllExpiryS, publisherSchemes);
   const { version } = timestamp.signed.meta['snapshot.json'];
   const snapshotBytes = await readExisting(join(paths.metadata, `${version}.snapshot.json`));
-  const snapshot = verifySnapshot(root.signed, timestamp.signed, null, snapshotBytes, beforeAllExpiryS);
+  const snapshot = verifySnapshot(
+    root.signed,
+    timestamp.signed,
+    null,
+    snapshotBytes,
+    beforeAllExpiryS,
+    publisherSchemes,
+  );
   const targetsVersion = snapshot.signed.meta['targets.json']?.version ?? 0;
   const targetsBytes = await readExisting(join(paths.metadata, `${targetsVersion}.targets.json`));
   const delegator = targetsDelegator(root.signed);
-  const targets = verifyTargets(delegator, snapshot.signed, 'targets', targetsBytes, beforeAllExpiryS);
+  const targets = verifyTargets(
+    delegator,
+    snapshot.signed,
+    'targets',
+    targetsBytes,
+    beforeAllExpiryS,
+    publisherSchemes,
+  );
   return {
     root: rawSigned(root.bytes),
     timestamp: timestamp.signed,

@@ -14,6 +14,7 @@ import { documentPaths, publishedImages } from '../releases/catalogue.ts';
 import { targetFilePath } from '../repository/publication.ts';
 import { targetsFolder } from '../repository/publisher-folder.ts';
 import type { RepositoryReader } from './repository-reader.ts';
+import { checkRootChain, rootPath } from './root-chain.ts';
 
 export interface VerificationOptions {
   readonly reader: RepositoryReader;
@@ -186,6 +187,21 @@ const verifyImages = async (
   return files;
 };
 
+/** Every root since the first: whoever has one of them must get to today's. */
+const verifyRoots = async (
+  { reader, signal }: VerificationOptions,
+  newest: TrustedSet['root'],
+): Promise<VerifiedFile> => {
+  let path = rootPath(1);
+  const check = () =>
+    checkRootChain(reader, newest, signal, (next) => {
+      path = next;
+    });
+  const line = await report({ kind: 'metadata', path, note: '', lengthBytes: null }, check, signal);
+  const note = newest.version === 1 ? 'the first root' : 'every older root leads to it';
+  return { ...line, path, note: line.problem === null ? note : '' };
+};
+
 /** Reads everything. Problems stand in the report; it throws only when it is cancelled. */
 export const verifyRepository = async (options: VerificationOptions): Promise<VerificationReport> => {
   const { reader: fetcher, root: initialRoot, signal } = options;
@@ -201,9 +217,10 @@ export const verifyRepository = async (options: VerificationOptions): Promise<Ve
   if (set === undefined) return { isSound: false, files: [metadata], releases: [] };
   const { root, timestamp, snapshot, targets } = set;
   const note = `root ${root.version}, timestamp ${timestamp.version}, snapshot ${snapshot.version}, targets ${targets.version}`;
+  const roots = await verifyRoots(options, root);
   const documents = await verifyDocuments(options, { client, fetcher, files, root }, targets);
   const images = await verifyImages(options, targets, documents.releases);
-  const all = [{ ...metadata, note }, ...documents.files, ...images];
+  const all = [{ ...metadata, note }, roots, ...documents.files, ...images];
   return { isSound: all.every((file) => file.problem === null), files: all, releases: documents.releases };
 };
 

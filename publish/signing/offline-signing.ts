@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { OtadError } from '../../agent/core/errors.ts';
 import type { RootMetadata } from '../../verity/tuf-metadata.ts';
 import { type Trusted, verifyInitialRoot } from '../../verity/tuf-verify.ts';
+import { publisherSchemes } from '../keys/ed25519.ts';
 import { readKeyFolders } from '../keys/key-files.ts';
 import { ownRootName, type SigningKey } from '../keys/signing-key.ts';
 import { documentsFor, signDocuments } from './completion.ts';
@@ -33,11 +34,11 @@ const readOwnRoot = async (options: OfflineSigningOptions): Promise<Trusted<Root
     const bytes = await readFile(path).catch((cause: unknown) => {
       throw new OtadError('TRUST_ROOT_MISSING', { path }, { cause });
     });
-    return verifyInitialRoot(bytes);
+    return verifyInitialRoot(bytes, publisherSchemes);
   }
   for (const folder of options.keyFolders) {
     const bytes = await readFile(join(folder, ownRootName)).catch(() => null);
-    if (bytes !== null) return verifyInitialRoot(bytes);
+    if (bytes !== null) return verifyInitialRoot(bytes, publisherSchemes);
   }
   return null;
 };

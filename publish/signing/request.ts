@@ -6,6 +6,7 @@ import { OtadError } from '../../agent/core/errors.ts';
 import { encodeCanonicalJson, type JsonValue, parseStrictJson } from '../../verity/canonical-json.ts';
 import { type MetadataOf, parseMetadata, type RootMetadata, type TufSignature } from '../../verity/tuf-metadata.ts';
 import { type Trusted, verifyInitialRoot, verifyNextRoot } from '../../verity/tuf-verify.ts';
+import { publisherSchemes } from '../keys/ed25519.ts';
 import { rawSigned, sha256Hex } from '../repository/metadata-signing.ts';
 import { checkSignedTargets } from '../repository/publication-plan.ts';
 
@@ -103,7 +104,11 @@ const followRoots = (texts: readonly string[]): readonly Trusted<RootMetadata>[]
   for (const each of texts) {
     const bytes = Buffer.from(each, 'utf8');
     const before = followed.at(-1);
-    followed.push(before === undefined ? verifyInitialRoot(bytes) : verifyNextRoot(before.signed, bytes));
+    followed.push(
+      before === undefined
+        ? verifyInitialRoot(bytes, publisherSchemes)
+        : verifyNextRoot(before.signed, bytes, publisherSchemes),
+    );
   }
   return followed;
 };

@@ -1,9 +1,9 @@
-// `npm run test:device [-- --list | --case NAME ...]`: real bootloaders in QEMU. A case is a file NAME.lab.ts beside this
-// one; without an argument all of them run, one after the other. Console logs stay under .device/logs.
+// `npm run test:device [-- --list | --case NAME ...]`: real bootloaders, as processes and in QEMU. A case is a file NAME.lab.ts
+// beside this one; without an argument all of them run. Console logs stay under .device/logs.
 
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 const folder = import.meta.dirname;
 const suffix = '.lab.js';
@@ -24,8 +24,17 @@ if (unknown.length > 0) {
   process.exit(64);
 }
 
-const files = (wanted.length > 0 ? wanted : cases).map((name) => join(folder, `${name}${suffix}`));
-const child = spawn(process.execPath, ['--test', '--test-reporter=spec', '--test-concurrency=1', ...files], {
+const chosen = wanted.length > 0 ? wanted : cases;
+const files = chosen.map((name) => join(folder, `${name}${suffix}`));
+
+/** Once for all cases, before any of them looks at a clock. */
+const buildUboot = (target: string): boolean => {
+  const script = resolve(folder, '../../../test/device/u-boot-build.sh');
+  return spawnSync('bash', [script, target], { stdio: ['ignore', 'ignore', 'inherit'] }).status === 0;
+};
+if (chosen.some((name) => name.startsWith('u-boot')) && !['sandbox', 'qemu-arm64'].every(buildUboot)) process.exit(1);
+
+const child = spawn(process.execPath, ['--test', '--test-reporter=spec', '--test-concurrency=2', ...files], {
   stdio: 'inherit',
 });
 child.once('exit', (code) => {

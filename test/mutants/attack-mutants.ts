@@ -23,6 +23,15 @@ export const attackMutants: readonly SuiteMutant[] = [
   },
   { name: 'ed25519-second-encoding-taken', edits: one(ed25519, 'isBelow(y, fieldPrime) &&', ''), suite: edges },
   {
+    name: 'otapub-ed25519-not-strict',
+    edits: one(
+      'publish/keys/ed25519.js',
+      'if (!isStrictlyEncoded(signature, publicKey))',
+      'if (signature.length !== 64)',
+    ),
+    suite: edges,
+  },
+  {
     name: 'ed25519-r-not-looked-at',
     edits: one(ed25519, 'isSoundPoint(signature.subarray(0, 32)) &&', ''),
     suite: edges,

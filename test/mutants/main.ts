@@ -2,8 +2,8 @@
 // tests hunt each. Fails when one survives, is caught by another invariant than it should be, or cannot be planted because
 // the code has moved on.
 
-import { execFile } from 'node:child_process';
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { execFile, spawn } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -84,26 +84,46 @@ const huntBySimulator = async (bench: string, mutant: SimulatorMutant): Promise<
     : { isKilled: false, sentence: `not by ${caughtBy.join(', ')} but ${sentence}` };
 };
 
-/** The first test that failed, from the runner's TAP. A suite that ran no test has hunted nothing. */
-const firstFailure = (tap: string): string => {
-  const claims = [...tap.matchAll(/^\s*not ok \d+ - (.*)$/gm)].map(([, claim]) => claim);
-  if (claims.length === 0 || !/^# tests [1-9]/m.test(tap)) throw new RangeError('the tests did not run');
-  return claims[0] ?? '';
+/** The claim of the first test that fails in these files, or null. Does not wait for the others. */
+const firstFailure = (bench: string, suite: readonly string[]): Promise<string | null> => {
+  const files = suite.map((file) => join(bench, 'dist/test', file));
+  const child = spawn(process.execPath, ['--test', '--test-reporter=tap', '--test-concurrency=1', ...files], {
+    cwd: bench,
+    // A group of its own: what the tests have started ends with them.
+    detached: true,
+    stdio: ['ignore', 'pipe', 'ignore'],
+    env: { ...process.env, TMPDIR: join(bench, 'tmp') },
+  });
+  const end = (): void => {
+    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');
+  };
+  const timer = setTimeout(end, huntMs);
+  let tap = '';
+  let failure: string | null = null;
+  child.stdout.setEncoding('utf8');
+  child.stdout.on('data', (piece: string) => {
+    tap += piece;
+    failure ??= /^\s*not ok \d+ - (.*)$/m.exec(tap)?.[1] ?? null;
+    if (failure !== null) end();
+  });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => {
+      clearTimeout(timer);
+      if (failure !== null) resolve(failure);
+      else if (code === 0 && /^# tests [1-9]/m.test(tap)) resolve(null);
+      else reject(new RangeError(`the tests did not run to their end: status ${code}`));
+    });
+  });
 };
 
 const huntBySuite = async (bench: string, { suite }: SuiteMutant): Promise<Verdict> => {
-  const files = suite.map((file) => join(bench, 'dist/test', file));
+  await mkdir(join(bench, 'tmp'));
   try {
-    await run(process.execPath, ['--test', '--test-reporter=tap', ...files], {
-      timeout: huntMs,
-      cwd: bench,
-      maxBuffer: 1 << 28,
-    });
-    return { isKilled: false, sentence: 'survived' };
-  } catch (error) {
-    const { code, stdout } = error as { code?: unknown; stdout?: string };
-    if (code !== 1 || stdout === undefined) throw error;
-    return { isKilled: true, sentence: firstFailure(stdout) };
+    const failure = await firstFailure(bench, suite);
+    return failure === null ? { isKilled: false, sentence: 'survived' } : { isKilled: true, sentence: failure };
+  } finally {
+    await rm(join(bench, 'tmp'), { recursive: true, maxRetries: 5 });
   }
 };
 

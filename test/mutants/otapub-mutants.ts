@@ -64,7 +64,7 @@ export const otapubMutants: readonly SuiteMutant[] = [
     name: 'otapub-signature-used-unverified',
     edits: one(
       'publish/repository/metadata-signing.js',
-      "if (!verifyEd25519(bytes, signature, Buffer.from(key.publicHex, 'hex'))) {",
+      "if (!holdsForGateways(bytes, signature, Buffer.from(key.publicHex, 'hex'))) {",
       'if (signature.length === 0) {',
     ),
     suite: commandKey,
@@ -97,7 +97,7 @@ export const otapubMutants: readonly SuiteMutant[] = [
     name: 'otapub-any-signature-counts',
     edits: one(
       'publish/repository/metadata-signing.js',
-      "return verifyEd25519(signedBytes, Buffer.from(sig, 'hex'), Buffer.from(key.keyval.public, 'hex'));",
+      "return holdsForGateways(signedBytes, Buffer.from(sig, 'hex'), Buffer.from(key.keyval.public, 'hex'));",
       'return sig.length === 128;',
     ),
     suite: offline,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { request } from 'undici';
@@ -186,6 +186,30 @@ test('verify says what gateways of a channel are offered, and reads no image whe
   assert.equal((await otapub(['verify', folder])).exitCode, 5);
   await writeFile(join(images, image), bytes.subarray(1));
   assert.equal((await otapub(['verify', folder, '--quick'])).exitCode, 5);
+});
+
+test('verify finds an old root that is spoilt or gone, which the newest one hides', async (t) => {
+  const { folder } = await aSetup(t);
+  for (const role of ['timestamp', 'snapshot']) assert.equal((await otapub(['rotate', folder, role])).exitCode, 0);
+  const sound = await otapub(['verify', folder]);
+  assert.equal(sound.exitCode, 0, sound.stdout);
+  assert.match(sound.stdout, /^ok +metadata +metadata\/3\.root\.json +every older root leads to it/m);
+  const { repository } = publisherPaths(folder);
+  for (const version of [1, 2, 3]) {
+    const path = join(repository, `metadata/${version}.root.json`);
+    const bytes = await readFile(path);
+    for (const spoil of [
+      () => writeFile(path, bytes.subarray(0, 30)),
+      () => copyFile(join(repository, `metadata/${(version % 3) + 1}.root.json`), path),
+      () => rm(path),
+    ]) {
+      await spoil();
+      const { exitCode, stdout } = await otapub(['verify', folder]);
+      assert.equal(exitCode, 5);
+      assert.match(stdout, /^WRONG +metadata +metadata\/[123]\.root\.json/m);
+    }
+    await writeFile(path, bytes);
+  }
 });
 
 test('verify tells a wrong URL, an empty server and a missing root apart', async (t) => {

@@ -5,8 +5,8 @@ import { publisherPaths } from '../../publish/repository/publisher-folder.ts';
 import { createHttpReader } from '../../publish/serving/repository-reader.ts';
 import { createStaticServer } from '../../publish/serving/static-server.ts';
 import { verifyRepository } from '../../publish/serving/verification.ts';
-import { aTufJsClient } from './device-fixture.ts';
 import { aPublisher, channel, compatible } from './publisher-fixture.ts';
+import { aTufJsClient } from './tuf-js-fixture.ts';
 
 test('another TUF client loads the metadata, the document and the image', async (t) => {
   // tuf-js asks the local clock.
@@ -48,6 +48,7 @@ test('verification over HTTP reads what verification of the folder reads', async
     report.files.map(({ kind, note, problem }) => [kind, note, problem]),
     [
       ['metadata', 'root 1, timestamp 2, snapshot 2, targets 2', null],
+      ['metadata', 'the first root', null],
       ['release', '1.0 (sequence 1)', null],
       ['image', '1.0 (sequence 1)', null],
     ],

@@ -19,14 +19,14 @@ export interface FirmwareContext {
 
 const rotBytes = 5 * 4096;
 const powerOnMs = 20_000;
-/** Power-ons in a row after which nothing boots any more. */
+/** Power-ons in a row after which nothing boots any more. One that an injected power cycle ended proves nothing and does not count. */
 const powerOnsMax = 16;
 const tenYearsMs = 10 * 365 * 24 * 3_600_000;
 
 /** Boots until a system is up; leaves it in `ground.running`. */
 export const powerOn = ({ ground, gate, timeline, checkers, verdict }: FirmwareContext): void => {
   let cyclesLeft = 0;
-  for (let attempt = 0; attempt < powerOnsMax; attempt += 1) {
+  for (let failed = 0; failed < powerOnsMax; failed += 1) {
     const fault = gate.strike('firmware.boot', '');
     timeline.advance(powerOnMs);
     const before = ground.env ?? lostModel;
@@ -47,6 +47,7 @@ export const powerOn = ({ ground, gate, timeline, checkers, verdict }: FirmwareC
     if (fault === 'panic-always' && slotState(before, slot) === 'pending') ground.panicking = content;
     if (fault === 'power-cycles') cyclesLeft = 3;
     cyclesLeft -= 1;
+    if (cyclesLeft >= 0) failed -= 1;
     const isUp = fault !== 'panic' && cyclesLeft < 0 && (ground.panicking === null || content !== ground.panicking);
     if (!isUp) continue;
     ground.running = slot;

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { test } from 'node:test';
+import { holdsForGateways } from '../../publish/keys/ed25519.ts';
 import { verifyEd25519 } from '../../verity/ed25519.ts';
 import {
   add,
@@ -38,6 +39,13 @@ interface Vector {
 const verifyByNode = ({ message, signature, publicKey }: Vector): boolean => {
   const der = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), publicKey]);
   return verify(null, message, createPublicKey({ key: der, format: 'der', type: 'spki' }), signature);
+};
+
+/** The verdict of gateways, which must be the publisher's as well. */
+const verdictOn = (message: Uint8Array, signature: Uint8Array, publicKey: Uint8Array): boolean => {
+  const verdict = verifyEd25519(message, signature, publicKey);
+  assert.equal(holdsForGateways(message, signature, publicKey), verdict, 'the publisher judges as gateways do');
+  return verdict;
 };
 
 const scalarOf = (seed: string): bigint => toNumber(createHash('sha512').update(`TEST ${seed}`).digest()) % groupOrder;
@@ -113,7 +121,7 @@ test('every edge is judged as the definition says, and OpenSSL is more lenient j
     const { what, message, signature, publicKey } = vector;
     const isStrict = verifyStrictly(message, signature, publicKey);
     const isLenient = verifyLeniently(message, signature, publicKey);
-    assert.equal(verifyEd25519(message, signature, publicKey), isStrict, what);
+    assert.equal(verdictOn(message, signature, publicKey), isStrict, what);
     // OpenSSL takes keys of small order and keys beyond the field; R of small order follows from either.
     assert.equal(verifyByNode(vector), isLenient, what);
     if (isStrict) accepted += 1;
@@ -133,7 +141,7 @@ test('no key beyond the field is taken, though OpenSSL may read one as a point t
     assert.equal(isCanonical(publicKey), false);
     for (const text of ['a', 'b', 'c']) {
       const vector = signedBy({ what: 'beyond', scalar: 0n, bytes: publicKey }, goodR, text);
-      assert.equal(verifyEd25519(vector.message, vector.signature, publicKey), false);
+      assert.equal(verdictOn(vector.message, vector.signature, publicKey), false);
     }
   }
 });
@@ -141,7 +149,7 @@ test('no key beyond the field is taken, though OpenSSL may read one as a point t
 test('no R beyond the field is taken, though its challenge is hashed from those very bytes', () => {
   for (const bytes of beyondField()) {
     const vector = signedBy(key, { what: 'beyond', scalar: 0n, bytes }, 'R');
-    assert.equal(verifyEd25519(vector.message, vector.signature, key.bytes), false);
+    assert.equal(verdictOn(vector.message, vector.signature, key.bytes), false);
     assert.equal(verifyByNode(vector), false);
   }
 });
@@ -151,23 +159,23 @@ test('bytes that are no point at all verify nothing', () => {
   assert.ok(offCurve.length > 10);
   for (const bytes of offCurve.slice(0, 8)) {
     const asKey = signedBy({ what: 'none', scalar: keyScalar, bytes }, goodR, 'off');
-    assert.equal(verifyEd25519(asKey.message, asKey.signature, bytes), false);
+    assert.equal(verdictOn(asKey.message, asKey.signature, bytes), false);
     const asR = signedBy(key, { what: 'none', scalar: rScalar, bytes }, 'off');
-    assert.equal(verifyEd25519(asR.message, asR.signature, key.bytes), false);
+    assert.equal(verdictOn(asR.message, asR.signature, key.bytes), false);
   }
 });
 
 test('a signature is accepted in one form only: no other byte of it, no other length, no S that is the same number', () => {
   const { message, signature, publicKey } = signedBy(key, goodR, 'one form');
-  assert.equal(verifyEd25519(message, signature, publicKey), true);
+  assert.equal(verdictOn(message, signature, publicKey), true);
   for (let length = 0; length <= 96; length += length < 60 || length > 66 ? 4 : 1) {
     const other = new Uint8Array(length);
     other.set(signature.subarray(0, Math.min(length, 64)));
-    assert.equal(verifyEd25519(message, other, publicKey), length === 64, `${length} bytes`);
+    assert.equal(verdictOn(message, other, publicKey), length === 64, `${length} bytes`);
   }
   const s = toNumber(signature.subarray(32));
   for (let lift = 1n; s + lift * groupOrder < 2n ** 256n; lift += 1n) {
     const same = new Uint8Array([...signature.subarray(0, 32), ...toBytes(s + lift * groupOrder)]);
-    assert.equal(verifyEd25519(message, same, publicKey), false, `S + ${lift} L`);
+    assert.equal(verdictOn(message, same, publicKey), false, `S + ${lift} L`);
   }
 });

@@ -13,8 +13,9 @@ import {
   rotateKeys,
 } from '../../../publish/signing/rotation.ts';
 import { parseMetadata } from '../../../verity/tuf-metadata.ts';
-import { aDevice, checkWithTufJs } from '../device-fixture.ts';
+import { aDevice } from '../device-fixture.ts';
 import { aFolder, aPublisherWithRelease, type Publisher, withCode } from '../publisher-fixture.ts';
+import { checkWithTufJs } from '../tuf-js-fixture.ts';
 
 // tuf-js asks the local clock.
 const nowMs = Date.now();
