@@ -14,8 +14,10 @@ import { parseFwEnvConfig } from '../../bootctl/uboot/fw-env-config.ts';
 import { OtadError, toFailure } from '../core/errors.ts';
 import type { BootControl } from '../core/ports.ts';
 import { type SlotName, slotNames } from '../core/types.ts';
+import { refuseOtherFolders } from './boot-folders.ts';
 import { type Lineage, readLineage } from './boot-lineage.ts';
 import { createSlotDevices, type GuardedSlotDevices } from './slot-device.ts';
+import { kernelViews } from './slot-identity.ts';
 
 type PerSlot<T> = Readonly<Record<SlotName, T>>;
 
@@ -204,7 +206,7 @@ const refuseOtherRota = async (
 export const openBootDevice = async (settings: DeviceSettings): Promise<BootDevice> => {
   const { bootloader, slotPaths } = settings;
   const found = await findBootloader(bootloader);
-  const { deviceTreePath: path, partitions } = bootloader.tryboot;
+  const { deviceTreePath: path, partitions, bootFolders } = bootloader.tryboot;
   const lineage = () =>
     readLineage({
       commandLinePath: bootloader.commandLinePath,
@@ -220,7 +222,9 @@ export const openBootDevice = async (settings: DeviceSettings): Promise<BootDevi
     ...devices,
     refuse: async (slot) => {
       await devices.refuse(slot);
-      if (found.kind === 'tryboot') await refuseOtherRota((await lineage()).slot, partitions, settings.devPath);
+      if (found.kind !== 'tryboot') return;
+      await refuseOtherRota((await lineage()).slot, partitions, settings.devPath);
+      await refuseOtherFolders(bootFolders, partitions, kernelViews);
     },
   };
   const boot = await openControl(found.kind, settings, lineage);

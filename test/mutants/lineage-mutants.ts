@@ -80,4 +80,9 @@ export const lineageMutants: readonly SuiteMutant[] = [
     ),
     suite: core,
   },
+  {
+    name: 'tryboot-folders-exchanged',
+    edits: one('agent/adapters/boot-folders.js', 'device.partition === partitions[slot])', 'device.partition !== 0)'),
+    suite: ['agent/adapters/boot-folders.test.js'],
+  },
 ];
