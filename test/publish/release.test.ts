@@ -19,6 +19,7 @@ import { encodeRelease } from '../../verity/release-document.ts';
 import { createTrustedStore } from '../../verity/trusted-store.ts';
 import { createTufClient } from '../../verity/tuf-client.ts';
 import { readRelease } from '../../verity/verified-release.ts';
+import { rememberVerifications } from '../support/remembered-verifications.ts';
 import {
   aFolder,
   aLayer,
@@ -31,6 +32,8 @@ import {
   testSaltHex,
   withCode,
 } from './publisher-fixture.ts';
+
+rememberVerifications();
 
 const run = promisify(execFile);
 const dayMs = 86_400_000;

@@ -8,7 +8,10 @@ import { publisherPaths } from '../../publish/publisher-folder.ts';
 import { initRepository } from '../../publish/repository-init.ts';
 import { parseMetadata } from '../../verity/tuf-metadata.ts';
 import { verifyInitialRoot } from '../../verity/tuf-verify.ts';
+import { rememberVerifications } from '../support/remembered-verifications.ts';
 import { aFolder, aPublisher, testNowMs, withCode } from './publisher-fixture.ts';
+
+rememberVerifications();
 
 test('makes root 2 of 3 and one key for each other role, all signed by all', async (t) => {
   const { folder } = await aPublisher(t);
