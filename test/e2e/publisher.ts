@@ -9,6 +9,7 @@ import { loadPublished } from '../../publish/published-state.ts';
 import { type PublisherPaths, publisherPaths } from '../../publish/publisher-folder.ts';
 import { type PublishedRelease, publishRelease } from '../../publish/release.ts';
 import { initRepository } from '../../publish/repository-init.ts';
+import type { Compression } from '../../publish/squashfs.ts';
 import { createStaticServer, type StaticServerOptions } from '../../publish/static-server.ts';
 import { type ApplicationRelease, channel, compatible, writeApplicationLayer, writeBaseLayer } from './layers.ts';
 import { createLink, type Link } from './link.ts';
@@ -24,6 +25,8 @@ export interface PublisherOptions {
   /** Bytes in the base layer and in each application layer that do not compress. */
   readonly baseBytes: number;
   readonly applicationBytes: number;
+  /** Default: the publisher's own. */
+  readonly compression?: Compression | undefined;
   /** All that this vendor ever builds. */
   readonly releases: readonly ApplicationRelease[];
 }
@@ -77,7 +80,8 @@ export const openVendor = (options: PublisherOptions): Vendor => {
       const layer = layerFolder(options.folder, `app-${release.version}`);
       await writeApplicationLayer(layer, release, options.applicationBytes);
       const { version, sequence } = release;
-      return await publishRelease({ ...common(version), channel: buildChannel, sequence, image: { layers: [layer] } });
+      const image = { layers: [layer], compression: options.compression };
+      return await publishRelease({ ...common(version), channel: buildChannel, sequence, image });
     },
     offer: (version, nowMs) => publishRelease({ ...common(version), channel, nowMs }),
   };

@@ -5,10 +5,7 @@ import { test } from 'node:test';
 import { metadataLimits } from '../../verity/metadata-fetcher.ts';
 import { createTufClient } from '../../verity/tuf-client.ts';
 import { nextRoot, setKeys } from '../conformance/publishing.ts';
-import { rememberVerifications } from '../support/remembered-verifications.ts';
 import { aRepository, memoryFiles, repositoryFetcher, signFile, testKey, testNowS } from '../support/tuf-repository.ts';
-
-rememberVerifications();
 
 const signal = new AbortController().signal;
 
