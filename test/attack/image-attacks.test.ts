@@ -7,9 +7,12 @@ import { type TestContext, test } from 'node:test';
 import { toFailure } from '../../agent/core/errors.ts';
 import type { Release, Verified } from '../../agent/core/types.ts';
 import { aServer, serveFiles } from '../support/loopback-server.ts';
+import { rememberVerifications } from '../support/remembered-verifications.ts';
 import { aGateway, assertInstalled, changesBetween, type Gateway } from './gateway.ts';
 import { actDuring, type ImageAttack, type ImageScene, imageAttacks } from './image-attacks.ts';
 import { addRealRelease, aTrustedRepository, imageBytes, imageOf } from './vendor.ts';
+
+rememberVerifications();
 
 const never = new AbortController().signal;
 const quiet = (): void => {};

@@ -6,6 +6,7 @@ import { readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { aServer, serveFiles } from '../support/loopback-server.ts';
+import { rememberVerifications } from '../support/remembered-verifications.ts';
 import { keysOf, roleOf, testKey } from '../support/tuf-repository.ts';
 import { documentAttacks } from './document-attacks.ts';
 import { aGateway } from './gateway.ts';
@@ -13,6 +14,8 @@ import { offerRoot, refusesAndGoesOn, refusesAndKeeps } from './metadata-attack.
 import { signatureAttacks } from './signature-attacks.ts';
 import { addRealRelease, aTrustedRepository, delegateReleases, documentPath, nextRoot } from './vendor.ts';
 import { versionAttacks } from './version-attacks.ts';
+
+rememberVerifications();
 
 for (const attack of [...signatureAttacks, ...versionAttacks, ...documentAttacks]) {
   const { claim, code } = attack;

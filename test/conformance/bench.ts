@@ -1,5 +1,6 @@
-// A repository on a loopback server and the client under test as a child process, driven through its command line as the
-// public conformance suite drives it. What is observed is what that suite can see: exit codes, files, requests.
+// A repository on a loopback server and the client under test, driven through its command line as the public conformance suite
+// drives it. What is observed is what that suite can see: exit codes, files, requests. The client runs in this process, anew for
+// each command: a process for each would cost ten times as much. entry-point.test.ts drives the executable itself.
 
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -9,6 +10,7 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { aServer, serveFiles } from '../support/loopback-server.ts';
 import { aRepository, type Loose, type TestRepository } from '../support/tuf-repository.ts';
+import { runConformance } from './run.ts';
 
 const entryPoint = fileURLToPath(new URL('../../../test/tuf-conformance', import.meta.url));
 const commandMaxMs = 60_000;
@@ -16,8 +18,13 @@ const commandMaxMs = 60_000;
 export const farAway = '2099-01-01T00:00:00Z';
 export const longAgo = '2020-01-01T00:00:00Z';
 
-/** The exit code; null for a signal. */
-export const runClient = (args: readonly string[]): Promise<number | null> =>
+/** Takes the arguments of one command and gives the exit code; null for a signal. */
+export type Client = (args: readonly string[]) => Promise<number | null>;
+
+export const runClient: Client = (args) => runConformance(args, () => undefined);
+
+/** The same through the executable that the public suite is given. */
+export const runExecutable: Client = (args) =>
   new Promise((resolve) => {
     const child = execFile(entryPoint, [...args], { timeout: commandMaxMs }, () => resolve(child.exitCode));
   });
@@ -41,7 +48,11 @@ export interface Bench {
 const readOrNull = (path: string): Promise<string | null> => readFile(path, 'utf8').catch(() => null);
 
 /** A device without anything yet, and a repository whose version 1 is published. */
-export const aBench = async (t: TestContext, repository = aRepository(farAway)): Promise<Bench> => {
+export const aBench = async (
+  t: TestContext,
+  repository = aRepository(farAway),
+  client: Client = runClient,
+): Promise<Bench> => {
   const folder = await mkdtemp(join(tmpdir(), 'otad-conformance-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const metadataDir = join(folder, 'metadata');
@@ -62,13 +73,13 @@ export const aBench = async (t: TestContext, repository = aRepository(farAway)):
     init: async (root = repository.initialRoot) => {
       const file = join(folder, 'initial_root.json');
       await writeFile(file, root);
-      return await runClient([...onDevice, 'init', file]);
+      return await client([...onDevice, 'init', file]);
     },
-    refresh: () => runClient([...online, 'refresh']),
+    refresh: () => client([...online, 'refresh']),
     download: (...names) => {
       const wanted = names.flatMap((name) => ['--target-name', name]);
       const base = ['--target-dir', targetDir, '--target-base-url', `${server.url}/targets/`];
-      return runClient([...online, ...wanted, ...base, 'download']);
+      return client([...online, ...wanted, ...base, 'download']);
     },
     asked: () => since('/metadata/'),
     askedTargets: () => since('/targets/'),

@@ -3,9 +3,12 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
+import { rememberVerifications } from '../support/remembered-verifications.ts';
 import { consistentName, keysOf, type Loose, type TestKey, testKey } from '../support/tuf-repository.ts';
 import { aDevice, aSettledDevice, type Bench } from './bench.ts';
 import { nextRoot, nextSnapshot, publishBare } from './publishing.ts';
+
+rememberVerifications();
 
 /** 'A' delegates to roles by name; each with the patterns it is trusted for ('*' unless told) and whether it terminates. */
 interface Delegation {

@@ -2,10 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { rememberVerifications } from '../support/remembered-verifications.ts';
 import { aRepository, signFile, type TestKey, testKey } from '../support/tuf-repository.ts';
 import { aDevice, aSettledDevice, farAway } from './bench.ts';
 import { anEcdsaKey, anRsaKey } from './other-keys.ts';
 import { nextRoot, nextTimestamp, setKeys, topRoles } from './publishing.ts';
+
+rememberVerifications();
 
 const keys = (names: string): readonly TestKey[] => [...names].map((name) => testKey(`TEST ${name}`));
 

@@ -11,6 +11,7 @@ import { createReleaseSource } from '../../agent/adapters/release-source.ts';
 import { agentSchemes } from '../../verity/signature-schemes.ts';
 import { createTufClient } from '../../verity/tuf-client.ts';
 import { aServer, serveFiles } from '../support/loopback-server.ts';
+import { rememberVerifications } from '../support/remembered-verifications.ts';
 import {
   aRepository,
   memoryFiles,
@@ -23,6 +24,8 @@ import {
 import { anEcdsaKey, anRsaKey } from './other-keys.ts';
 import { nextRoot, setKeys, topRoles } from './publishing.ts';
 import { testSchemes } from './test-schemes.ts';
+
+rememberVerifications();
 
 const project = join(import.meta.dirname, '../../..');
 const signal = new AbortController().signal;

@@ -4,9 +4,12 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { keyIdOf } from '../../verity/tuf-metadata.ts';
+import { rememberVerifications } from '../support/remembered-verifications.ts';
 import { type Loose, signFile, type TestRepository, testKey } from '../support/tuf-repository.ts';
 import { aBench, aDevice, aSettledDevice, longAgo, runClient } from './bench.ts';
 import { nextRoot, nextSnapshot, nextTimestamp, publishBare, setKeys } from './publishing.ts';
+
+rememberVerifications();
 
 const textOf = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString();
 

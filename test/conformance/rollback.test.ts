@@ -3,9 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { rememberVerifications } from '../support/remembered-verifications.ts';
 import { type TestRepository, testKey } from '../support/tuf-repository.ts';
 import { aDevice, aSettledDevice } from './bench.ts';
 import { nextSnapshot, publishBare, rotate } from './publishing.ts';
+
+rememberVerifications();
 
 const forms: readonly (readonly [name: string, publish: (repository: TestRepository) => void])[] = [
   ['by version alone', publishBare],

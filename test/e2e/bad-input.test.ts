@@ -8,11 +8,14 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type ErrorCode, errorCodes } from '../../agent/core/errors.ts';
 import { reportNotRun } from '../support/not-run.ts';
+import { rememberVerifications } from '../support/remembered-verifications.ts';
 import type { Gateway } from './gateway.ts';
 import { goodBus } from './layers.ts';
 import * as spoiled from './spoiled-release.ts';
 import { checkSlots, createStage, isAtRest, logOf, type Stage, slotDigest, smallVendor } from './stage.ts';
 import { patientS, releases } from './world.ts';
+
+rememberVerifications();
 
 const mebibyte = 1024 * 1024;
 

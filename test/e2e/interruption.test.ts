@@ -6,10 +6,13 @@ import { writeFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import type { StatusBody } from '../../agent/api/schema.ts';
 import { checkpointBytesOf } from '../../agent/runtime/slot-fill.ts';
+import { rememberVerifications } from '../support/remembered-verifications.ts';
 import { flipBit } from './flipped-bit.ts';
 import type { Gateway } from './gateway.ts';
 import { publishedImage } from './publisher.ts';
 import { checkSlots, createStage, isAtRest, type Stage } from './stage.ts';
+
+rememberVerifications();
 
 const mebibyte = 1024 * 1024;
 const linkBytesPerS = 4 * mebibyte;

@@ -3,6 +3,7 @@
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Compression } from '../../publish/images/squashfs.ts';
 import { type PublishedImage, publishedImages } from '../../publish/releases/catalogue.ts';
 import { type PublishedRelease, publishRelease } from '../../publish/releases/release.ts';
 import { targetFilePath } from '../../publish/repository/publication.ts';
@@ -24,6 +25,8 @@ export interface PublisherOptions {
   /** Bytes in the base layer and in each application layer that do not compress. */
   readonly baseBytes: number;
   readonly applicationBytes: number;
+  /** Default: the publisher's own. */
+  readonly compression?: Compression | undefined;
   /** All that this vendor ever builds. */
   readonly releases: readonly ApplicationRelease[];
 }
@@ -77,7 +80,8 @@ export const openVendor = (options: PublisherOptions): Vendor => {
       const layer = layerFolder(options.folder, `app-${release.version}`);
       await writeApplicationLayer(layer, release, options.applicationBytes);
       const { version, sequence } = release;
-      return await publishRelease({ ...common(version), channel: buildChannel, sequence, image: { layers: [layer] } });
+      const image = { layers: [layer], compression: options.compression };
+      return await publishRelease({ ...common(version), channel: buildChannel, sequence, image });
     },
     offer: (version, nowMs) => publishRelease({ ...common(version), channel, nowMs }),
   };

@@ -3,7 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { rememberVerifications } from '../support/remembered-verifications.ts';
 import { checkSlots, createStage, isAtRest, readEnvironment, type Stage } from './stage.ts';
+
+rememberVerifications();
 
 describe('a gateway', { concurrency: 2 }, () => {
   let stage: Stage;

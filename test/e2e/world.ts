@@ -3,6 +3,7 @@
 
 import { cp, mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { Compression } from '../../publish/images/squashfs.ts';
 import type { PublishedRelease } from '../../publish/releases/release.ts';
 import { installAtFactory } from './factory.ts';
 import { createGateway, type Gateway } from './gateway.ts';
@@ -14,6 +15,8 @@ export interface VendorOptions {
   readonly releases?: readonly ApplicationRelease[];
   readonly baseBytes: number;
   readonly applicationBytes: number;
+  /** Default: the publisher's own. */
+  readonly compression?: Compression | undefined;
 }
 
 export interface WorldOptions extends VendorOptions {

@@ -1,31 +1,18 @@
 // Devices that look at a publisher's folder: the real client with a memory of its own.
 
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { TestContext } from 'node:test';
 import { publisherPaths } from '../../publish/repository/publisher-folder.ts';
 import { createFolderReader } from '../../publish/serving/repository-reader.ts';
-import { ed25519Scheme, type SignatureScheme } from '../../verity/signature-schemes.ts';
 import { createTrustedStore } from '../../verity/trusted-store.ts';
 import { createTufClient } from '../../verity/tuf-client.ts';
 import { readRelease } from '../../verity/verified-release.ts';
+import { rememberVerifications } from '../support/remembered-verifications.ts';
 import { aFolder, channel, compatible, testNowMs } from './publisher-fixture.ts';
 
 const never = new AbortController().signal;
 
-/** Verdicts of gateways' own verification. It is a pure function that takes most of a test's time: asked once for each. */
-const verdicts = new Map<string, boolean>();
-
-const rememberingScheme: SignatureScheme = {
-  ...ed25519Scheme,
-  verify: (message, signature, material) => {
-    const digest = createHash('sha256').update(message).digest('hex');
-    const question = [digest, ...[signature, material].map((bytes) => Buffer.from(bytes).toString('hex'))].join(' ');
-    const verdict = verdicts.get(question) ?? ed25519Scheme.verify(message, signature, material);
-    verdicts.set(question, verdict);
-    return verdict;
-  },
-};
+rememberVerifications();
 
 /** A device with a memory of its own, asking the folder. Its image carries `root`; default: today's root.json. */
 export const aDevice = async (t: TestContext, folder: string, root?: Uint8Array) => {
@@ -33,7 +20,7 @@ export const aDevice = async (t: TestContext, folder: string, root?: Uint8Array)
   const files = createTrustedStore(await aFolder(t));
   const fetcher = createFolderReader(paths.repository);
   const initialRoot = root ?? (await readFile(paths.root));
-  const client = createTufClient({ fetcher, files, initialRoot, schemes: [rememberingScheme] });
+  const client = createTufClient({ fetcher, files, initialRoot });
   return {
     check: async (nowMs = testNowMs) => {
       const set = await client.refresh(Math.floor(nowMs / 1000), never);

@@ -15,14 +15,22 @@ export interface TestKey {
   sign(bytes: Uint8Array): string;
 }
 
-/** The same name gives the same key. */
-export const testKey = (name: string): TestKey => {
+const deriveKey = (name: string): TestKey => {
   const seed = createHash('sha256').update(`otad TEST key ${name}`).digest();
   const der = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed]);
   const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
   const publicKey = createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).subarray(-32);
   const key = ed25519Key(publicKey);
   return { id: keyIdOf(key), key, sign: (bytes) => sign(null, bytes, privateKey).toString('hex') };
+};
+
+const derivedKeys = new Map<string, TestKey>();
+
+/** The same name gives the same key. Kept once derived: OpenSSL takes a millisecond to read a key, and each repository has six. */
+export const testKey = (name: string): TestKey => {
+  const key = derivedKeys.get(name) ?? deriveKey(name);
+  derivedKeys.set(name, key);
+  return key;
 };
 
 /** The same key material under another key id: a member that the specification does not know changes the digest. */

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { type ErrorCode, OtadError } from '../../agent/core/errors.ts';
 import { isPathMatch, rolesVisitedMax } from '../../verity/target-search.ts';
 import { createTufClient } from '../../verity/tuf-client.ts';
+import { rememberVerifications } from '../support/remembered-verifications.ts';
 import {
   aRepository,
   keysOf,
@@ -17,6 +18,8 @@ import {
   testKey,
   testNowS,
 } from '../support/tuf-repository.ts';
+
+rememberVerifications();
 
 const signal = new AbortController().signal;
 

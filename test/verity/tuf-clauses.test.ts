@@ -9,6 +9,7 @@ import { metadataLimits } from '../../verity/metadata-fetcher.ts';
 import { isTarget } from '../../verity/target-search.ts';
 import { createTufClient, type TufClient } from '../../verity/tuf-client.ts';
 import { nextRoot, nextSnapshot, publishBare, rotate } from '../conformance/publishing.ts';
+import { rememberVerifications } from '../support/remembered-verifications.ts';
 import {
   aRepository,
   keysOf,
@@ -24,6 +25,8 @@ import {
   testKey,
   testNowS,
 } from '../support/tuf-repository.ts';
+
+rememberVerifications();
 
 const signal = new AbortController().signal;
 

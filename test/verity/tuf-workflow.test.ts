@@ -7,6 +7,7 @@ import type { ErrorCode } from '../../agent/core/errors.ts';
 import { OtadError } from '../../agent/core/errors.ts';
 import { metadataLimits } from '../../verity/metadata-fetcher.ts';
 import { createTufClient } from '../../verity/tuf-client.ts';
+import { rememberVerifications } from '../support/remembered-verifications.ts';
 import {
   aliasOf,
   aRepository,
@@ -20,6 +21,8 @@ import {
   testKey,
   testNowS,
 } from '../support/tuf-repository.ts';
+
+rememberVerifications();
 
 const signal = new AbortController().signal;
 

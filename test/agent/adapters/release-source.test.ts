@@ -14,7 +14,10 @@ import type { CheckOutcome } from '../../../agent/core/types.ts';
 import { encodeRelease } from '../../../verity/release-document.ts';
 import { floorEpochMember } from '../../../verity/tuf-metadata.ts';
 import { aServer, serveFiles } from '../../support/loopback-server.ts';
+import { rememberVerifications } from '../../support/remembered-verifications.ts';
 import { aRepository, consistentName, sha256Hex, type TestRepository, testNowS } from '../../support/tuf-repository.ts';
+
+rememberVerifications();
 
 const never = new AbortController().signal;
 
