@@ -2,13 +2,11 @@
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseKernelCommandLine } from '../bootctl/kernel-command-line.ts';
-import type { BootEvidence } from '../bootctl/model.ts';
-import { createUbootControl } from '../bootctl/uboot/control.ts';
-import { parseFwEnvConfig } from '../bootctl/uboot/fw-env-config.ts';
 import { treeLengthBytes } from '../verity/dm-verity.ts';
 import { createSealing } from '../verity/sealing.ts';
 import { readInitialRoot } from '../verity/trusted-root.ts';
+import { type BootDevice, openBootDevice } from './adapters/boot-control.ts';
+import { createBootInspector } from './adapters/boot-inspection.ts';
 import { readFacts } from './adapters/device-facts.ts';
 import { createHealth } from './adapters/health.ts';
 import { createHttpClient, defaultHttpSettings, type HttpClient } from './adapters/http.ts';
@@ -19,7 +17,6 @@ import { createMetadataWitness } from './adapters/metadata-witness.ts';
 import { createNotify } from './adapters/notify.ts';
 import { createRebooter } from './adapters/rebooter.ts';
 import { createReleaseSource } from './adapters/release-source.ts';
-import { createSlotDevices } from './adapters/slot-device.ts';
 import { createStandbyStore } from './adapters/standby-store.ts';
 import { SqliteStore } from './adapters/store.ts';
 import { readGroupId } from './api/group.ts';
@@ -27,11 +24,12 @@ import type { ApiOptions } from './api/server.ts';
 import { createApi } from './api/server.ts';
 import type { TolerantConfig } from './config/config.ts';
 import { policyOf } from './config/policy.ts';
-import { type Config, socketPaths } from './config/schema.ts';
+import { type Config, slotPathsOf, socketPaths } from './config/schema.ts';
 import { shownValue } from './config/shown-value.ts';
-import { type ErrorCode, OtadError, toFailure } from './core/errors.ts';
+import { type ErrorCode, type Failure, OtadError, toFailure } from './core/errors.ts';
 import type { Clock } from './core/ports.ts';
 import { ceilToBlock, recordAreaBytes } from './core/slot-layout.ts';
+import { otherSlot } from './core/types.ts';
 import type { Log } from './log/log.ts';
 import { createExecutors } from './runtime/executors.ts';
 import { createInstall } from './runtime/install.ts';
@@ -44,9 +42,6 @@ const readRequired = (path: string, code: ErrorCode): Promise<Buffer> =>
   readFile(path).catch((cause: NodeJS.ErrnoException) => {
     throw new OtadError(code, { file: path, errno: cause.code }, { cause });
   });
-
-const readEvidence = async (path: string): Promise<BootEvidence> =>
-  parseKernelCommandLine(`${await readRequired(path, 'BOOT_EVIDENCE_MISSING')}`);
 
 const createHttp = ({ http }: Config): HttpClient =>
   createHttpClient({
@@ -84,16 +79,24 @@ export interface Ground {
 }
 
 /** Bootloader and slots: what the facts are read from. */
-const openDevice = async ({ config }: Ground) => {
-  const { fwEnvConfigPath, commandLinePath } = config.bootloader;
-  const evidence = () => readEvidence(commandLinePath);
-  const boot = createUbootControl({
-    config: parseFwEnvConfig(`${await readRequired(fwEnvConfigPath, 'BOOT_ENV_UNREADABLE')}`, fwEnvConfigPath),
-    evidence,
+const openDevice = ({ config }: Ground) =>
+  openBootDevice({
+    bootloader: config.bootloader,
+    slotPaths: slotPathsOf(config),
+    stateDir: config.stateDir,
+    runDir: config.runDir,
+    rebootCommand: config.reboot.command,
   });
-  const paths = { a: config.slots.a.path, b: config.slots.b.path };
-  const slots = createSlotDevices({ paths, bootedSlot: async () => (await evidence()).slot });
-  return { boot, slots, paths };
+
+/** The slot that cannot be written as the settings have it; otad runs all the same, for status and for a person. */
+const slotProblems = async ({ slots, readLineage }: BootDevice): Promise<readonly Failure[]> => {
+  try {
+    await slots.refuse(otherSlot((await readLineage()).slot));
+    return [];
+  } catch (error) {
+    const failure = toFailure(error);
+    return failure.code === 'SLOT_AMBIGUOUS' ? [failure] : [];
+  }
 };
 
 const openStore = ({ config, log }: Ground) => {
@@ -169,7 +172,7 @@ const openSource = (ground: Ground, identity: Identified, initialRoot: Uint8Arra
 const openApi = async (
   ground: Ground,
   identity: Identified,
-  parts: Pick<ApiOptions, 'control' | 'store' | 'slotPaths'>,
+  parts: Pick<ApiOptions, 'control' | 'store' | 'slotPaths' | 'inspectBoot'>,
 ) => {
   const { config, loaded, clock, log } = ground;
   const sockets = socketPaths(config);
@@ -204,10 +207,11 @@ const tellSystemd = (runtime: Runtime, onStop: OnStop): void => {
 export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void> => {
   const { config, clock, log, signal, onFatal } = ground;
   const identity = await identify(ground);
-  const { boot, slots, paths } = await openDevice(ground);
+  const device = await openDevice(ground);
+  const { boot, slots } = device;
   const { initialRoot, rootProblems } = await readTrustRoot(ground);
   const { bootId, bootedRelease } = identity;
-  const problems = [...ground.loaded.problems, ...rootProblems];
+  const problems = [...ground.loaded.problems, ...rootProblems, ...(await slotProblems(device))];
   const facts = await readFacts({ boot, slots, bootId, bootedRelease, problems }, signal);
   const { source, hasFetched, fetch } = openSource(ground, identity, initialRoot, onStop);
   const health = createHealth({ ...config.health, clock, hasFetchedMetadata: hasFetched, fetchMetadata: fetch });
@@ -227,7 +231,8 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
   const runtime = createRuntime({ store, boot, clock, executors, policy, log, onFatal });
   onStop(() => runtime.stop());
   await runtime.start(facts);
-  const api = await openApi(ground, identity, { control: runtime, store, slotPaths: paths });
+  const inspectBoot = createBootInspector({ device, settings: config.bootloader, slotPaths: slotPathsOf(config) });
+  const api = await openApi(ground, identity, { control: runtime, store, slotPaths: slotPathsOf(config), inspectBoot });
   onStop(() => api.close());
   tellSystemd(runtime, onStop);
 };

@@ -2,9 +2,11 @@
 // otad, the daemon's entry: flags, settings, log; starts the daemon, waits for its end, closes what was opened.
 
 import { parseArgs } from 'node:util';
+import { missingParts } from './adapters/boot-control.ts';
 import { createClock } from './adapters/clock.ts';
 import { inheritedSockets } from './adapters/inherited-descriptors.ts';
 import { defaultConfigDirs, loadConfig, loadConfigTolerantly } from './config/config.ts';
+import type { Config } from './config/schema.ts';
 import { errorCodes, type OtadError, toFailure } from './core/errors.ts';
 import { startDaemon } from './daemon.ts';
 import { createLog, lineStyleOf } from './log/log.ts';
@@ -44,11 +46,16 @@ const printProblem = (error: unknown): number => {
   return errorCodes[failure.code].exitCode;
 };
 
+const missingHere = (config: Config): Promise<readonly string[]> =>
+  missingParts(config.bootloader).catch((error) => [toFailure(error).message]);
+
 const run = async (parsed: Flags): Promise<number> => {
   const dirs = parsed['config-dir'] ?? defaultConfigDirs;
   if (parsed['check-config']) {
-    await loadConfig(dirs);
+    const { config } = await loadConfig(dirs);
     process.stdout.write('The settings are right.\n');
+    // They may be judged on another machine than the one that they are for: said, and no error.
+    for (const line of await missingHere(config)) process.stdout.write(`Not on this machine: ${line}\n`);
     return 0;
   }
   const loaded = await loadConfigTolerantly(dirs);

@@ -7,6 +7,8 @@ import {
   activate,
   type BootEvidence,
   type BootModel,
+  type BootRule,
+  boot,
   invalidate,
   lostModel,
   markBad,
@@ -21,7 +23,11 @@ export interface ModelCell {
   write(model: BootModel): void;
 }
 
-export const createModelControl = (cell: ModelCell, evidence: () => BootEvidence): BootControl => {
+export const createModelControl = (
+  cell: ModelCell,
+  evidence: () => BootEvidence,
+  rule: BootRule = boot,
+): BootControl => {
   const load = (signal: AbortSignal): BootModel => {
     if (signal.aborted) throw new OtadError('CANCELLED');
     return cell.read() ?? lostModel;
@@ -32,7 +38,7 @@ export const createModelControl = (cell: ModelCell, evidence: () => BootEvidence
       const facts = evidence();
       const restored = restoreTries(model, facts.slot);
       if (restored !== model) cell.write(restored);
-      return statusOf(restored, facts);
+      return statusOf(restored, facts, [], rule);
     },
     invalidate: async (slot, signal) => cell.write(invalidate(load(signal), slot, evidence().slot)),
     activate: async (slot, tries, verity, signal) => cell.write(activate(load(signal), slot, tries, verity)),

@@ -3,7 +3,14 @@
 // It never counts a confirmed slot (I7) and always leaves something to boot (I8).
 
 import { OtadError } from '../agent/core/errors.ts';
-import { type BootStatus, otherSlot, type SlotName, type SlotState, slotNames } from '../agent/core/types.ts';
+import {
+  type BootStatus,
+  type BootWitness,
+  otherSlot,
+  type SlotName,
+  type SlotState,
+  slotNames,
+} from '../agent/core/types.ts';
 
 /** What the bootloader hands to the kernel so that it opens exactly the signed bytes. */
 export interface SlotVerity {
@@ -34,6 +41,7 @@ export interface BootEvidence {
   readonly root: string | null;
   /** Sentences for a technician. */
   readonly evidence: readonly string[];
+  readonly witnesses?: readonly BootWitness[];
 }
 
 export interface BootResult {
@@ -170,8 +178,19 @@ export const boot = (
   return { model: next, slot: null };
 };
 
-/** What the port reports, from the bootloader's records and the kernel's evidence. */
-export const statusOf = (model: BootModel, facts: BootEvidence, sentences: readonly string[] = []): BootStatus => {
+/** What a power-on chooses, where everything can be opened and written. */
+export type BootRule = (model: BootModel) => BootResult;
+
+/**
+ * What the port reports, from the bootloader's records and the kernel's evidence. `rule`: for a bootloader whose own rules
+ * differ from the reference in what they choose when nothing is left.
+ */
+export const statusOf = (
+  model: BootModel,
+  facts: BootEvidence,
+  sentences: readonly string[] = [],
+  rule: BootRule = boot,
+): BootStatus => {
   const slotBoot = (slot: SlotName) => {
     const { triesLeft, isTrial } = model.slots[slot];
     // The running slot has taken its try: with none left this is its last one, and not yet a failure.
@@ -182,10 +201,11 @@ export const statusOf = (model: BootModel, facts: BootEvidence, sentences: reado
   return {
     booted: facts.slot,
     // With every slot openable `boot` always chooses one: `revive` leaves at least one slot with tries.
-    primary: boot(model).slot ?? facts.slot,
+    primary: rule(model).slot ?? facts.slot,
     slots: { a: slotBoot('a'), b: slotBoot('b') },
     bootedRoot: facts.root,
     roots: { a: model.slots.a.verity?.rootHex ?? null, b: model.slots.b.verity?.rootHex ?? null },
+    ...(facts.witnesses === undefined ? {} : { witnesses: facts.witnesses }),
     evidence: [...facts.evidence, ...sentences],
   };
 };

@@ -6,8 +6,17 @@ import { OtadError } from '../core/errors.ts';
 import type { SlotDevices, SlotHandle } from '../core/ports.ts';
 import { blockSizeBytes, recordAreaBytes, recordAreaOffsetBytes } from '../core/slot-layout.ts';
 import { otherSlot, type SlotName } from '../core/types.ts';
+import type { BlockDevice } from './block-device.ts';
+import { refuseDoubles } from './slot-doubles.ts';
 import { openSlot } from './slot-handle.ts';
-import { identify, type KernelViews, kernelViews, refuseInUse, refuseShared } from './slot-identity.ts';
+import {
+  identify,
+  type KernelViews,
+  kernelViews,
+  refuseInUse,
+  refuseShared,
+  type SlotIdentity,
+} from './slot-identity.ts';
 import { lockFile } from './slot-lock.ts';
 
 export interface SlotDeviceSettings {
@@ -15,6 +24,8 @@ export interface SlotDeviceSettings {
   readonly paths: Readonly<Record<SlotName, string>>;
   /** The slot that runs, as the bootloader's evidence says; what it throws stops the opening. */
   readonly bootedSlot: () => SlotName | Promise<SlotName>;
+  /** What the running root file system stands on. */
+  readonly rootStack?: () => Promise<readonly BlockDevice[]>;
   readonly views?: KernelViews;
 }
 
@@ -34,23 +45,47 @@ const readRecordArea = async (handle: SlotHandle, signal: AbortSignal): Promise<
   return area;
 };
 
+/** Slots that say beforehand what would keep them from being opened for writing. */
+export interface GuardedSlotDevices extends LocalSlotDevices {
+  /** Throws what {@link SlotDevices.open} would throw before it opens anything. */
+  refuse(slot: SlotName): Promise<void>;
+}
+
 export interface LocalSlotDevices extends SlotDevices {
   /** Size of the slot in bytes, whole blocks. */
   sizeBytes(slot: SlotName): Promise<number>;
 }
 
-export const createSlotDevices = (settings: SlotDeviceSettings): LocalSlotDevices => {
-  const { paths, bootedSlot, views = kernelViews } = settings;
+export const createSlotDevices = (settings: SlotDeviceSettings): GuardedSlotDevices => {
+  const { paths, bootedSlot, rootStack = async () => [], views = kernelViews } = settings;
+
+  /** What may be opened for writing, by its identity. */
+  const requireWritable = async (slot: SlotName): Promise<SlotIdentity> => {
+    const path = paths[slot];
+    const booted = await bootedSlot();
+    if (booted === slot) throw new OtadError('SLOT_RUNNING', { slot, path });
+    const identity = await identify(slot, path);
+    const stack = await rootStack();
+    if (stack.some(({ number }) => number === identity.device)) {
+      throw new OtadError('SLOT_RUNNING', {
+        slot,
+        path,
+        device: identity.device,
+        reason: 'the root file system stands on it',
+      });
+    }
+    // The running slot must be there too: without it nothing proves that `path` is not the running one by another name.
+    const running = await identify(otherSlot(slot), paths[otherSlot(slot)]);
+    const identities = slot === 'a' ? { a: identity, b: running } : { a: running, b: identity };
+    await refuseShared(identities.a, identities.b, views);
+    await refuseDoubles({ paths, identities, booted, rootStack: stack }, views);
+    await refuseInUse(slot, identity, views);
+    return identity;
+  };
 
   const open = async (slot: SlotName, signal: AbortSignal): Promise<SlotHandle> => {
     if (signal.aborted) throw new OtadError('CANCELLED', { slot, step: 'open' });
-    const path = paths[slot];
-    if ((await bootedSlot()) === slot) throw new OtadError('SLOT_RUNNING', { slot, path });
-    const identity = await identify(slot, path);
-    // The running slot must be there too: without it nothing proves that `path` is not the running one by another name.
-    const running = await identify(otherSlot(slot), paths[otherSlot(slot)]);
-    await refuseShared(slot === 'a' ? identity : running, slot === 'a' ? running : identity, views);
-    await refuseInUse(slot, identity, views);
+    const identity = await requireWritable(slot);
     const unlock = identity.kind === 'file' ? await lockFile(slot, identity) : noLock;
     try {
       return await openSlot(slot, identity, views, true, unlock);
@@ -71,6 +106,9 @@ export const createSlotDevices = (settings: SlotDeviceSettings): LocalSlotDevice
 
   return {
     open,
+    refuse: async (slot) => {
+      await requireWritable(slot);
+    },
     readRecord: (slot, signal) =>
       reading(slot, async (handle) =>
         recordAreaOffsetBytes(handle.sizeBytes) < 0

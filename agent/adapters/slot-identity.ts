@@ -5,6 +5,7 @@ import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OtadError } from '../core/errors.ts';
 import type { SlotName } from '../core/types.ts';
+import { readMounts } from './mount-table.ts';
 
 /** Where the kernel's own views stand; tests give others. */
 export interface KernelViews {
@@ -46,17 +47,16 @@ export const identify = async (slot: SlotName, path: string): Promise<SlotIdenti
   throw new OtadError('SLOT_MISSING', { slot, path, reason: 'neither a block device nor a regular file' });
 };
 
-const unescapeMount = (text: string): string =>
-  text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-
 /** Where the device is mounted in our namespace, or null. */
 const mountPointOf = async (device: string, views: KernelViews): Promise<string | null> => {
-  const table = await readFile(join(views.proc, 'self/mountinfo'), 'utf8');
-  for (const line of table.split('\n')) {
-    const [, , numbers, , mountPoint] = line.split(' ');
-    if (numbers === device && mountPoint !== undefined) return unescapeMount(mountPoint);
-  }
-  return null;
+  const mounts = await readMounts(views.proc);
+  return mounts.find(({ number }) => number === device)?.mountPoint ?? null;
+};
+
+/** The key of a regular file, as {@link identify} gives it; null where there is none. */
+export const keyOfFile = async (path: string): Promise<string | null> => {
+  const facts = await stat(path, { bigint: true }).catch(() => null);
+  return facts?.isFile() === true ? `file ${deviceNumbers(facts.dev)}:${facts.ino}` : null;
 };
 
 const listOrNone = async (folder: string): Promise<readonly string[]> => readdir(folder).catch(() => []);
@@ -71,8 +71,7 @@ const loopOn = async (identity: SlotIdentity, views: KernelViews): Promise<strin
     const path = backing.replace(/\n$/, '');
     if (path === '') continue;
     if (path === real) return name;
-    const facts = await stat(path, { bigint: true }).catch(() => null);
-    if (facts !== null && `file ${deviceNumbers(facts.dev)}:${facts.ino}` === identity.key) return name;
+    if ((await keyOfFile(path)) === identity.key) return name;
   }
   return null;
 };

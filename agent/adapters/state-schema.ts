@@ -75,7 +75,20 @@ const phase = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('rebooting'), slot, sinceMs: z.number() }),
   z.object({ kind: z.literal('assessing'), sinceMs: z.number() }),
   z.object({ kind: z.literal('confirming') }),
-  z.object({ kind: z.literal('reverting'), step: z.enum(['flip', 'reboot']), sinceMs: z.number(), reason: text }),
+  z.object({
+    kind: z.literal('reverting'),
+    step: z.enum(['verify', 'flip', 'reboot']),
+    sinceMs: z.number(),
+    reason: text,
+  }),
+  z.object({
+    kind: z.literal('marking'),
+    step: z.enum(['revert', 'retire']),
+    slot,
+    reason: text,
+    wasConfirmed: z.boolean(),
+  }),
+  z.object({ kind: z.literal('leaving') }),
   z.object({ kind: z.literal('halted'), failure }),
 ]);
 
@@ -95,6 +108,8 @@ const staged = z.object({
   rollbackFloor: whole,
   floorEpoch: whole,
   notBeforeMs: z.number(),
+  // Absent in what the first release stored.
+  request: text.nullable().default(null),
   failureReason: text.nullable(),
 });
 
@@ -167,6 +182,10 @@ const historyTypes = [
   'confirmed',
   'rolled-back',
   'rollback-requested',
+  'rollback-failed',
+  'mark-bad-requested',
+  'marked-bad',
+  'mark-bad-failed',
   'denied',
   'undenied',
   'held',

@@ -35,6 +35,7 @@ export const undenyCommand = ({ state }: Snapshot, release: { readonly id: strin
 /** `attention` as the status shows it. */
 export const advise = (snapshot: Snapshot, automation: Automation, attention: Failure | null): string | null => {
   const { phase, hold, staged, lastCheck } = snapshot.state;
+  if (phase.kind === 'leaving') return 'To leave it now: otactl reboot. To keep it after all: otactl confirm';
   if (attention !== null) return afterFailure(attention);
   if (phase.kind === 'staged' && staged !== null && !automation.isAutoReboot) {
     return `To start ${staged.release.version}: otactl reboot`;

@@ -2,7 +2,7 @@
 // the process runs. Handed in by daemon.ts; nothing here is looked up.
 
 import type { Failure } from '../core/errors.ts';
-import type { AgentControl, Clock, Store } from '../core/ports.ts';
+import type { AgentControl, Clock, InspectBoot, Store } from '../core/ports.ts';
 import type { Policy, SlotName } from '../core/types.ts';
 
 export interface ConfigValue {
@@ -28,6 +28,7 @@ export interface ApiContext {
   readonly clock: Clock;
   readonly identity: Identity;
   readonly automation: Automation;
+  readonly inspectBoot: InspectBoot;
   readonly slotPaths: Readonly<Record<SlotName, string>>;
   /** Without secrets: what stands here is shown to every local user. */
   readonly config: readonly ConfigValue[];

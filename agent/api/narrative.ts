@@ -72,12 +72,15 @@ const staged = (snapshot: Snapshot, moment: Moment, automation: Automation): Ste
   return { now, next: moment.windows.reboot ? 'Reboots now.' : 'Reboots when the window opens.' };
 };
 
-const transfer = ({ progress }: Snapshot, phase: Extract<Phase, { kind: 'fetching' | 'verifying' }>): Step => {
+const percentOf = ({ progress }: Snapshot): string =>
+  progress === null || progress.totalBytes === 0
+    ? ''
+    : `: ${Math.min(100, Math.floor((100 * progress.doneBytes) / progress.totalBytes))} %`;
+
+const transfer = (snapshot: Snapshot, phase: Extract<Phase, { kind: 'fetching' | 'verifying' }>): Step => {
+  const { progress } = snapshot;
   const { version } = phase.release;
-  const percent =
-    progress === null || progress.totalBytes === 0
-      ? ''
-      : `: ${Math.min(100, Math.floor((100 * progress.doneBytes) / progress.totalBytes))} %`;
+  const percent = percentOf(snapshot);
   if (phase.kind === 'verifying') {
     return {
       now: `${version} in slot ${phase.slot} is read back and checked against its signed root${percent}.`,
@@ -104,7 +107,7 @@ const activating = (snapshot: Snapshot, step: Extract<Phase, { kind: 'activating
   const next = `Then the gateway reboots into ${version}.`;
   switch (step) {
     case 'verify':
-      return { now: `${version} is verified once more before it is activated.`, next };
+      return { now: `${version} is verified once more before it is activated${percentOf(snapshot)}.`, next };
     case 'baseline':
       return { now: 'Health checks run on the running system, to know what failed before the update.', next };
     case 'flip':
@@ -140,9 +143,22 @@ const stepOf = (snapshot: Snapshot, moment: Moment, automation: Automation, phas
     case 'confirming':
       return { now: `${runningVersion(snapshot)} passed its health checks and is confirmed.`, next: 'Then it stays.' };
     case 'reverting':
+      if (phase.step === 'verify') {
+        return {
+          now: `${back} is read back and checked before the gateway returns to it${percentOf(snapshot)}.`,
+          next: `Then ${runningVersion(snapshot)} is given up; if a byte is wrong, it goes on running.`,
+        };
+      }
       return {
         now: `${runningVersion(snapshot)} is given up: ${asSentence(phase.reason)}`,
         next: `The gateway reboots into ${back}.`,
+      };
+    case 'marking':
+      return { now: `Slot ${phase.slot} is marked bad: ${asSentence(phase.reason)}`, next: 'Then otad goes on.' };
+    case 'leaving':
+      return {
+        now: `${runningVersion(snapshot)} runs in slot ${boot.booted}, which is marked bad: ${asSentence(snapshot.state.staged?.failureReason ?? '')}`,
+        next: `The next reboot starts ${back}.`,
       };
     case 'halted':
       return {

@@ -4,13 +4,16 @@
 import type { ZodType } from 'zod';
 import { type ErrorCode, OtadError } from '../core/errors.ts';
 import type { Command } from '../core/events.ts';
+import { bootBody } from './boot.ts';
 import type { ApiContext } from './context.ts';
 import {
   acceptedSchema,
+  bootSchema,
   configSchema,
   denylistSchema,
   historyQuery,
   historySchema,
+  markBadBody,
   noBody,
   noQuery,
   reasonBody,
@@ -43,6 +46,8 @@ export interface CommandRoute {
   readonly toCommand: (body: unknown) => Command;
 }
 
+/** Reading boot control may have to wait for a lock. */
+const inspectionMs = 5_000;
 /** How far back `why` looks for a rollback. */
 const whyHistoryMax = 200;
 
@@ -95,6 +100,20 @@ export const readRoutes: readonly ReadRoute[] = [
     query: noQuery,
     answer: slotsSchema,
     read: (_, context) => ({ slots: slotBodies(context.control.snapshot(), context.slotPaths) }),
+  }),
+  read({
+    name: 'boot',
+    summary: 'Boot control as it stands on the device now: bootloader, witnesses, slots, problems, raw records.',
+    query: noQuery,
+    answer: bootSchema,
+    read: async (_, context) =>
+      bootBody(
+        context.control.snapshot(),
+        await context.inspectBoot(AbortSignal.timeout(inspectionMs)),
+        await context.store.readHistory(whyHistoryMax),
+        context.clock.now(),
+        context,
+      ),
   }),
   read({
     name: 'history',
@@ -164,10 +183,19 @@ export const commandRoutes: readonly CommandRoute[] = [
   }),
   command({
     name: 'rollback',
-    summary: 'Returns to the other slot: activates it and reboots now.',
+    summary:
+      'Returns to the other slot: reads it back and verifies it, then activates it and reboots. What does not verify changes nothing.',
     body: reasonBody,
     errors: ['BUSY', 'NO_ROLLBACK_TARGET'],
     toCommand: ({ reason }) => ({ command: 'rollback', reason }),
+  }),
+  command({
+    name: 'mark-bad',
+    summary:
+      'Marks a slot bad, the one that does not run unless named: it is not booted and its release not installed again. The running slot is left at the next reboot.',
+    body: markBadBody,
+    errors: ['BUSY', 'NO_ROLLBACK_TARGET', 'NOTHING_TO_DO', 'UNCONFIRMED'],
+    toCommand: ({ slot, reason }) => ({ command: 'mark-bad', slot, reason }),
   }),
   command({
     name: 'hold',

@@ -70,6 +70,8 @@ export const statusSchema = z.strictObject({
     'assessing',
     'confirming',
     'reverting',
+    'marking',
+    'leaving',
     'halted',
   ]),
   runs: z.string().describe('What runs and whether it is confirmed, as a sentence'),
@@ -110,6 +112,48 @@ export const statusSchema = z.strictObject({
   compatible: z.string(),
   channel: z.string(),
   plan: count.describe('Number of the newest decision; rises with each'),
+  timeMs,
+  timeSynced: z.boolean(),
+});
+
+export const bootSchema = z.strictObject({
+  bootloader: z.enum(['uboot', 'systemd-boot', 'tryboot']),
+  foundBy: z.string().describe('What shows that it is this bootloader'),
+  runs: z.string().describe('What runs and whether it is confirmed, as a sentence'),
+  booted: slotName,
+  primary: slotName.describe('The slot that the next boot tries'),
+  pending: z.string().nullable().describe('What is under way towards a reboot, as a sentence; null: nothing'),
+  bootedRoot: z.string().nullable().describe('dm-verity root that the running kernel was started with'),
+  witnesses: z
+    .array(z.strictObject({ name: z.string(), says: z.string(), slot: slotName.nullable() }))
+    .describe('Who was there at the boot; slot null: silent'),
+  slots: z.array(
+    z.strictObject({
+      name: slotName,
+      booted: z.boolean(),
+      state: z.enum(['good', 'pending', 'bad']),
+      triesLeft: z.number().nullable(),
+      version: z.string().nullable().describe('From the record in the slot; null when nothing proves it'),
+      recordRoot: z.string().nullable().describe('dm-verity root by the record in the slot'),
+      bootloaderRoot: z.string().nullable().describe('dm-verity root that the bootloader hands to the kernel'),
+      lastGood: z
+        .strictObject({ timeMs, isTimeSynced: z.boolean(), what: z.enum(['confirmed', 'verified']) })
+        .nullable()
+        .describe('When this version last proved itself in this slot; null: the history does not reach back so far'),
+      path: z.string(),
+      device: z.string().nullable().describe('What the path leads to; null: a file, or nothing'),
+      disk: z.string().nullable(),
+      label: z.string().nullable(),
+      uuid: z.string().nullable(),
+      sizeBytes: count,
+    }),
+  ),
+  wayBack: slotName.nullable().describe('The slot that a rollback would return to now; null: there is none'),
+  problems: z.array(failureSchema).describe('What keeps boot control from being read, or a slot from being written'),
+  evidence: z.array(z.string()).describe('What was read of the bootloader and the kernel, and from where'),
+  records: z
+    .array(z.strictObject({ name: z.string(), value: z.string() }))
+    .describe('Variables, entries or files that the bootloader goes by'),
   timeMs,
   timeSynced: z.boolean(),
 });
@@ -181,6 +225,10 @@ const reason = z
   .max(reasonCharsMax)
   .regex(/^\P{Cc}*$/u, 'one line of text without control characters');
 export const reasonBody = z.strictObject({ reason: reason.nullable().default(null) });
+export const markBadBody = z.strictObject({
+  slot: slotName.nullable().default(null).describe('null: the slot that does not run'),
+  reason: reason.nullable().default(null),
+});
 export const undenyBody = z.strictObject({ releaseId: z.string().min(1).max(reasonCharsMax) });
 
 export type ErrorBody = z.infer<typeof errorSchema>;
@@ -188,6 +236,7 @@ export type SlotBody = z.infer<typeof slotSchema>;
 export type SlotsBody = z.infer<typeof slotsSchema>;
 export type ProgressBody = z.infer<typeof progressSchema>;
 export type StatusBody = z.infer<typeof statusSchema>;
+export type BootBody = z.infer<typeof bootSchema>;
 export type HistoryBody = z.infer<typeof historySchema>;
 export type WhyBody = z.infer<typeof whySchema>;
 export type ConfigBody = z.infer<typeof configSchema>;

@@ -24,6 +24,10 @@ export interface Invocation {
   readonly socket: string | null;
   readonly timeoutMs: number | null;
   readonly limit: number;
+  readonly isDryRun: boolean;
+  readonly isVerbose: boolean;
+  /** Given as --reason. */
+  readonly reason: string | null;
 }
 
 export type Request =
@@ -133,6 +137,9 @@ export const readArguments = (argv: readonly string[]): Request => {
       socket: typeof values.socket === 'string' ? values.socket : null,
       timeoutMs: timeoutS === null ? null : timeoutS * 1000,
       limit,
+      isDryRun: values['dry-run'] === true,
+      isVerbose: values.verbose === true,
+      reason: typeof values.reason === 'string' ? values.reason : null,
     },
   };
 };

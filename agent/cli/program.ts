@@ -2,11 +2,13 @@
 // and the registry's exit code.
 
 import { type ExitCode, errorCodes, OtadError, toFailure } from '../core/errors.ts';
-import { runConfirm, runHold, runReboot, runRelease, runRollback, runUndeny } from './act.ts';
+import { runConfirm, runHold, runReboot, runRelease, runUndeny } from './act.ts';
 import { type Invocation, readArguments, UsageError } from './arguments.ts';
+import { runBoot } from './boot.ts';
 import { createClient, socketsAt } from './client.ts';
 import type { CommandRun } from './command.ts';
 import { completionScript, isShell } from './completion.ts';
+import { runMarkBad, runRollback } from './give-up.ts';
 import { plain } from './layout.ts';
 import { runConfig, runHistory, runSlots, runStatus, runWhy } from './look.ts';
 import type { Terminal } from './terminal.ts';
@@ -29,6 +31,7 @@ const runs: Readonly<Record<CommandName, CommandRun>> = {
   why: runWhy,
   history: runHistory,
   slots: runSlots,
+  boot: runBoot,
   watch: runWatch,
   config: runConfig,
   check: runCheck,
@@ -36,11 +39,14 @@ const runs: Readonly<Record<CommandName, CommandRun>> = {
   reboot: runReboot,
   confirm: runConfirm,
   rollback: runRollback,
+  'mark-bad': runMarkBad,
   hold: runHold,
   release: runRelease,
   undeny: runUndeny,
   completion: runCompletion,
 };
+
+const waiting: readonly CommandName[] = ['check', 'install', 'rollback', 'mark-bad'];
 
 const complainUsage = (terminal: Terminal, error: UsageError): ExitCode => {
   terminal.complain(plain(error.message));
@@ -64,7 +70,7 @@ const run = async (
 ): Promise<ExitCode> => {
   const directory = invocation.socket ?? (env.OTAD_SOCKET_DIR || socketDirectory);
   // For the commands that wait, --timeout bounds the waiting; a single answer keeps its own bound.
-  const isBounded = invocation.timeoutMs !== null && invocation.command !== 'check' && invocation.command !== 'install';
+  const isBounded = invocation.timeoutMs !== null && !waiting.includes(invocation.command);
   const api = createClient(
     socketsAt(directory),
     isBounded ? (invocation.timeoutMs ?? answerTimeoutMs) : answerTimeoutMs,

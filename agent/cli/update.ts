@@ -1,32 +1,14 @@
-// The commands that order something and wait for how it ends: check and install. They follow the control socket's event
-// stream, opened before the order is given, so that nothing is missed however fast it goes.
+// The commands that get an update and wait for how it ends: check and install.
 
-import type { AcceptedBody, HistoryBody, StatusBody } from '../api/schema.ts';
-import { type ErrorCode, type ExitCode, errorCodes, OtadError } from '../core/errors.ts';
-import { AnswerError } from './client.ts';
-import { type CommandContext, type CommandRun, isAgreed, order, print } from './command.ts';
+import type { HistoryBody, StatusBody } from '../api/schema.ts';
+import { OtadError } from '../core/errors.ts';
+import { type CommandContext, type CommandRun, isAgreed, order } from './command.ts';
 import { createFollower } from './follower.ts';
-import { plain, wrap } from './layout.ts';
-
-/** How an order ended: for programs, for people, for the shell. */
-interface Outcome {
-  readonly result: 'new' | 'nothing-new' | 'refused' | 'staged' | 'installed' | 'failed';
-  readonly exit: ExitCode;
-  readonly message: string;
-  readonly version: string | null;
-}
+import { failed, type Outcome, orderAndFollow, report } from './order-follow.ts';
 
 const checkWaitMs = 300_000;
 const nothingNew: readonly string[] = ['up-to-date', 'below-floor'];
 const waitsForReboot: readonly string[] = ['reboot-window', 'manual-reboot'];
-
-const isErrorCode = (code: string | null): code is ErrorCode => code !== null && Object.hasOwn(errorCodes, code);
-
-const failed = (code: string | null, message: string, version: string | null): Outcome => {
-  const exit = isErrorCode(code) ? errorCodes[code].exitCode : 1;
-  // The usage code is for the command line; a failure behind it is an error.
-  return { result: 'failed', exit: exit === 64 || exit === 0 ? 1 : exit, message, version };
-};
 
 /** What the newest check found. */
 const checkOutcome = (status: StatusBody): Outcome => {
@@ -65,55 +47,13 @@ const checkOutcome = (status: StatusBody): Outcome => {
 const isCheckOver = (before: StatusBody, status: StatusBody): boolean =>
   status.phase !== 'checking' && status.lastCheck !== null && status.lastCheck.timeMs !== before.lastCheck?.timeMs;
 
-const report = (context: CommandContext, outcome: Outcome): ExitCode => {
-  const { exit, ...body } = outcome;
-  if (exit !== 1 && exit !== 5) print(context, body, () => wrap(plain(outcome.message), context.terminal.columns));
-  else if (context.invocation.isJson) context.terminal.line(JSON.stringify(body, null, 2));
-  else context.terminal.complain(plain(outcome.message));
-  return exit;
-};
-
-/** Gives the order behind the first status of the stream; calls `step` with each later one until it answers. */
-const orderAndFollow = async (
-  context: CommandContext,
-  path: string,
-  waitMs: number | null,
-  step: (before: StatusBody, status: StatusBody) => Promise<Outcome | null>,
-  atEnd: (last: StatusBody) => Outcome | null,
-): Promise<Outcome> => {
-  const limit = waitMs === null ? null : AbortSignal.timeout(waitMs);
-  const signal = limit === null ? context.signal : AbortSignal.any([context.signal, limit]);
-  let before: StatusBody | null = null;
-  let last: StatusBody | null = null;
-  try {
-    for await (const status of context.api.events('control', signal)) {
-      last = status;
-      if (before === null) {
-        before = status;
-        await context.api.post<AcceptedBody>(path);
-        continue;
-      }
-      const outcome = await step(before, status);
-      if (outcome !== null) return outcome;
-    }
-  } catch (error) {
-    if (limit?.aborted !== true) throw error;
-    throw new AnswerError(
-      'AGENT_UNREACHABLE',
-      `Not finished after ${(waitMs ?? 0) / 1000} s; otad goes on. To follow: otactl watch`,
-    );
-  }
-  const outcome = last === null ? null : atEnd(last);
-  if (outcome !== null) return outcome;
-  throw new AnswerError('AGENT_UNREACHABLE', 'otad went away before it was finished. See: journalctl -u otad -n 50');
-};
-
 export const runCheck: CommandRun = async (context) => {
   const { invocation } = context;
   if (!invocation.isWaiting) return order(context, '/v1/check');
   const outcome = await orderAndFollow(
     context,
     '/v1/check',
+    {},
     invocation.timeoutMs ?? checkWaitMs,
     async (before, status) => (isCheckOver(before, status) ? checkOutcome(status) : null),
     () => null,
@@ -167,6 +107,7 @@ export const runInstall: CommandRun = async (context) => {
     const outcome = await orderAndFollow(
       context,
       '/v1/install',
+      {},
       invocation.timeoutMs,
       async (before, status) => {
         const outcome = await installOutcome(context, failureBefore, before, status);

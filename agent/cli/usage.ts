@@ -3,7 +3,18 @@
 
 import { wrap } from './layout.ts';
 
-export type OptionName = 'json' | 'socket' | 'timeout' | 'help' | 'version' | 'yes' | 'limit' | 'no-wait';
+export type OptionName =
+  | 'json'
+  | 'socket'
+  | 'timeout'
+  | 'help'
+  | 'version'
+  | 'yes'
+  | 'limit'
+  | 'no-wait'
+  | 'dry-run'
+  | 'verbose'
+  | 'reason';
 
 interface OptionDoc {
   readonly short: string | null;
@@ -24,6 +35,9 @@ export const options: Readonly<Record<OptionName, OptionDoc>> = {
   version: { short: null, value: null, text: 'Show the version of otactl.' },
   yes: { short: 'y', value: null, text: 'Do not ask, just do it.' },
   limit: { short: 'n', value: 'COUNT', text: 'Show so many entries (1 to 1000, default 20).' },
+  'dry-run': { short: null, value: null, text: 'Show what would be done, and do nothing.' },
+  verbose: { short: 'v', value: null, text: 'Show all evidence and the raw records of the bootloader as well.' },
+  reason: { short: null, value: 'TEXT', text: 'Why; kept in the history and on the denylist.' },
   'no-wait': { short: null, value: null, text: 'Return as soon as otad has accepted the command.' },
 };
 
@@ -73,6 +87,18 @@ const lookCommands = {
     summary: 'Both slots with devices and dm-verity roots.',
     text: ['With these a slot can be checked by hand: veritysetup verify --hash-offset=OFFSET PATH PATH ROOT'],
     example: 'otactl slots',
+  },
+  boot: {
+    ...none,
+    arguments: '[status]',
+    argumentsMax: 1,
+    options: ['verbose'],
+    summary: 'Boot control: what boots next, and who says so.',
+    text: [
+      'Reads the device anew: witnesses of this boot, slots, tries, verity roots, devices, what is wrong.',
+      'With --json everything, raw records included.',
+    ],
+    example: 'otactl boot status',
   },
   watch: {
     ...none,
@@ -143,15 +169,35 @@ const updateCommands = {
     arguments: '[REASON]',
     argumentsMin: 0,
     argumentsMax: reasonWordsMax,
-    options: ['yes'],
-    summary: 'Reboot into the system in the other slot.',
-    text: ['Shows from what to what before it asks. The reason is kept in the history.'],
+    options: ['yes', 'dry-run', 'no-wait', 'reason'],
+    summary: 'Verify the other slot and reboot into it.',
+    text: [
+      'Shows from what to what before it asks. The other slot is read back whole first; if a byte is wrong, nothing is changed.',
+      'The version that is left is denied with the reason. A trial that fails by itself goes back at once, without this.',
+    ],
     example: 'otactl rollback modem drivers are broken',
-    exits: ['3: there is no verified system to return to', '6: busy'],
+    exits: [
+      '3: there is no verified system to return to',
+      '5: the other slot did not verify, nothing was changed',
+      '6: busy',
+    ],
   },
 } as const satisfies Record<string, CommandDoc>;
 
 const policyCommands = {
+  'mark-bad': {
+    arguments: '[SLOT]',
+    argumentsMin: 0,
+    argumentsMax: 1,
+    options: ['yes', 'dry-run', 'no-wait', 'reason'],
+    summary: 'Say that a slot is not to be booted.',
+    text: [
+      'SLOT is a or b; without it the one that does not run. Its release is denied with the reason.',
+      'The running slot can be marked when the other one is good; it runs on until the next reboot, which is yours to ask for.',
+    ],
+    example: "otactl mark-bad b --reason 'flash errors'",
+    exits: ['2: it is bad already', '3: refused: nothing good would be left to boot', '6: busy'],
+  },
   hold: {
     arguments: '[REASON]',
     argumentsMin: 0,

@@ -55,13 +55,72 @@ const healthFolders = ['/usr/lib/otad/health.d', '/run/otad/health.d', '/etc/ota
 const slotSchema = (path: string, sentence: string) =>
   z.strictObject({ path: pathSchema.default(path).describe(sentence) }).prefault({});
 
-const bootloaderSchema = z
+const ubootSchema = z
   .strictObject({
-    kind: z.enum(['uboot']).default('uboot').describe('Which bootloader flips the slots.'),
     fwEnvConfigPath: pathSchema
       .default('/etc/fw_env.config')
       .describe('Where the U-Boot environment lies; the file that fw_printenv and fw_setenv read.'),
+  })
+  .prefault({});
+
+const entryStemSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/)
+  .meta({ expected: 'letters, digits, ".", "_" or "-", at most 63' });
+
+const systemdBootSchema = z
+  .strictObject({
+    espPath: pathSchema.default('/efi').describe('Where the EFI system partition is mounted, writable.'),
+    efivarsPath: pathSchema
+      .default('/sys/firmware/efi/efivars')
+      .describe('Where efivarfs is mounted; where it is not, nothing is known of what the loader did.'),
+    entries: z
+      .strictObject({
+        a: entryStemSchema.default('otad-a').describe('Entry of slot a in loader/entries, without counter and .conf.'),
+        b: entryStemSchema.default('otad-b').describe('Entry of slot b in loader/entries, without counter and .conf.'),
+      })
+      .prefault({}),
+  })
+  .prefault({});
+
+const trybootSchema = z
+  .strictObject({
+    autobootPath: pathSchema
+      .default('/boot/config/autoboot.txt')
+      .describe('autoboot.txt on the first FAT partition, mounted writable.'),
+    bootFolders: z
+      .strictObject({
+        a: pathSchema.default('/boot/a').describe('Where the boot partition of slot a is mounted, writable.'),
+        b: pathSchema.default('/boot/b').describe('Where the boot partition of slot b is mounted, writable.'),
+      })
+      .prefault({}),
+    partitions: z
+      .strictObject({
+        a: whole(1, 255).default(2).describe('Number of the boot partition of slot a.'),
+        b: whole(1, 255).default(3).describe('Number of the boot partition of slot b.'),
+      })
+      .prefault({}),
+    deviceTreePath: pathSchema
+      .default('/proc/device-tree/chosen/bootloader')
+      .describe('What the firmware says of the boot that it did.'),
+    rebootParamPath: pathSchema
+      .default('/run/systemd/reboot-param')
+      .describe('What systemd hands to the kernel as the argument of the reboot.'),
+  })
+  .prefault({});
+
+const bootloaderSchema = z
+  .strictObject({
+    kind: z
+      .enum(['auto', 'uboot', 'systemd-boot', 'tryboot'])
+      .default('auto')
+      .describe(
+        'Which bootloader flips the slots; auto: the one that left its traces in this boot. The groups of the other ones are not read.',
+      ),
     commandLinePath: pathSchema.default('/proc/cmdline').describe('The kernel command line: which slot was booted.'),
+    uboot: ubootSchema,
+    systemdBoot: systemdBootSchema,
+    tryboot: trybootSchema,
   })
   .prefault({});
 
@@ -288,4 +347,10 @@ export type Config = z.output<typeof configSchema>;
 export const socketPaths = (config: Pick<Config, 'runDir'>): { readonly status: string; readonly control: string } => ({
   status: `${config.runDir}/status.sock`,
   control: `${config.runDir}/control.sock`,
+});
+
+/** Where each slot is. */
+export const slotPathsOf = ({ slots }: Pick<Config, 'slots'>): { readonly a: string; readonly b: string } => ({
+  a: slots.a.path,
+  b: slots.b.path,
 });

@@ -1,7 +1,8 @@
 // What a technician may ask for, and the answer. A refusal names its code and changes nothing.
 
-import { assertNever, type ErrorCode, errorCodes } from './errors.ts';
+import { assertNever } from './errors.ts';
 import type { Command } from './events.ts';
+import { markBad } from './marking.ts';
 import { newStaged } from './staged.ts';
 import type { Staged, State } from './state.ts';
 import {
@@ -10,25 +11,26 @@ import {
   type Decision,
   note,
   proceedStaged,
+  refuse,
   rest,
   startActivation,
   startCheck,
   startConfirm,
-  startRevert,
+  startReboot,
+  startRevertVerified,
   stay,
 } from './steps.ts';
-import { otherSlot, type SlotRecord } from './types.ts';
-
-const refuse = (state: State, code: ErrorCode, message: string = errorCodes[code].sentence): Decision => ({
-  ...stay(state),
-  reply: { isAccepted: false, code, message },
-});
+import { type BootStatus, otherSlot, type SlotRecord } from './types.ts';
 
 /** Nothing is under way that a person would have to wait for: asking the server can be dropped at any time. */
 const isFree = (state: State): boolean => ['idle', 'staged', 'halted', 'checking'].includes(state.phase.kind);
 
+const leavingText = (state: State): string =>
+  `The running slot ${state.booted} is marked bad; the next reboot starts slot ${otherSlot(state.booted)}.`;
+
 const check = (state: State, isForced: boolean): Decision => {
   const { phase } = state;
+  if (phase.kind === 'leaving') return refuse(state, 'UNCONFIRMED', `${leavingText(state)} To keep it: otactl confirm`);
   if (!isFree(state)) return refuse(state, 'BUSY');
   if (!state.isBootedConfirmed && isForced) return refuse(state, 'UNCONFIRMED');
   // A check that is under way answers this one too.
@@ -41,6 +43,10 @@ const check = (state: State, isForced: boolean): Decision => {
 
 const reboot = (state: State, context: Context): Decision => {
   const { staged } = state;
+  if (state.phase.kind === 'leaving' && staged !== null) {
+    const way = startReboot(state, context, { ...staged, reboots: 0, notBeforeMs: 0 }, 'reverting');
+    return accepted(way, `Starting slot ${otherSlot(state.booted)}.`);
+  }
   if (!isFree(state)) return refuse(state, 'BUSY');
   if (staged === null || staged.slot === state.booted)
     return refuse(state, 'NOTHING_TO_DO', 'Nothing is installed that waits for a reboot.');
@@ -49,8 +55,8 @@ const reboot = (state: State, context: Context): Decision => {
   return accepted(proceedStaged(rest({ ...state, staged: forced }), context), `Starting ${staged.release.version}.`);
 };
 
-/** An unconfirmed system about which nothing is decided yet. */
-const isOnTrial = (state: State): boolean => state.phase.kind === 'assessing' || isFree(state);
+/** An unconfirmed system that nothing is being done to. */
+const isOnTrial = (state: State): boolean => ['assessing', 'leaving'].includes(state.phase.kind) || isFree(state);
 
 const confirm = (state: State): Decision => {
   if (state.isBootedConfirmed) return refuse(state, 'NOTHING_TO_DO', 'The running system is confirmed already.');
@@ -69,11 +75,13 @@ const rollback = (state: State, context: Context, reason: string | null): Decisi
   const { staged } = state;
   if (!state.isBootedConfirmed) {
     if (!isOnTrial(state) || staged === null) return refuse(state, 'BUSY');
-    const noted = note(startRevert(state, context, staged, text), context, 'rollback-requested', {
-      release: staged.release,
-      reason,
-    });
-    return accepted(noted, `Going back from ${staged.release.version}.`);
+    const sinceMs = state.phase.kind === 'assessing' ? state.phase.sinceMs : context.moment.monoMs;
+    const way = startRevertVerified(state, context, staged, text, sinceMs);
+    const noted = note(way, context, 'rollback-requested', { release: staged.release, reason });
+    return accepted(
+      noted,
+      `Verifying slot ${otherSlot(state.booted)}, then going back from ${staged.release.version}.`,
+    );
   }
   // While the other slot is being written there is nothing in it to return to, and waiting does not bring it back.
   const isWriting = state.phase.kind === 'fetching' || state.phase.kind === 'verifying';
@@ -86,6 +94,7 @@ const rollback = (state: State, context: Context, reason: string | null): Decisi
     verity: target.verity,
     intent: 'rollback',
     isForced: true,
+    request: text,
     healthDeadlineMs: context.policy.healthDeadlineMs,
   });
   const noted = note(startActivation(state, way), context, 'rollback-requested', {
@@ -93,7 +102,7 @@ const rollback = (state: State, context: Context, reason: string | null): Decisi
     slot: way.slot,
     reason,
   });
-  return accepted(noted, `Going back to ${target.release.version}.`);
+  return accepted(noted, `Verifying slot ${way.slot}, then going back to ${target.release.version}.`);
 };
 
 const hold = (state: State, context: Context, reason: string | null): Decision => {
@@ -120,7 +129,8 @@ const undeny = (state: State, context: Context, releaseId: string): Decision => 
   );
 };
 
-export const onCommand = (state: State, context: Context, command: Command): Decision => {
+/** `boot`: as the bootloader was last read, where the caller knows it. */
+export const onCommand = (state: State, context: Context, command: Command, boot?: BootStatus): Decision => {
   switch (command.command) {
     case 'check':
       return check(state, false);
@@ -132,6 +142,8 @@ export const onCommand = (state: State, context: Context, command: Command): Dec
       return confirm(state);
     case 'rollback':
       return rollback(state, context, command.reason);
+    case 'mark-bad':
+      return markBad(state, context, command, boot);
     case 'hold':
       return hold(state, context, command.reason);
     case 'release-hold':

@@ -53,6 +53,9 @@ const onTick = (state: State, context: Context): Decision => {
     case 'activating':
     case 'assessing':
     case 'confirming':
+    case 'marking':
+    // Whoever marked it bad decides when users are cut off for the boot.
+    case 'leaving':
       return stay(state);
     default:
       return assertNever(phase);
@@ -68,7 +71,7 @@ export const decide = (state: State | null, event: Event, moment: Moment, policy
     case 'tick':
       return onTick(state, context);
     case 'command':
-      return onCommand(state, context, event.command);
+      return onCommand(state, context, event.command, event.boot);
     case 'effect-done':
       return onEffectDone(state, context, event.done);
     default:

@@ -9,8 +9,18 @@ export type Effect =
   /** Boot control first, durably; then the first byte may be written (I3). */
   | { readonly kind: 'invalidate'; readonly plan: number; readonly slot: SlotName }
   | { readonly kind: 'write'; readonly plan: number; readonly slot: SlotName; readonly release: Verified<Release> }
-  /** Reads the whole slot back past the page cache and compares its verity root with the record's. */
-  | { readonly kind: 'verify'; readonly plan: number; readonly slot: SlotName; readonly rootHex: string }
+  /**
+   * Reads the whole slot back past the page cache and compares its verity root with the record's. With `isLookOnly` nothing is
+   * written, whatever is found: what a way back holds must already be verified, and while the running system is on trial
+   * that slot is the last confirmed one (I2).
+   */
+  | {
+      readonly kind: 'verify';
+      readonly plan: number;
+      readonly slot: SlotName;
+      readonly rootHex: string;
+      readonly isLookOnly: boolean;
+    }
   | {
       readonly kind: 'assess';
       readonly plan: number;

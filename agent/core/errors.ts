@@ -101,6 +101,14 @@ export const errorCodes = {
   ),
   BOOT_ENV_UNWRITABLE: entry('device', 500, 1, 'The bootloader environment could not be written.'),
   BOOT_ENV_BUSY: entry('transient', 409, 6, 'Another program holds the lock of the bootloader environment.'),
+  BOOT_ESP_UNUSABLE: entry('device', 500, 1, 'The EFI system partition is not there, or not the one that was booted.'),
+  BOOT_ENTRY_MISSING: entry('device', 500, 1, 'The slot has no boot loader entry that could be started.'),
+  BOOT_CHOICE_PINNED: entry(
+    'config',
+    409,
+    3,
+    'The boot loader is told to start another entry than the slots would have it.',
+  ),
   BOOT_WRITE_LOST: entry('device', 500, 1, 'The bootloader state was written but reads back differently.'),
   BOOT_EVIDENCE_MISSING: entry(
     'device',
@@ -113,6 +121,12 @@ export const errorCodes = {
     500,
     1,
     'Two witnesses contradict each other about which slot is running. Nothing is changed until they agree.',
+  ),
+  SLOT_AMBIGUOUS: entry(
+    'device',
+    409,
+    3,
+    'Two devices could be this slot, so neither is written. Remove one, or name the slots by /dev/disk/by-path in the settings.',
   ),
   BOOT_COMMAND_LINE_UNSAFE: entry(
     'device',

@@ -24,6 +24,8 @@ export type Command =
   | { readonly command: 'reboot' }
   | { readonly command: 'confirm' }
   | { readonly command: 'rollback'; readonly reason: string | null }
+  /** Nobody boots this slot any more; null: the one that does not run. The running one is left at the next reboot, whoever asks for it. */
+  | { readonly command: 'mark-bad'; readonly slot: SlotName | null; readonly reason: string | null }
   | { readonly command: 'hold'; readonly reason: string | null }
   | { readonly command: 'release-hold' }
   /** Takes a release off the denylist, so that it may be tried again. */
@@ -32,7 +34,8 @@ export type Command =
 export type Event =
   | { readonly kind: 'started'; readonly facts: DeviceFacts }
   | { readonly kind: 'tick' }
-  | { readonly kind: 'command'; readonly command: Command }
+  /** `boot`: as the bootloader was last read, so that what it would refuse is refused at once. */
+  | { readonly kind: 'command'; readonly command: Command; readonly boot?: BootStatus }
   | { readonly kind: 'effect-done'; readonly done: EffectDone };
 
 /** The answer to a command: what happens now, or the code that says why not. */

@@ -2,6 +2,7 @@
 
 import type { EffectDone, EffectKind, EffectResult } from './effects.ts';
 import { assertNever, type Failure } from './errors.ts';
+import { markingDone, markingFailed } from './marking.ts';
 import { goodAttemptBytes, longRetryAt, nextPoll } from './schedule.ts';
 import { refOf, unmetConditions } from './select.ts';
 import { newStaged } from './staged.ts';
@@ -19,6 +20,7 @@ import {
   note,
   proceedStaged,
   rest,
+  startAssess,
   startConfirm,
   startFlip,
   startInstall,
@@ -130,6 +132,9 @@ const verifyDone = (state: State, context: Context, record: SlotRecord): Decisio
   if (phase.kind === 'activating' && phase.step === 'verify' && staged !== null) {
     return afterVerifyAgain(setRecord(state, staged.slot, record), staged);
   }
+  if (phase.kind === 'reverting' && phase.step === 'verify' && staged !== null) {
+    return startRevert(state, context, staged, phase.reason);
+  }
   return stay(state);
 };
 
@@ -189,6 +194,26 @@ const activateFailed = (state: State, context: Context, staged: Staged, why: Fai
   });
 };
 
+const noteRollbackFailed = (state: State, context: Context, slot: SlotName, why: Failure): Decision =>
+  note(stay({ ...state, attention: why }), context, 'rollback-failed', {
+    release: state.records[slot]?.release ?? null,
+    slot,
+    reason: why.message,
+    code: why.code,
+  });
+
+/** What a technician asked to go back to is not whole: nothing was changed, and what runs stays. */
+const rollbackFailed = (state: State, context: Context, staged: Staged, why: Failure): Decision =>
+  noteRollbackFailed(rest({ ...state, staged: null }), context, staged.slot, why);
+
+/** The same during a trial, which goes on; or where the running slot was marked bad before. */
+const wayBackFailed = (state: State, context: Context, staged: Staged, sinceMs: number, why: Failure): Decision =>
+  andThen(noteRollbackFailed(state, context, otherSlot(state.booted), why), (next) =>
+    staged.failureReason === null
+      ? startAssess(next, context, staged, sinceMs)
+      : stay({ ...next, phase: { kind: 'leaving' } }),
+  );
+
 /** The other slot says that it was started before, or its record cannot be read; and what it holds has not failed here. */
 const isOtherWorthTrying = (state: State): boolean => {
   const record = state.records[otherSlot(state.booted)];
@@ -217,7 +242,11 @@ const afterFailure = (state: State, context: Context, why: Failure, fetchedBytes
       return installFailed(state, context, phase.release, why, fetchedBytes);
     case 'activating':
       if (staged === null) return stay(rest(state));
-      if (phase.step === 'verify') return installFailed(state, context, staged.release, why, 0);
+      if (phase.step === 'verify') {
+        return staged.intent === 'rollback'
+          ? rollbackFailed(state, context, staged, why)
+          : installFailed(state, context, staged.release, why, 0);
+      }
       // A baseline that cannot be taken excuses nothing: the new system must pass everything.
       if (phase.step === 'baseline') return startFlip(state, context, { ...staged, baselineFailing: [] });
       return activateFailed(state, context, staged, why);
@@ -235,7 +264,10 @@ const afterFailure = (state: State, context: Context, why: Failure, fetchedBytes
     case 'confirming':
       // The bootloader still counts, so a power cycle ends on a confirmed slot either way; assessed again after the backoff.
       return halt(backOff(state, context, why, false), context, why);
+    case 'marking':
+      return markingFailed(state, context, phase, why);
     case 'reverting':
+      if (phase.step === 'verify' && staged !== null) return wayBackFailed(state, context, staged, phase.sinceMs, why);
       if (phase.step === 'reboot' || staged === null) return stay(state);
       // Without a good slot to return to, an unconfirmed system that runs is better than none. Where the other slot merely is not
       // known as good (a lost environment), the bootloader's count leads there; once, since what fails there is denied as well.
@@ -249,6 +281,7 @@ const afterFailure = (state: State, context: Context, why: Failure, fetchedBytes
     case 'idle':
     case 'staged':
     case 'halted':
+    case 'leaving':
       return stay(state);
     default:
       return assertNever(phase);
@@ -273,10 +306,13 @@ const awaited = (phase: Phase): EffectKind | null => {
     case 'confirming':
       return 'confirm';
     case 'reverting':
-      return phase.step === 'flip' ? 'revert' : 'reboot';
+      return ({ verify: 'verify', flip: 'revert', reboot: 'reboot' } as const)[phase.step];
+    case 'marking':
+      return phase.step;
     case 'idle':
     case 'staged':
     case 'halted':
+    case 'leaving':
       return null;
     default:
       return assertNever(phase);
@@ -305,9 +341,11 @@ export const onEffectDone = (state: State, context: Context, done: EffectDone): 
     case 'confirm':
       return finishConfirm(state, context);
     case 'revert':
+      if (phase.kind === 'marking') return markingDone(state, context, phase);
       return staged === null ? stay(state) : startReboot(state, context, staged, 'reverting');
-    case 'reboot':
     case 'retire':
+      return phase.kind === 'marking' ? markingDone(state, context, phase) : stay(state);
+    case 'reboot':
       return stay(state);
     default:
       return assertNever(done);

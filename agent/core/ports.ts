@@ -2,6 +2,7 @@
 // Every call that waits takes a signal and throws OtadError. Byte arguments are only valid during the call.
 
 import type { Effect, EffectResult } from './effects.ts';
+import type { Failure } from './errors.ts';
 import type { Command, Reply } from './events.ts';
 import type { State } from './state.ts';
 import type {
@@ -174,9 +175,9 @@ export interface Installer {
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
   ): Promise<SlotRecord>;
-  /** Reads the whole slot back from the medium; only this makes a record `verified`. */
+  /** Reads the whole slot back from the medium; only this makes a record `verified`. With `isLookOnly` it leaves the record as it is. */
   verify(
-    request: { readonly slot: SlotName; readonly rootHex: string },
+    request: { readonly slot: SlotName; readonly rootHex: string; readonly isLookOnly?: boolean },
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
   ): Promise<SlotRecord>;
@@ -192,3 +193,30 @@ export interface InstallPorts {
   readonly source: ReleaseSource;
   readonly sealing: Sealing;
 }
+
+/** Where a slot of the settings really is. */
+export interface SlotPlace {
+  /** `/dev/mmcblk0p2`; null for a regular file, or where there is nothing. */
+  readonly device: string | null;
+  readonly disk: string | null;
+  /** GPT label and uuid of the partition. */
+  readonly label: string | null;
+  readonly uuid: string | null;
+  /** 0 where there is nothing. */
+  readonly sizeBytes: number;
+}
+
+/** What a technician wants to see of boot control, as it stands on the device at this moment. */
+export interface BootInspection {
+  readonly bootloader: 'uboot' | 'systemd-boot' | 'tryboot';
+  /** What shows that it is this one. */
+  readonly foundBy: string;
+  /** null where it cannot be read now; `problems` says why. */
+  readonly status: BootStatus | null;
+  readonly slots: Readonly<Record<SlotName, SlotPlace>>;
+  readonly problems: readonly Failure[];
+  /** The bootloader's own variables, entries or files, by name, for support. */
+  readonly records: readonly { readonly name: string; readonly value: string }[];
+}
+
+export type InspectBoot = (signal: AbortSignal) => Promise<BootInspection>;

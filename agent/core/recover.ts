@@ -3,6 +3,7 @@
 
 import { errorCodes } from './errors.ts';
 import type { DeviceFacts } from './events.ts';
+import { resumeMarking } from './marking.ts';
 import { firstPoll } from './schedule.ts';
 import { refOf } from './select.ts';
 import { newStaged } from './staged.ts';
@@ -22,7 +23,7 @@ import {
   startRevert,
   stay,
 } from './steps.ts';
-import { otherSlot, type ReleaseRef, type SlotName } from './types.ts';
+import { otherSlot, type ReleaseRef, type SlotName, type SlotRecord } from './types.ts';
 
 const unknownRelease = (rootHex: string | null): ReleaseRef => ({
   id: `unknown-${rootHex?.slice(0, 16) ?? 'root'}`,
@@ -49,9 +50,9 @@ const stagedFromRecord = (facts: DeviceFacts, slot: SlotName, { policy }: Contex
     healthDeadlineMs: policy.healthDeadlineMs,
   });
 };
-/** The bootloader was given this root for the slot, or keeps none and cannot say. */
-const mayBeTried = ({ boot }: DeviceFacts, slot: SlotName, rootHex: string): boolean =>
-  boot.roots === undefined || boot.roots[slot] === rootHex;
+/** The bootloader was given this root for the slot and has kept it; where it keeps none, the slot's own record must say so. */
+const wasHandedOver = ({ boot }: DeviceFacts, slot: SlotName, record: SlotRecord): boolean =>
+  boot.roots === undefined ? record.status === 'activated' : boot.roots[slot] === record.verity.rootHex;
 
 /** Releases that the slots themselves show to have failed here: activated, and bad now. */
 const deniedByEvidence = (facts: DeviceFacts, { moment }: Context): DenyEntry[] => {
@@ -59,10 +60,7 @@ const deniedByEvidence = (facts: DeviceFacts, { moment }: Context): DenyEntry[] 
   const record = facts.records[slot];
   if (record === null) return [];
   const hasFailed =
-    record.status === 'denied' ||
-    (record.status === 'activated' &&
-      facts.boot.slots[slot].state === 'bad' &&
-      mayBeTried(facts, slot, record.verity.rootHex));
+    record.status === 'denied' || (facts.boot.slots[slot].state === 'bad' && wasHandedOver(facts, slot, record));
   const reason = record.reason ?? 'It was activated and is marked bad; the history of it was lost.';
   return hasFailed ? [{ release: refOf(record.release), reason, timeMs: moment.wallMs }] : [];
 };
@@ -166,7 +164,12 @@ const recoverStaged = (
   const { boot } = facts;
   // The bootloader holds it as good: only the record of that was lost.
   if (staged.slot === boot.booted) return finishConfirm(state, context);
-  if (staged.failureReason !== null) return fellBack(state, context, staged, staged.failureReason);
+  if (staged.failureReason !== null) {
+    // It may have been confirmed before somebody marked it bad: what counts as confirmed is what runs.
+    const running = runningRelease(facts) ?? state.confirmed;
+    const confirmed = running === null ? null : refOf(running);
+    return fellBack({ ...state, confirmed }, context, staged, staged.failureReason);
+  }
   const isPrimary = boot.primary === staged.slot;
   const isPending = boot.slots[staged.slot].state === 'pending' && isPrimary;
   if (!isPending) {
@@ -226,6 +229,8 @@ export const recover = (stored: State | null, facts: DeviceFacts, context: Conte
     ? note(opened, context, 'started', { release: runningRelease(facts), slot: booted })
     : opened;
   return andThen(started, (next) => {
+    const resumed = resumeMarking(next, stored, facts, context);
+    if (resumed !== null) return resumed;
     if (slots[booted].state === 'good') return recoverGood(next, stored, facts, context);
     // Marked bad, and running: the way back was chosen and not taken yet.
     if (slots[booted].state === 'bad' && slots[otherSlot(booted)].state === 'good') {

@@ -18,6 +18,7 @@ export const newStaged = (given: Given): Staged => ({
   rollbackFloor: 0,
   floorEpoch: 0,
   notBeforeMs: 0,
+  request: null,
   failureReason: null,
   ...given,
   release: refOf(given.release),

@@ -30,7 +30,23 @@ export type Phase =
   /** `sinceMs` on the monotonic clock of this boot: a restarted agent does not get the whole deadline again. */
   | { readonly kind: 'assessing'; readonly sinceMs: number }
   | { readonly kind: 'confirming' }
-  | { readonly kind: 'reverting'; readonly step: 'flip' | 'reboot'; readonly sinceMs: number; readonly reason: string }
+  /** `verify` comes first when a technician asks for it, and is not the end of the trial yet; `sinceMs` is the trial's then. */
+  | {
+      readonly kind: 'reverting';
+      readonly step: 'verify' | 'flip' | 'reboot';
+      readonly sinceMs: number;
+      readonly reason: string;
+    }
+  /** A technician marks a slot bad: the bootloader is being told. `revert` for the running slot, `retire` for the other one. */
+  | {
+      readonly kind: 'marking';
+      readonly step: 'revert' | 'retire';
+      readonly slot: SlotName;
+      readonly reason: string;
+      readonly wasConfirmed: boolean;
+    }
+  /** The running slot was marked bad by a technician: `state.staged` names it and why. The next reboot leaves it; never by itself. */
+  | { readonly kind: 'leaving' }
   /** Needs attention; stays up, polls, and takes a newer release or a technician's command. */
   | { readonly kind: 'halted'; readonly failure: Failure };
 
@@ -59,6 +75,8 @@ export interface Staged {
   readonly floorEpoch: number;
   /** Not activated or rebooted before this point of the monotonic clock of this boot. */
   readonly notBeforeMs: number;
+  /** What the technician said who asked for a rollback; null for an update. */
+  readonly request: string | null;
   /** Set once it is known to have failed. */
   readonly failureReason: string | null;
 }

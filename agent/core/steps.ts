@@ -2,7 +2,7 @@
 // none of them looks at where it is called from.
 
 import type { Effect } from './effects.ts';
-import { errorCodes, type Failure } from './errors.ts';
+import { type ErrorCode, errorCodes, type Failure } from './errors.ts';
 import type { Reply } from './events.ts';
 import { longRetryAt, retryAt } from './schedule.ts';
 import { refOf } from './select.ts';
@@ -50,6 +50,11 @@ export const accepted = (decision: Decision, message: string): Decision => ({
   reply: { isAccepted: true, message },
 });
 
+export const refuse = (state: State, code: ErrorCode, message: string = errorCodes[code].sentence): Decision => ({
+  ...stay(state),
+  reply: { isAccepted: false, code, message },
+});
+
 interface NoteFacts {
   readonly release?: ReleaseRef | null;
   readonly slot?: SlotName;
@@ -83,7 +88,7 @@ export const failure = (code: keyof typeof errorCodes, facts?: string): Failure 
 export const rest = (state: State): State => ({ ...state, phase: { kind: state.staged === null ? 'idle' : 'staged' } });
 
 /** A new plan: results of effects of the old one no longer count. */
-const begin = (state: State, phase: Phase, effect: (plan: number) => Effect): Decision => {
+export const begin = (state: State, phase: Phase, effect: (plan: number) => Effect): Decision => {
   const plan = state.plan + 1;
   return { ...stay({ ...state, plan, phase }), effects: [effect(plan)] };
 };
@@ -125,6 +130,7 @@ export const startVerify = (state: State, phase: Extract<Phase, { kind: 'fetchin
     plan,
     slot: phase.slot,
     rootHex: record.verity.rootHex,
+    isLookOnly: false,
   }));
 
 const startBaseline = (state: State, staged: Staged): Decision =>
@@ -145,6 +151,7 @@ export const startActivation = (state: State, staged: Staged): Decision =>
         plan,
         slot: staged.slot,
         rootHex: staged.verity.rootHex,
+        isLookOnly: staged.intent === 'rollback',
       }));
 
 export const afterVerifyAgain = (state: State, staged: Staged): Decision =>
@@ -239,6 +246,26 @@ export const startRevert = (state: State, context: Context, staged: Staged, reas
   );
 };
 
+/** A technician leaves a trial: what he returns to is read back first. Where no record says what it should be, the bootloader's root decides. */
+export const startRevertVerified = (
+  state: State,
+  context: Context,
+  staged: Staged,
+  reason: string,
+  sinceMs: number,
+): Decision => {
+  const slot = otherSlot(state.booted);
+  const rootHex = state.records[slot]?.verity.rootHex;
+  if (rootHex === undefined) return startRevert(state, context, staged, reason);
+  return begin(state, { kind: 'reverting', step: 'verify', sinceMs, reason }, (plan) => ({
+    kind: 'verify',
+    plan,
+    slot,
+    rootHex,
+    isLookOnly: true,
+  }));
+};
+
 /** What is in the other slot failed for good: denied, unselectable, and its record says so. */
 export const retire = (state: State, context: Context, staged: Staged, reason: string): Decision =>
   andThen(deny(state, context, staged.release, reason), (denied) => {
@@ -272,7 +299,7 @@ export const finishConfirm = (state: State, context: Context): Decision => {
   });
   const noted = note(stay(confirmed), context, 'confirmed', { release, slot: state.booted });
   if (staged?.intent !== 'rollback' || left === null || left.id === release?.id) return noted;
-  const reason = 'A technician rolled back from it.';
+  const reason = staged.request ?? 'A technician rolled back from it.';
   return andThen(
     note(noted, context, 'rolled-back', { release: left, slot: otherSlot(state.booted), reason }),
     (next) => deny(next, context, left, reason),

@@ -15,6 +15,14 @@ export interface SlotBoot {
   readonly triesLeft: number | null;
 }
 
+/** Who was there at the boot, and what it says of the slot that runs. */
+export interface BootWitness {
+  readonly name: 'kernel command line' | 'root device' | 'device tree';
+  readonly says: string;
+  /** null: it is silent about the slot. */
+  readonly slot: SlotName | null;
+}
+
 /** What the bootloader and the running kernel testify. Never inferred from the database. */
 export interface BootStatus {
   /** The slot that runs now, by lineage (kernel command line, root device), never by a flag of ours. */
@@ -29,6 +37,8 @@ export interface BootStatus {
    * Tells a slot that failed from one that was never tried. Absent where the bootloader keeps none.
    */
   readonly roots?: Readonly<Record<SlotName, string | null>>;
+  /** Who says which slot runs. Absent where nobody asked them one by one. */
+  readonly witnesses?: readonly BootWitness[];
   /** Sentences for a technician: what was read, and from where. */
   readonly evidence: readonly string[];
 }
@@ -167,6 +177,10 @@ export type HistoryType =
   | 'confirmed'
   | 'rolled-back'
   | 'rollback-requested'
+  | 'rollback-failed'
+  | 'mark-bad-requested'
+  | 'marked-bad'
+  | 'mark-bad-failed'
   | 'denied'
   | 'undenied'
   | 'held'

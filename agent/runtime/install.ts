@@ -17,9 +17,9 @@ export interface Install {
     signal: AbortSignal,
     onProgress: OnProgress,
   ): Promise<SlotRecord>;
-  /** Reads the whole slot back from the medium; only then its record says 'verified'. */
+  /** Reads the whole slot back from the medium; only then its record says 'verified'. With `isLookOnly` not a byte of the slot changes. */
   verify(
-    request: { readonly slot: SlotName; readonly rootHex: string },
+    request: { readonly slot: SlotName; readonly rootHex: string; readonly isLookOnly?: boolean },
     signal: AbortSignal,
     onProgress: OnProgress,
   ): Promise<SlotRecord>;
@@ -81,9 +81,13 @@ export const createInstall = (ports: InstallPorts): Install => {
     });
   };
 
-  const verify: Install['verify'] = async ({ slot, rootHex }, signal, onProgress) =>
+  const verify: Install['verify'] = async ({ slot, rootHex, isLookOnly = false }, signal, onProgress) =>
     withSlot(slot, signal, async (handle, ledger) => {
       const record = requireWhole(slot, ledger.current(), rootHex);
+      // Only reading makes a record 'verified', and this reading leaves no trace.
+      if (isLookOnly && record.status === 'writing') {
+        throw new OtadError('SLOT_READBACK_MISMATCH', { slot, status: record.status, reason: 'not verified any more' });
+      }
       const { release, imageLengthBytes: totalBytes } = record;
       const report = createReporter({ slot, version: release.version, totalBytes }, onProgress);
       report('verifying', 0, 0);
@@ -103,10 +107,10 @@ export const createInstall = (ports: InstallPorts): Install => {
         // It is not what it was: the next attempt to write compares the prefix and writes again what differs.
         const isRotten =
           isMediumFault(error) || (error instanceof OtadError && error.code === 'SLOT_READBACK_MISMATCH');
-        if (isRotten) await ledger.commit({ ...record, status: 'writing' }, steady);
+        if (isRotten && !isLookOnly) await ledger.commit({ ...record, status: 'writing' }, steady);
         throw error;
       }
-      return ledger.commit({ ...record, status: 'verified' }, steady);
+      return isLookOnly ? record : ledger.commit({ ...record, status: 'verified' }, steady);
     });
 
   const retire: Install['retire'] = (slot, reason, signal) =>

@@ -83,7 +83,7 @@ class Loop implements Runtime {
     if (this.#queue.length >= queueMax) {
       return { isAccepted: false, code: 'BUSY', message: errorCodes.BUSY.sentence };
     }
-    return this.#send({ kind: 'command', command });
+    return this.#send({ kind: 'command', command, ...(this.#boot === null ? {} : { boot: this.#boot }) });
   }
 
   snapshot(): Snapshot {

@@ -27,7 +27,8 @@ import {
 } from './environment.ts';
 import type { FwEnvConfig } from './fw-env-config.ts';
 import { type CopyReading, readCopies, writeCopy } from './medium.ts';
-import { applyModel, decodeModel, lostVariables } from './variables.ts';
+import { applyMender, decodeMender, isMenderAlone, type MenderParts, menderParts, witnessMender } from './mender.ts';
+import { applyModel, decodeModel, describeOthers, lostVariables } from './variables.ts';
 
 export interface UbootOptions {
   readonly config: FwEnvConfig;
@@ -42,15 +43,17 @@ export interface UbootOptions {
    * it nothing is written then, since an environment without the board's `bootcmd` would not boot at all.
    */
   readonly initial?: Variables;
+  /** Partition numbers of the slots, which is how Mender's boot script names them. */
+  readonly partitions?: () => Promise<MenderParts>;
 }
 
 /** The environment as it stands on the medium. */
 interface Loaded {
   readonly readings: readonly CopyReading[];
   readonly copies: readonly (EnvCopy | null)[];
-  /** The copy written last; null: none is valid. */
+  /** The copy written last; null: none holds variables. */
   readonly current: CopyIndex | null;
-  /** The copy that U-Boot would use. Another one than `current` after a flipped bit in a flag. */
+  /** The copy that U-Boot would use. Another one than `current` after a flipped bit in a flag, or when it is empty. */
   readonly bootloaders: CopyIndex | null;
 }
 
@@ -63,7 +66,21 @@ const load = async (config: FwEnvConfig): Promise<Loaded> => {
 const variablesOf = ({ copies }: Loaded, index: CopyIndex | null): Variables | null =>
   index === null ? null : (copies[index]?.variables ?? null);
 
-const isAligned = ({ current, bootloaders }: Loaded): boolean => current === bootloaders;
+const isSame = (one: Variables, two: Variables): boolean =>
+  one.size === two.size && [...one].every(([name, value]) => two.get(name) === value);
+
+/** Why what U-Boot would do, or soon might, is not what the newest copy says. Empty: nothing to put right. */
+const misalignments = ({ copies, current, bootloaders }: Loaded): readonly string[] => {
+  if (current === null || bootloaders === null) return [];
+  const [one = null, two = null] = copies;
+  if (copies[bootloaders]?.fault === 'empty') return ['a copy without any variable counts'];
+  if (current !== bootloaders) return ['the flag byte made a stale copy count'];
+  if (copies[current]?.fault === 'nameless') return ['a value without a name makes U-Boot refuse all of it'];
+  // As long as the sequences are equal a flipped flag bit could undo the newer of the two.
+  const isHandWritten =
+    one?.sequence != null && one.sequence === two?.sequence && !isSame(one.variables, two.variables);
+  return isHandWritten ? ['fw_setenv or the boot script wrote it without raising the sequence'] : [];
+};
 
 /** One write, after which U-Boot's choice and ours are the copy just written. */
 const store = async (config: FwEnvConfig, loaded: Loaded, variables: Variables): Promise<Loaded> => {
@@ -85,13 +102,35 @@ const describe = (config: FwEnvConfig, loaded: Loaded): readonly string[] => {
     problem === null ? [] : [`U-Boot environment: ${place(index)} is not usable: ${problem}`],
   );
   if (loaded.current === null) {
-    return [...problems, 'U-Boot environment: no valid copy; the bootloader goes by its compiled-in defaults'];
+    return [
+      ...problems,
+      'U-Boot environment: no copy is valid and holds variables; the bootloader goes by its compiled-in defaults',
+    ];
   }
   const { flag, sequence } = loaded.copies[loaded.current] ?? { flag: null, sequence: null };
   return [
     `U-Boot environment: ${place(loaded.current)}, flag ${flag ?? 'none'}, ${sequenceName} ${sequence?.toString(16) ?? 'none'}`,
     ...problems,
+    ...describeOthers(variablesOf(loaded, loaded.current) ?? new Map()),
   ];
+};
+
+/** What is remembered of repairs, for the status: enough for a life between two starts of the agent. */
+const repairsMax = 8;
+
+const modelOf = (variables: Variables, known: MenderParts): BootModel => {
+  const parts = menderParts(variables, known);
+  if (parts === null) return decodeModel(variables);
+  return isMenderAlone(variables)
+    ? (decodeMender(variables, parts) ?? decodeModel(variables))
+    : witnessMender(decodeModel(variables), variables, parts);
+};
+
+/** `variables` with the model in them, in our names and, where a Mender script may read them, in Mender's. */
+const withModel = (variables: Variables, model: BootModel, known: MenderParts): Variables => {
+  const parts = menderParts(variables, known);
+  const ours = applyModel(variables, model);
+  return parts === null ? ours : applyMender(variables, ours, model, parts);
 };
 
 /** Throws what the port names, and BOOT_ENV_BUSY, BOOT_ENV_UNREADABLE, BOOT_ENV_UNSUPPORTED, BOOT_ENV_UNWRITABLE. */
@@ -101,7 +140,9 @@ export const createUbootControl = ({
   lockPath = fwLockPath,
   lockWaitMs = 10_000,
   initial,
+  partitions = async () => ({ a: null, b: null }),
 }: UbootOptions): BootControl => {
+  const repairs: string[] = [];
   const readEvidence = async (): Promise<BootEvidence> => (typeof evidence === 'function' ? evidence() : evidence);
 
   const locked = <T>(signal: AbortSignal, body: () => Promise<T>): Promise<T> =>
@@ -115,13 +156,14 @@ export const createUbootControl = ({
         edit(decodeModel(lostVariables));
         throw new OtadError('BOOT_ENV_UNREADABLE', {
           file: config.file,
-          reason: 'both copies are corrupt and there is no initial environment to start from; a reboot makes a new one',
+          reason: 'no copy is valid and there is no initial environment to start from; a reboot makes a new one',
         });
       }
-      const after = applyModel(before, edit(decodeModel(before)));
-      const isSame = after.size === before.size && [...after].every(([name, value]) => before.get(name) === value);
+      const known = await partitions();
+      const after = withModel(before, edit(modelOf(before, known)), known);
       // A repeated step costs no write; but a copy that U-Boot would not choose is not yet the truth.
-      if (isSame && loaded.current !== null && isAligned(loaded) && before.has(sequenceName)) return;
+      const isTruth = loaded.current !== null && misalignments(loaded).length === 0 && before.has(sequenceName);
+      if (isTruth && isSame(after, before)) return;
       await store(config, loaded, after);
     });
 
@@ -132,20 +174,25 @@ export const createUbootControl = ({
   const reconcile = async (loaded: Loaded, booted: SlotName): Promise<readonly [BootModel, readonly string[]]> => {
     const variables = variablesOf(loaded, loaded.current);
     if (variables === null) return [decodeModel(initial ?? lostVariables), describe(config, loaded)];
-    const model = decodeModel(variables);
+    const known = await partitions();
+    const model = modelOf(variables, known);
     const restored = restoreTries(model, booted);
     const reasons = [
-      ...(isAligned(loaded) ? [] : ['the flag byte made a stale copy count']),
+      ...misalignments(loaded),
       ...(restored === model ? [] : [`slot ${booted} runs and had lost tries`]),
     ].map((reason) => `U-Boot environment: ${reason}`);
-    if (reasons.length === 0) return [model, describe(config, loaded)];
+    if (reasons.length === 0) return [model, [...describe(config, loaded), ...repairs]];
     try {
-      const repaired = await store(config, loaded, restored === model ? variables : applyModel(variables, restored));
-      return [restored, [...reasons.map((reason) => `${reason}; put right`), ...describe(config, repaired)]];
+      // Unchanged but for the sequence, when only the copies are to be put right: a count of Mender's must not be lost.
+      const content = restored === model ? variables : withModel(variables, restored, known);
+      const repaired = await store(config, loaded, content);
+      repairs.push(...reasons.map((reason) => `${reason}; put right`));
+      repairs.splice(0, repairs.length - repairsMax);
+      return [restored, [...describe(config, repaired), ...repairs]];
     } catch (cause) {
       const failure = cause instanceof Error ? cause.message : String(cause);
-      const actual = decodeModel(variablesOf(loaded, loaded.bootloaders) ?? variables);
-      return [actual, [...reasons.map((reason) => `${reason}; it cannot be put right: ${failure}`)]];
+      const actual = modelOf(variablesOf(loaded, loaded.bootloaders) ?? variables, known);
+      return [actual, [...reasons.map((reason) => `${reason}; it cannot be put right: ${failure}`), ...repairs]];
     }
   };
 

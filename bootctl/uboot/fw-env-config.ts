@@ -36,21 +36,28 @@ const parseOffset = (text: string): number => {
   return sign * Number.parseInt(digits, base) || 0;
 };
 
+/** MTD and UBI, their block device emulations included: erase blocks and bad blocks need what only U-Boot's tools do. */
+export const isRawFlash = (path: string): boolean => /^\/dev\/(?:mtd|ubi)/.test(path);
+
+export const rawFlashReason = (path: string): string =>
+  `${path} is raw flash (MTD or UBI): keep the environment in a file or on a block device (eMMC, SD, disk)`;
+
+/** What libubootenv 0.3.4 and newer also reads, as a whole file in YAML. */
+const yamlPattern = /^\s*(?:---|%YAML|-\s|[\w-]+\s*:(?:\s|$))/;
+/** As scanf has it. Not `\s`, which would take a byte order mark or a no-break space for a blank. */
+const blanks = /[ \t\r\v\f]+/;
+
 interface Entry extends EnvLocation {
   readonly sizeBytes: number;
 }
 
-const parseLine = (words: readonly string[], file: string, line: number): Entry => {
+const parseLine = (content: string, words: readonly string[], file: string, line: number): Entry => {
   const refuse = (reason: string): OtadError => new OtadError('BOOT_ENV_UNSUPPORTED', { file, line, reason });
   const [path = '', offset = '', size = ''] = words;
-  if (words.length === 1 && path.endsWith(':')) {
+  if (yamlPattern.test(content)) {
     throw refuse('this is the YAML form: write one line per copy instead: device, offset, size');
   }
-  if (/^\/dev\/(?:mtd|ubi)/.test(path)) {
-    throw refuse(
-      `${path} is raw flash (MTD or UBI): keep the environment in a file or on a block device (eMMC, SD, disk)`,
-    );
-  }
+  if (isRawFlash(path)) throw refuse(rawFlashReason(path));
   if (path.includes(':')) {
     throw refuse(`${path} has a colon, which fw_setenv takes for a UBI volume: use another link to the device`);
   }
@@ -71,9 +78,9 @@ export const parseFwEnvConfig = (text: string, file: string): FwEnvConfig => {
   if (text.length > configBytesMax) throw new OtadError('BOOT_ENV_UNSUPPORTED', { file, reason: 'file too long' });
   const entries: Entry[] = [];
   for (const [index, content] of text.split('\n').entries()) {
-    const words = content.trim().split(/\s+/);
-    if (words[0] === '' || words[0]?.startsWith('#')) continue;
-    entries.push(parseLine(words, file, index + 1));
+    const words = content.split(blanks).filter((word) => word !== '');
+    if (words[0] === undefined || words[0].startsWith('#')) continue;
+    entries.push(parseLine(content, words, file, index + 1));
     if (entries.length === 2) break;
   }
   const [first, second] = entries;

@@ -6,13 +6,13 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, readFile, realpath, stat, writeFile } from 'node:fs/promises';
 import { OtadError } from '../../agent/core/errors.ts';
 import { type CopyIndex, decodeCopy, type EnvCopy, encodeCopy, type Variables } from './environment.ts';
-import type { EnvLocation, FwEnvConfig } from './fw-env-config.ts';
+import { type EnvLocation, type FwEnvConfig, isRawFlash, rawFlashReason } from './fw-env-config.ts';
 
 export interface CopyReading {
   readonly copy: EnvCopy | null;
   /** The bytes as read, or null when they could not be. */
   readonly image: Uint8Array | null;
-  /** For a technician: why `copy` is null. */
+  /** For a technician: why `copy` is null, or what is wrong with it. */
   readonly problem: string | null;
 }
 
@@ -30,22 +30,31 @@ const alignedBuffer = (lengthBytes: number): Uint8Array => {
 
 const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
 
-/** Where the copy starts, from the beginning of the file or device. */
-const resolveOffset = async (config: FwEnvConfig, { path, offsetBytes, line }: EnvLocation): Promise<number> => {
+/** Where a copy is once links and offsets from the end are resolved. */
+interface Place {
+  readonly offset: number;
+  /** The same for every name of the same file or device. */
+  readonly medium: string;
+}
+
+const locate = async (config: FwEnvConfig, { path, offsetBytes, line }: EnvLocation): Promise<Place> => {
   const facts = await stat(path);
   const refuse = (reason: string): OtadError =>
     new OtadError('BOOT_ENV_UNSUPPORTED', { file: config.file, line, reason });
-  if (facts.isCharacterDevice()) {
-    throw refuse(`${path} is raw flash: keep the environment in a file or on a block device`);
+  // By the real name as well: a link to /dev/mtdblock0 is raw flash without erase blocks or wear levelling of its own.
+  if (facts.isCharacterDevice() || isRawFlash(await realpath(path))) throw refuse(rawFlashReason(path));
+  if (!facts.isBlockDevice()) {
+    if (offsetBytes < 0) throw refuse(`an offset from the end needs a block device, and ${path} is none`);
+    return { offset: offsetBytes, medium: `file ${facts.dev}:${facts.ino}` };
   }
-  if (offsetBytes >= 0) return offsetBytes;
-  if (!facts.isBlockDevice()) throw refuse(`an offset from the end needs a block device, and ${path} is none`);
+  const medium = `device ${facts.rdev}`;
+  if (offsetBytes >= 0) return { offset: offsetBytes, medium };
   // Linux packs the device number as glibc's makedev does; minors above 255 reach into the high bits.
   const major = Math.floor(facts.rdev / 256) & 0xfff;
   const minor = (facts.rdev & 0xff) | (Math.floor(facts.rdev / 0x1000) & 0xfff00);
   const sectors = Number(await readFile(`/sys/dev/block/${major}:${minor}/size`, 'latin1'));
   if (sectors * 512 + offsetBytes < 0) throw refuse(`the offset lies before the start of ${path}`);
-  return sectors * 512 + offsetBytes;
+  return { offset: sectors * 512 + offsetBytes, medium };
 };
 
 const readSpan = async (handle: FileHandle, offset: number, length: number): Promise<Uint8Array | null> => {
@@ -78,23 +87,41 @@ export const readImage = async (path: string, offset: number, length: number): P
   }
 };
 
-const readCopy = async (config: FwEnvConfig, location: EnvLocation): Promise<CopyReading> => {
+const readCopy = async (
+  config: FwEnvConfig,
+  location: EnvLocation,
+): Promise<CopyReading & { readonly place: Place | null }> => {
+  let place: Place | null = null;
   try {
-    const offset = await resolveOffset(config, location);
-    const image = await readImage(location.path, offset, config.sizeBytes);
-    if (image === null) return { copy: null, image, problem: 'the file ends before the copy does' };
+    place = await locate(config, location);
+    const image = await readImage(location.path, place.offset, config.sizeBytes);
+    if (image === null) return { place, copy: null, image, problem: 'the file ends before the copy does' };
     const copy = decodeCopy(image, config.copies.length === 2);
-    return { copy, image, problem: copy === null ? 'the checksum is wrong, or it is empty' : null };
+    return { place, copy, image, problem: copy === null ? 'the checksum is wrong' : faultSentence(copy) };
   } catch (cause) {
     if (cause instanceof OtadError) throw cause;
-    return { copy: null, image: null, problem: reasonOf(cause) };
+    return { place, copy: null, image: null, problem: reasonOf(cause) };
   }
 };
 
-/** All copies. Throws BOOT_ENV_UNREADABLE when not one could even be read. */
+const faultSentence = ({ fault }: EnvCopy): string | null => {
+  if (fault === null) return null;
+  return fault === 'empty' ? 'it holds no variable' : 'a variable has no name, so U-Boot goes by its defaults';
+};
+
+/** All copies. Throws BOOT_ENV_UNREADABLE when not one could even be read, BOOT_ENV_UNSUPPORTED when they overlap. */
 export const readCopies = async (config: FwEnvConfig): Promise<readonly CopyReading[]> => {
-  const readings: CopyReading[] = [];
+  const readings: Awaited<ReturnType<typeof readCopy>>[] = [];
   for (const location of config.copies) readings.push(await readCopy(config, location));
+  const [one, two] = readings.map(({ place }) => place);
+  if (one && two && one.medium === two.medium && Math.abs(one.offset - two.offset) < config.sizeBytes) {
+    // Before any write: it would destroy the copy that it is meant to leave alone.
+    throw new OtadError('BOOT_ENV_UNSUPPORTED', {
+      file: config.file,
+      line: config.copies[1]?.line,
+      reason: 'both lines name the same place, so there is only one copy: give each copy its own',
+    });
+  }
   if (readings.every(({ image }) => image === null)) {
     throw new OtadError('BOOT_ENV_UNREADABLE', {
       file: config.file,
@@ -156,7 +183,7 @@ export const writeCopy = async (
   const { path, line } = location;
   let actual: Uint8Array | null;
   try {
-    const offset = await resolveOffset(config, location);
+    const { offset } = await locate(config, location);
     await writeUnprotected(path, offset, image);
     actual = await readImage(path, offset, image.length);
   } catch (cause) {

@@ -13,7 +13,7 @@ export interface PowerOn {
   readonly slot: SlotName | null;
   /** Arguments for the kernel command line; empty when there is no slot. */
   readonly cmdline: string;
-  /** False: both copies were corrupt and the compiled-in environment was used. */
+  /** False: both copies were corrupt, or the import was refused, and the compiled-in environment was used. */
   readonly isEnvironmentValid: boolean;
 }
 
@@ -25,7 +25,10 @@ export const powerOn = async (
 ): Promise<PowerOn> => {
   const copies = (await readCopies(config)).map(({ copy }) => copy);
   const current = chooseByFlag(copies);
-  const copy = current === null ? null : (copies[current] ?? null);
+  const chosen = current === null ? null : (copies[current] ?? null);
+  // No `bootcmd`: the board stops at its prompt. What otad must never cause.
+  if (chosen?.fault === 'empty') return { slot: null, cmdline: '', isEnvironmentValid: false };
+  const copy = chosen?.fault === 'nameless' ? null : chosen;
   const variables = copy?.variables ?? compiledIn;
   const known = new Map<SlotName, boolean>();
   const choose = () => chooseBoot(variables, (slot) => known.get(slot) ?? true);
@@ -37,7 +40,7 @@ export const powerOn = async (
   }
   if (choice.changes.size > 0) {
     const isRedundant = config.copies.length === 2;
-    const flag = isRedundant ? ((copy?.flag ?? 0) + 1) & 0xff : null;
+    const flag = isRedundant ? ((chosen?.flag ?? 0) + 1) & 0xff : null;
     await writeCopy(config, isRedundant && current === 0 ? 1 : 0, new Map([...variables, ...choice.changes]), flag);
   }
   return { slot: choice.slot, cmdline: choice.cmdline, isEnvironmentValid: copy !== null };

@@ -68,3 +68,16 @@ export const applyModel = (variables: Variables, model: BootModel): Variables =>
   }
   return result;
 };
+
+const ustateMeanings: Readonly<Record<string, string>> = { '0': 'ok', '1': 'installed', '2': 'testing', '3': 'failed' };
+const menderNames = ['mender_boot_part', 'upgrade_available', 'bootcount', 'bootlimit'] as const;
+
+/** What other updaters left in the environment: sentences for a technician, no more. */
+export const describeOthers = (variables: Variables): readonly string[] => {
+  const mender = menderNames.flatMap((name) => (variables.has(name) ? [`${name} ${variables.get(name)}`] : []));
+  const ustate = variables.get('ustate');
+  return [
+    ...(variables.has('mender_boot_part') ? [`Mender's variables: ${mender.join(', ')}`] : []),
+    ...(ustate === undefined ? [] : [`SWUpdate's ustate: ${ustate} (${ustateMeanings[ustate] ?? 'unknown'})`]),
+  ];
+};

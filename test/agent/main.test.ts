@@ -35,7 +35,11 @@ const aBoard = async (folder: string): Promise<string> => {
     compatible: 'acme-gateway',
     baseUrls: ['http://127.0.0.1:9/'],
     slots: { a: { path: place('a') }, b: { path: place('b') } },
-    bootloader: { kind: 'uboot', fwEnvConfigPath: place('fw_env.config'), commandLinePath: place('cmdline') },
+    bootloader: {
+      kind: 'uboot',
+      uboot: { fwEnvConfigPath: place('fw_env.config') },
+      commandLinePath: place('cmdline'),
+    },
     stateDir: place('state'),
     runDir: place('run'),
     deviceIdPath: place('device-id'),
@@ -62,15 +66,21 @@ test('a daemon whose socket cannot be made says so and ends, instead of staying 
   }
 });
 
+const wrongPath = (key: string, path: string): object =>
+  key.split('.').reduceRight<unknown>((inner, name) => ({ [name]: inner }), path) as object;
+
 for (const [key, file, code] of [
-  ['fwEnvConfigPath', 'no-fw_env.config', 'BOOT_ENV_UNREADABLE'],
+  ['uboot.fwEnvConfigPath', 'no-fw_env.config', 'BOOT_ENV_UNREADABLE'],
   ['commandLinePath', 'no-cmdline', 'BOOT_EVIDENCE_MISSING'],
 ] as const) {
   test(`a start without its ${key} names the file and the code`, async () => {
     const folder = await mkdtemp(join(tmpdir(), 'otad-main-'));
     try {
       const configDir = await aBoard(folder);
-      await writeFile(join(configDir, '60-wrong.json'), JSON.stringify({ bootloader: { [key]: join(folder, file) } }));
+      await writeFile(
+        join(configDir, '60-wrong.json'),
+        JSON.stringify({ bootloader: wrongPath(key, join(folder, file)) }),
+      );
       const { status, stderr } = spawnSync(process.execPath, [main, '--config-dir', configDir], {
         encoding: 'utf8',
         timeout: startMsMax,

@@ -29,6 +29,8 @@ export interface BootTraits {
    * leave out power-ons in which the reference model opens nothing.
    */
   readonly opensAnything?: boolean;
+  /** What a power-on does, where the bootloader's own rules differ from the reference once nothing good is left. */
+  readonly boot?: typeof boot;
 }
 
 export const contractVerity = (slot: SlotName, release = 1): VerityParameters => ({
@@ -53,7 +55,9 @@ export const contractStart: BootModel = {
 };
 
 /** The reference model as a machine, which also tells whether a power-on would open something. */
-export const createModelMachine = (): BootMachine & {
+export const createModelMachine = (
+  rule: typeof boot = boot,
+): BootMachine & {
   readonly opens: (isBootable: (slot: SlotName) => boolean) => boolean;
 } => {
   let model = contractStart;
@@ -66,10 +70,10 @@ export const createModelMachine = (): BootMachine & {
     },
   };
   return {
-    control: createModelControl(cell, () => ({ slot: booted, root, evidence: ['model'] })),
-    opens: (isBootable) => boot(model, isBootable).slot !== null,
+    control: createModelControl(cell, () => ({ slot: booted, root, evidence: ['model'] }), rule),
+    opens: (isBootable) => rule(model, isBootable).slot !== null,
     powerOn: async (isBootable = () => true) => {
-      const result = boot(model, isBootable);
+      const result = rule(model, isBootable);
       model = result.model;
       if (result.slot !== null) {
         booted = result.slot;
@@ -264,7 +268,7 @@ const describeWalks = (create: () => Promise<BootMachine>, traits: BootTraits): 
     it(`agrees with the reference model after every step of a random walk (seed ${seed})`, async () => {
       const random = createRandom(seed);
       const machine = await create();
-      const reference = createModelMachine();
+      const reference = createModelMachine(traits.boot);
       try {
         for (let index = 0; index < traits.steps; index += 1) {
           if (random.below(3) === 0) {

@@ -53,7 +53,7 @@ export const gatewayPaths = (folder: string): GatewayPaths => {
 /** Settings that place the daemon on the virtual board instead of a real one. */
 export const placement = (paths: GatewayPaths): Readonly<Record<string, unknown>> => ({
   slots: { a: { path: paths.slots.a }, b: { path: paths.slots.b } },
-  bootloader: { kind: 'uboot', fwEnvConfigPath: paths.fwEnvConfig, commandLinePath: paths.commandLine },
+  bootloader: { kind: 'uboot', uboot: { fwEnvConfigPath: paths.fwEnvConfig }, commandLinePath: paths.commandLine },
   stateDir: paths.stateDir,
   runDir: paths.runDir,
   deviceIdPath: paths.deviceId,

@@ -26,13 +26,17 @@ const asksFor = (state: State, deed: Deed, slot: SlotName): boolean => {
     case 'invalidate':
       return phase.kind === 'fetching' && phase.step === 'invalidate';
     case 'write':
-      return phase.kind === 'fetching' || phase.kind === 'verifying' || phase.kind === 'activating' || isRetiring;
+      return ['fetching', 'verifying', 'activating', 'marking'].includes(phase.kind) || isRetiring;
     case 'activate':
       return phase.kind === 'activating' && phase.step === 'flip';
     case 'mark-good':
       return phase.kind === 'confirming';
     case 'mark-bad':
-      return (phase.kind === 'reverting' && phase.step === 'flip') || (isRetiring && slot !== booted);
+      return (
+        (phase.kind === 'reverting' && phase.step === 'flip') ||
+        (phase.kind === 'marking' && phase.slot === slot) ||
+        (isRetiring && slot !== booted)
+      );
     case 'reboot':
       return phase.kind === 'rebooting' || (phase.kind === 'reverting' && phase.step === 'reboot');
   }
@@ -63,7 +67,10 @@ export const createClaimRules = ({ ground, plan, verdict }: CheckContext): Claim
     if (type === 'installed' && contentOf(ground, slot)?.release.version !== version && !ground.broken.has(slot)) {
       verdict.violate('I11', `${claim}; its bytes are others`);
     }
-    if (type === 'rolled-back' && contentOf(ground, ground.running)?.release.version === version) {
+    // Both slots may hold one release, where the record of the other one could not be read.
+    const isInBoth = contentOf(ground, slot)?.release.version === contentOf(ground, ground.running)?.release.version;
+    const isLeft = slot !== ground.running && isInBoth;
+    if (type === 'rolled-back' && !isLeft && contentOf(ground, ground.running)?.release.version === version) {
       verdict.violate('I11', `${claim}; it is what runs`);
     }
   };

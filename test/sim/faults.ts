@@ -128,6 +128,8 @@ export const faultTable = {
   'command-reboot': { at: commandable },
   'command-confirm': { at: commandable },
   'command-rollback': { at: commandable, mayDeny: true },
+  'command-mark-bad': { at: commandable, mayDeny: true },
+  'command-mark-running-bad': { at: commandable, mayDeny: true },
   'command-hold': { at: commandable },
 } as const satisfies Record<string, FaultEntry>;
 

@@ -2,6 +2,7 @@
 // gone. A call of a process that was killed never returns and has no effect, as in life.
 
 import type { Command } from '../../agent/core/events.ts';
+import type { SlotName } from '../../agent/core/types.ts';
 import { type Chance, createChance, foldSeed } from './chance.ts';
 import { createFaultPlan, type FaultPlan } from './fault-plan.ts';
 import { type FaultKind, faultKinds, type Life, type PointKind, pointKinds } from './faults.ts';
@@ -18,6 +19,7 @@ export type Ending =
 export interface Generation {
   ending: Ending | null;
   submit: ((command: Command) => void) | null;
+  readonly running: SlotName;
 }
 
 /** One point of the trace: what was called, and what struck there. */
@@ -29,7 +31,8 @@ export interface TracePoint {
 export type Act<T> = (fault: FaultKind | null) => T | Promise<T>;
 
 export interface Gate {
-  open(): Generation;
+  /** `running`: the slot that this boot started. */
+  open(running: SlotName): Generation;
   /** A port call of the production code. `subject` and `value` tell calls of one kind apart in the trace. */
   call<T>(generation: Generation, point: PointKind, subject: string, value: number, act: Act<T>): Promise<T>;
   /** Something that the world does by itself. */
@@ -58,12 +61,14 @@ const endings: Partial<Record<FaultKind, Ending>> = {
 };
 const beforeEffect: ReadonlySet<FaultKind> = new Set(['cut-before', 'kill-before']);
 
-const commands: Partial<Record<FaultKind, Command>> = {
+const commands: Partial<Record<FaultKind, Command | ((running: SlotName) => Command)>> = {
   'command-check': { command: 'check' },
   'command-install': { command: 'install' },
   'command-reboot': { command: 'reboot' },
   'command-confirm': { command: 'confirm' },
   'command-rollback': { command: 'rollback', reason: 'simulated' },
+  'command-mark-bad': { command: 'mark-bad', slot: null, reason: 'simulated' },
+  'command-mark-running-bad': (running) => ({ command: 'mark-bad', slot: running, reason: 'simulated' }),
   'command-hold': { command: 'hold', reason: 'simulated' },
 };
 
@@ -104,14 +109,15 @@ export const createGate = (life: Life, timeline: Timeline, isTraced: boolean): G
   };
 
   return {
-    open: () => ({ ending: null, submit: null }),
+    open: (running) => ({ ending: null, submit: null, running }),
     call: async (generation, point, subject, value, act) => {
       if (generation.ending !== null) return never();
       const fault = enter(point, subject, value);
       if (fault === null) return act(null);
       const ending = endings[fault];
       if (ending === undefined) {
-        const command = commands[fault];
+        const order = commands[fault];
+        const command = typeof order === 'function' ? order(generation.running) : order;
         // A command comes from outside: never in the middle of what runs without a pause.
         if (command !== undefined) queueMicrotask(() => generation.submit?.(command));
         return act(command === undefined ? fault : null);

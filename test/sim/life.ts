@@ -180,7 +180,7 @@ class LifeRun {
 
   /** Starts a process of otad; what main.ts does, over the fake world. */
   #start(): void {
-    const generation = this.#gate.open();
+    const generation = this.#gate.open(this.#ground.running);
     const ports = createPorts({
       ground: this.#ground,
       gate: this.#gate,
@@ -273,6 +273,8 @@ class LifeRun {
     heal(this.#ground);
     this.#gate.note('faults stop');
     this.#generation?.submit?.({ command: 'release-hold' });
+    // Who marks the running slot bad comes back to reboot it.
+    if (this.#runtime?.snapshot().state.phase.kind === 'leaving') this.#generation?.submit?.({ command: 'reboot' });
     const offered = this.#ground.offered;
     const isRefused = !offered.isHealthy || plan.hasStruck('mayDeny');
     const isThere = await this.#converge(offered, isRefused ? stepMs : convergeMs);

@@ -57,11 +57,15 @@ export const createPeople = (ground: Ground): People => {
     onCommand: (command) => {
       if (command.command === 'confirm') isPersonAsking = true;
       if (command.command === 'rollback') lossesAtRollback = ground.databaseLosses;
+      // Counted until it is refused: the process may end before it answers.
+      asked.set(command.command, (asked.get(command.command) ?? 0) + 1);
     },
     onReply: (command, reply) => {
       if (command.command === 'confirm') isPersonAsking = false;
-      if (!reply.isAccepted) return;
-      asked.set(command.command, (asked.get(command.command) ?? 0) + 1);
+      if (!reply.isAccepted) {
+        asked.set(command.command, (asked.get(command.command) ?? 0) - 1);
+        return;
+      }
       if (command.command === 'confirm') {
         hasPersonConfirmed = true;
         acceptRunning();

@@ -168,6 +168,7 @@ export const aStaged = (over: Partial<Staged> = {}): Staged => ({
   rollbackFloor: 0,
   floorEpoch: 0,
   notBeforeMs: 0,
+  request: null,
   failureReason: null,
   ...over,
 });

@@ -1,4 +1,4 @@
-// Makes the reference pages that are tables of the code: errors, exit codes, API. `node dist/test/support/reference.js`
+// Makes the reference pages that are tables of the code: errors, exit codes, API, boot writes. `node dist/test/support/reference.js`
 // writes them; a test fails when a page differs from what would be written.
 
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -8,6 +8,7 @@ import { metrics } from '../../agent/api/metrics.ts';
 import { type OpenApiDocument, type Operation, openApiDocument } from '../../agent/api/openapi.ts';
 import { commandDoc, commandNames, exitCodeMeanings } from '../../agent/cli/usage.ts';
 import { type ErrorClass, errorCodes } from '../../agent/core/errors.ts';
+import { type BootWrites, bootWriteRules, bootWrites } from '../contract/boot-writes.ts';
 
 export interface Page {
   /** From the top of the tree. */
@@ -180,10 +181,43 @@ const apiPage = (): string => {
   ].join('\n');
 };
 
+const operationRows = ({ operation, writes }: BootWrites): string[][] =>
+  writes.length === 0
+    ? [[operation, '', 'nothing', '']]
+    : writes.map(({ what, ifPowerGoesAfter }, index) => [
+        index === 0 ? operation : '',
+        String(index + 1),
+        what,
+        ifPowerGoesAfter,
+      ]);
+
+const bootWritesPage = (): string =>
+  [
+    '# What boot control writes',
+    '',
+    made,
+    '',
+    'Each operation is a sequence of writes, and power may go after each of them.',
+    'The tables are compared with what the code really does: a test records the writes, cuts after each, and powers the device on.',
+    '',
+    ...[...new Set(bootWrites.map(({ bootloader }) => bootloader))].flatMap((name) => [
+      `## ${name}`,
+      '',
+      ...(bootWriteRules[name] ?? []),
+      '',
+      ...table(
+        ['operation', '', 'what is written', 'when power goes after it'],
+        bootWrites.filter(({ bootloader }) => bootloader === name).flatMap(operationRows),
+      ),
+      '',
+    ]),
+  ].join('\n');
+
 export const referencePages = (): readonly Page[] => [
   { path: 'docs/reference/errors.md', text: errorsPage() },
   { path: 'docs/reference/exit-codes.md', text: exitCodesPage() },
   { path: 'docs/reference/api.md', text: apiPage() },
+  { path: 'docs/reference/boot-writes.md', text: bootWritesPage() },
 ];
 
 /** The tree that this file was built from: dist/test/support is three below it. */

@@ -7,7 +7,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { readStack } from '../../../agent/adapters/block-device.ts';
 import { createSlotDevices } from '../../../agent/adapters/slot-device.ts';
+import { identify, kernelViews } from '../../../agent/adapters/slot-identity.ts';
 import { createInstall } from '../../../agent/runtime/install.ts';
 import { createSealing } from '../../../verity/sealing.ts';
 import { noise } from '../../support/noise.ts';
@@ -55,6 +57,14 @@ if (a !== null && b !== null) {
     await handle.read(0, 1024 * 1024, signal);
     assert.equal(readBytes() - before, 1024 * 1024);
     await handle.close();
+  });
+
+  test('the device under the root file system is not opened, whatever the evidence says of the slots', async () => {
+    const { device } = await identify('b', b);
+    const stack = await readStack(device ?? '', kernelViews);
+    assert.equal(stack[0]?.number, device);
+    const blind = createSlotDevices({ paths: { a, b }, bootedSlot: () => 'a', rootStack: async () => stack });
+    await assert.rejects(blind.open('b', signal), isCode('SLOT_RUNNING'));
   });
 
   test('a held or mounted device is refused, and so is the file beneath it', async (context) => {

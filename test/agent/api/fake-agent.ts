@@ -12,6 +12,7 @@ import type {
   Progress,
   Release,
   ReleaseRef,
+  SlotName,
   SlotRecord,
   Verified,
 } from '../../../agent/core/types.ts';
@@ -208,6 +209,14 @@ export class FakeAgent implements AgentControl {
         this.change({ staged: stagedOf(state.records.b.release, 'rollback') });
         this.note('rollback-requested', { reason: command.reason });
         return accept(`Returns to ${state.records.b.release.version}.`);
+      case 'mark-bad': {
+        const slot = command.slot ?? 'b';
+        if (slot === 'a' && state.records.b === null) return refuse('NO_ROLLBACK_TARGET', 'Slot b holds nothing.');
+        const reason = command.reason ?? 'TEST';
+        this.#plan({ kind: 'marking', step: slot === 'a' ? 'revert' : 'retire', slot, reason, wasConfirmed: true });
+        setImmediate(() => this.#mark(slot, reason));
+        return accept(`Marking slot ${slot} bad.`);
+      }
       case 'hold':
         this.change({ hold: { reason: command.reason, sinceMs: this.moment.wallMs } });
         return accept('Updates are held.');
@@ -227,6 +236,11 @@ export class FakeAgent implements AgentControl {
   #tick(): number {
     this.moment = { ...this.moment, monoMs: this.moment.monoMs + 1, wallMs: this.moment.wallMs + 1 };
     return this.moment.wallMs;
+  }
+
+  #mark(slot: SlotName, reason: string): void {
+    this.note('marked-bad', { slot, reason });
+    this.change({ phase: { kind: slot === 'a' ? 'leaving' : 'idle' } });
   }
 
   #plan(phase: Phase): void {

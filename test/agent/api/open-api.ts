@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type Api, type ApiOptions, createApi } from '../../../agent/api/server.ts';
+import type { BootInspection } from '../../../agent/core/ports.ts';
+import type { BootStatus, SlotName } from '../../../agent/core/types.ts';
 import { FakeAgent } from './fake-agent.ts';
 
 export const temporaryDirectory = async (t: TestContext): Promise<string> => {
@@ -21,10 +23,31 @@ export interface Opened {
   readonly warnings: { readonly message: string; readonly fields: Readonly<Record<string, unknown>> }[];
 }
 
+/** Boot control of a board with U-Boot, as an inspector would find it. */
+export const anInspection = (status: BootStatus, over: Partial<BootInspection> = {}): BootInspection => {
+  const place = (slot: SlotName) => ({
+    device: `/dev/mmcblk0p${slot === 'a' ? 2 : 3}`,
+    disk: '/dev/mmcblk0',
+    label: `system_${slot}`,
+    uuid: null,
+    sizeBytes: 512 * 1024 * 1024,
+  });
+  return {
+    bootloader: 'uboot',
+    foundBy: '/etc/fw_env.config is there',
+    status,
+    slots: { a: place('a'), b: place('b') },
+    problems: [],
+    records: [{ name: 'BOOT_ORDER', value: 'A B' }],
+    ...over,
+  };
+};
+
 export const apiOptions = (agent: FakeAgent, directory: string, warnings: Opened['warnings'] = []): ApiOptions => ({
   control: agent,
   store: agent.store,
   clock: agent.clock,
+  inspectBoot: async () => anInspection(agent.snapshot().boot),
   identity: { agentVersion: '0.1.0', compatible: 'acme-gw', channel: 'stable' },
   automation: { isAutoInstall: true, isAutoReboot: true },
   slotPaths: { a: '/dev/disk/by-partlabel/system_a', b: '/dev/disk/by-partlabel/system_b' },

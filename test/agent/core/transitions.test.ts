@@ -55,8 +55,24 @@ const states: Record<string, State> = {
   }),
   assessing: onTrial({ kind: 'assessing', sinceMs: 0 }),
   confirming: onTrial({ kind: 'confirming' }),
+  'reverting/verify': onTrial({ kind: 'reverting', step: 'verify', sinceMs: 0, reason: 'TEST' }),
   'reverting/flip': onTrial({ kind: 'reverting', step: 'flip', sinceMs: 0, reason: 'TEST' }),
   'reverting/reboot': onTrial({ kind: 'reverting', step: 'reboot', sinceMs: 0, reason: 'TEST' }),
+  'marking/revert': aState({
+    phase: { kind: 'marking', step: 'revert', slot: 'a', reason: 'TEST', wasConfirmed: true },
+    isBootedConfirmed: false,
+    records: { a: aRecord(2), b: aRecord(1) },
+  }),
+  'marking/retire': aState({
+    phase: { kind: 'marking', step: 'retire', slot: 'b', reason: 'TEST', wasConfirmed: true },
+    records: { a: aRecord(2), b: aRecord(1) },
+  }),
+  leaving: aState({
+    phase: { kind: 'leaving' },
+    isBootedConfirmed: false,
+    records: { a: aRecord(2), b: aRecord(1) },
+    staged: aStaged({ slot: 'a', isActivated: true, failureReason: 'TEST' }),
+  }),
   halted: aState({ phase: halted }),
   'halted/unconfirmed': onTrial(halted),
 };
@@ -89,7 +105,10 @@ const underWay = (state: State): EffectKind => {
     rebooting: 'reboot',
     assessing: 'assess',
     confirming: 'confirm',
+    'reverting/verify': 'verify',
     'reverting/flip': 'revert',
+    'marking/revert': 'revert',
+    'marking/retire': 'retire',
     'reverting/reboot': 'reboot',
   };
   return kinds[name(state.phase)] ?? 'check';
@@ -114,6 +133,11 @@ const events: Record<string, (state: State) => Event> = {
   reboot: () => ({ kind: 'command', command: { command: 'reboot' } }),
   confirm: () => ({ kind: 'command', command: { command: 'confirm' } }),
   rollback: () => ({ kind: 'command', command: { command: 'rollback', reason: null } }),
+  'mark-bad other': () => ({ kind: 'command', command: { command: 'mark-bad', slot: null, reason: null } }),
+  'mark-bad running': (state) => ({
+    kind: 'command',
+    command: { command: 'mark-bad', slot: state.booted, reason: null },
+  }),
   hold: () => ({ kind: 'command', command: { command: 'hold', reason: null } }),
   'release-hold': () => ({ kind: 'command', command: { command: 'release-hold' } }),
   undeny: () => ({ kind: 'command', command: { command: 'undeny', releaseId: 'none' } }),

@@ -2,11 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { link, mkdtemp, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import { crc32 } from 'node:zlib';
 import type { BootControl } from '../../../agent/core/ports.ts';
 import { withLockFile } from '../../../bootctl/lock-file.ts';
 import { createUbootControl, type UbootOptions } from '../../../bootctl/uboot/control.ts';
@@ -295,14 +296,77 @@ describe('U-Boot adapter on broken media', () => {
     });
   });
 
-  it('two names of one place are no redundancy and are found out', async () => {
+  it('two names of one place are no redundancy and are refused before anything is written', async () => {
     await withFiles(2, async (files) => {
       await factory(files);
-      await rm(files.envPaths[1] ?? '');
-      await symlink(files.envPaths[0] ?? '', files.envPaths[1] ?? '');
-      await assert.rejects(controlOf(files).activate('b', 3, contractVerity('b'), signal), {
-        code: 'BOOT_WRITE_LOST',
+      const [one = '', two = ''] = files.envPaths;
+      const before = await readFile(one);
+      for (const join of [symlink, link]) {
+        await rm(two);
+        await join(one, two);
+        await assert.rejects(controlOf(files).activate('b', 3, contractVerity('b'), signal), {
+          code: 'BOOT_ENV_UNSUPPORTED',
+        });
+        assert.deepEqual(await readFile(one), before);
+      }
+    });
+  });
+
+  it('a copy without variables is not gone by, and the next status takes it out of U-Boot sight', async () => {
+    for (const empty of [0, 1]) {
+      await withFiles(2, async (files) => {
+        await factory(files);
+        await controlOf(files).activate('b', 3, contractVerity('b'), signal);
+        const image = Buffer.alloc(files.config.sizeBytes);
+        image.writeUInt32LE(crc32(image.subarray(5)), 0);
+        image[4] = 0x7f;
+        await writeFile(files.envPaths[empty] ?? '', image);
+        assert.equal((await powerOn(files.config)).slot, null);
+        const status = await controlOf(files).status(signal);
+        assert.match(status.evidence.join('\n'), /without any variable counts; put right/);
+        assert.notEqual((await powerOn(files.config)).slot, null);
+        assert.equal((await fwPrintenv(files.configPath))?.get('bootcmd'), 'run distro_bootcmd');
       });
+    }
+  });
+
+  it('two empty copies are no environment: nothing is written without an initial one, and then it counts', async () => {
+    await withFiles(2, async (files) => {
+      const image = Buffer.alloc(files.config.sizeBytes);
+      image.writeUInt32LE(crc32(image.subarray(5)), 0);
+      for (const [index, path] of files.envPaths.entries()) {
+        image[4] = 200 + index;
+        await writeFile(path, image);
+      }
+      await assert.rejects(controlOf(files).markGood('a', signal), { code: 'BOOT_ENV_UNREADABLE' });
+      await controlOf(files, { initial: new Map([['bootcmd', 'run x']]) }).markGood('a', signal);
+      assert.equal((await fwPrintenv(files.configPath))?.get('bootcmd'), 'run x');
+      assert.equal((await powerOn(files.config)).slot, 'a');
+    });
+  });
+
+  it('a value without a name, which makes U-Boot drop everything, is taken out at the next status', async () => {
+    await withFiles(2, async (files) => {
+      await factory(files);
+      const control = controlOf(files);
+      await control.activate('b', 3, contractVerity('b'), signal);
+      const current = await currentCopy(files);
+      const copy = decodeCopy((await readAll(files))[current] ?? Buffer.alloc(0), true);
+      const image = encodeCopy(
+        new Map([...(copy?.variables ?? []), ['', 'x']]),
+        files.config.sizeBytes,
+        copy?.flag ?? 0,
+      );
+      await writeFile(files.envPaths[current] ?? '', image);
+      const images = await readAll(files);
+      assert.equal((await powerOn(files.config)).isEnvironmentValid, false);
+      for (const [index, path] of files.envPaths.entries()) await writeFile(path, images[index] ?? '');
+      assert.match((await control.status(signal)).evidence.join('\n'), /without a name .*; put right/);
+      assert.deepEqual(await powerOn(files.config).then(({ slot, isEnvironmentValid }) => [slot, isEnvironmentValid]), [
+        'b',
+        true,
+      ]);
+      assert.equal((await fwPrintenv(files.configPath))?.has(''), false);
     });
   });
 
@@ -311,7 +375,7 @@ describe('U-Boot adapter on broken media', () => {
       const before = await readAll(files);
       const status = await controlOf(files).status(signal);
       assert.deepEqual([status.slots.a.state, status.slots.b.state], ['pending', 'pending']);
-      assert.match(status.evidence.join('\n'), /no valid copy/);
+      assert.match(status.evidence.join('\n'), /no copy is valid/);
       await assert.rejects(controlOf(files).markGood('a', signal), { code: 'BOOT_ENV_UNREADABLE' });
       assert.deepEqual(await readAll(files), before);
       await controlOf(files, { initial: new Map([['bootcmd', 'run x']]) }).markGood('a', signal);
@@ -402,7 +466,9 @@ describe('U-Boot adapter under faults of the system', () => {
       ...[process.execPath, child, files.configPath, join(files.folder, 'lock'), step],
     ];
     try {
-      const { stdout } = await promisify(execFile)('strace', args, { timeout: 20_000 });
+      // strace counts the calls of each thread for itself.
+      const env = { ...process.env, UV_THREADPOOL_SIZE: '1' };
+      const { stdout } = await promisify(execFile)('strace', args, { timeout: 20_000, env });
       return stdout.trim().split('\n').at(-1) ?? '';
     } catch (error) {
       const { signal: name, code } = error as { signal?: string; code?: number };

@@ -1,79 +1,25 @@
-// The codec, and every state that a cut can leave of a redundant write.
+// The codec, and which of two copies counts after bits have flipped or other programs have written.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { crc32 } from 'node:zlib';
 import {
-  type CopyIndex,
   chooseByFlag,
   chooseBySequence,
   decodeCopy,
   encodeCopy,
   nextCopy,
-  type Variables,
 } from '../../../bootctl/uboot/environment.ts';
 import { createRandom } from '../random.ts';
+import { afterWrites, decodePair, releaseOf, sizeBytes, variablesWith, withCopy, write } from './written-pair.ts';
 
-const sizeBytes = 0x1000;
-const sectorBytes = 512;
-
-/** Long enough to reach into the third sector, so that tears fall inside the data as well. */
-const padding = 'x'.repeat(900);
-const variablesWith = (release: string): Variables =>
-  new Map([
-    ['release', release],
-    ['aaa', padding],
-  ]);
-
-interface Pair {
-  readonly images: readonly [Uint8Array, Uint8Array];
-}
-
-const decodePair = ({ images }: Pair) => images.map((image) => decodeCopy(image, true));
-
-const releaseOf = (pair: Pair, choose: typeof chooseByFlag): string | null => {
-  const copies = decodePair(pair);
-  const index = choose(copies);
-  return index === null ? null : (copies[index]?.variables.get('release') ?? null);
-};
-
-/** One write as the adapter makes it, without the medium. */
-const write = (pair: Pair, release: string): { readonly pair: Pair; readonly index: CopyIndex } => {
-  const copies = decodePair(pair);
-  const next = nextCopy(copies, chooseBySequence(copies), variablesWith(release));
-  const image = encodeCopy(next.variables, sizeBytes, next.flag);
-  return { pair: { images: next.index === 0 ? [image, pair.images[1]] : [pair.images[0], image] }, index: next.index };
-};
-
-/** After `writes` writes: releases are named by number; the flag has wrapped when there were more than 255. */
-const afterWrites = (writes: number): Pair => {
-  let pair: Pair = { images: [new Uint8Array(sizeBytes), new Uint8Array(sizeBytes)] };
-  for (let index = 1; index <= writes; index += 1) pair = write(pair, `r${index}`).pair;
-  return pair;
-};
-
-/** The pair with the written copy replaced by a torn one. */
-const torn = (pair: Pair, index: CopyIndex, image: Uint8Array): Pair => ({
-  images: index === 0 ? [image, pair.images[1]] : [pair.images[0], image],
-});
-
-const assertOldOrNew = (pair: Pair, old: string, next: string, what: string): void => {
-  for (const choose of [chooseByFlag, chooseBySequence]) {
-    const release = releaseOf(pair, choose);
-    assert.ok(release === old || release === next, `${what}: ${release}`);
-  }
-};
-
-// 254 to 258 writes: the flag goes 254, 255, 0, 1 in one copy or the other.
-const histories = [1, 2, 3, 254, 255, 256, 257];
-
-const forEachWrite = (
-  check: (before: Pair, after: Pair, index: CopyIndex, old: string, next: string) => void,
-): void => {
-  for (const writes of histories) {
-    const before = afterWrites(writes);
-    const { pair: after, index } = write(before, `r${writes + 1}`);
-    check(before, after, index, `r${writes}`, `r${writes + 1}`);
-  }
+/** A copy of 64 bytes with a right checksum, whatever stands in it. */
+const seal = (text: string, flag: number): Buffer => {
+  const bytes = Buffer.alloc(64);
+  bytes.write(text, 5, 'latin1');
+  bytes.writeUInt32LE(crc32(bytes.subarray(5)), 0);
+  bytes.writeUInt8(flag, 4);
+  return bytes;
 };
 
 describe('U-Boot environment codec', () => {
@@ -104,10 +50,55 @@ describe('U-Boot environment codec', () => {
     }
   });
 
-  it('stores no empty environment and takes none for valid', () => {
+  it('stores no empty environment, takes none, and knows that U-Boot would', () => {
     assert.throws(() => encodeCopy(new Map(), sizeBytes, 1), { code: 'BOOT_ENV_UNWRITABLE' });
     assert.equal(decodeCopy(new Uint8Array(sizeBytes), true), null);
     assert.equal(decodeCopy(new Uint8Array(3), true), null);
+    const empty = decodeCopy(seal('', 9), true);
+    assert.equal(empty?.fault, 'empty');
+    const full = decodeCopy(seal('a=1\0', 1), true);
+    assert.equal(chooseByFlag([empty ?? null, full ?? null]), 0);
+    assert.equal(chooseBySequence([empty ?? null, full ?? null]), 1);
+    // Into the empty one, and with a flag that U-Boot takes for newer.
+    assert.deepEqual(nextCopy([empty ?? null, full ?? null], 1, new Map()).index, 0);
+    const fresh = nextCopy([empty ?? null, empty ?? null], null, new Map([['a', '1']]));
+    assert.deepEqual([fresh.index, fresh.flag], [1, 10]);
+  });
+
+  it('reads the list as U-Boot does: the last value counts, and a list may fill its copy to the last byte', () => {
+    const read = (text: string) => [...(decodeCopy(seal(text, 1), true)?.variables ?? [])];
+    assert.deepEqual(read('a=1\0b=2\0a=3\0'), [
+      ['a', '3'],
+      ['b', '2'],
+    ]);
+    assert.deepEqual(read('a=1\0\0hidden=1\0'), [['a', '1']]);
+    assert.deepEqual(read('noequals\0a=\0'), [['a', '']]);
+    assert.deepEqual(read(`a=${'x'.repeat(57)}`), [['a', 'x'.repeat(57)]]);
+    assert.equal(decodeCopy(seal('=x\0a=1\0', 1), true)?.fault, 'nameless');
+    assert.equal(nextCopy([], null, new Map([['', 'x']])).variables.has(''), false);
+  });
+
+  it('writes zeros after the list, the same bytes for the same variables', () => {
+    const image = encodeCopy(
+      new Map([
+        ['b', '1'],
+        ['a', '2'],
+      ]),
+      64,
+      3,
+    );
+    assert.equal(Buffer.from(image).toString('latin1', 5), `a=2\0b=1${'\0'.repeat(52)}`);
+    assert.deepEqual(
+      image,
+      encodeCopy(
+        new Map([
+          ['a', '2'],
+          ['b', '1'],
+        ]),
+        64,
+        3,
+      ),
+    );
   });
 
   it('says when the environment is full instead of cutting it', () => {
@@ -124,53 +115,6 @@ describe('U-Boot environment codec', () => {
   });
 });
 
-describe('a cut in the middle of a redundant write', () => {
-  it('at any byte leaves the old environment or the new one', () => {
-    forEachWrite((before, after, index, old, next) => {
-      for (let cut = 0; cut <= sizeBytes; cut += 1) {
-        // The data end near byte 1000; after that old and new are both zero.
-        if (cut > 1100 && cut % sectorBytes !== 0) continue;
-        const image = Uint8Array.from(before.images[index]);
-        image.set(after.images[index].subarray(0, cut));
-        assertOldOrNew(torn(before, index, image), old, next, `cut at ${cut}`);
-      }
-    });
-  });
-
-  it('in any subset of its sectors leaves the old environment or the new one', () => {
-    forEachWrite((before, after, index, old, next) => {
-      const sectors = sizeBytes / sectorBytes;
-      for (let subset = 0; subset < 2 ** sectors; subset += 1) {
-        const image = Uint8Array.from(before.images[index]);
-        for (let sector = 0; sector < sectors; sector += 1) {
-          if ((subset & (1 << sector)) === 0) continue;
-          const start = sector * sectorBytes;
-          image.set(after.images[index].subarray(start, start + sectorBytes), start);
-        }
-        assertOldOrNew(torn(before, index, image), old, next, `sectors ${subset.toString(2)}`);
-      }
-    });
-  });
-
-  it('that leaves a tail of zeros, or of erased flash, leaves the old environment or the new one', () => {
-    forEachWrite((before, after, index, old, next) => {
-      for (const fill of [0, 0xff]) {
-        for (let cut = 0; cut <= sizeBytes; cut += 16) {
-          const image = Uint8Array.from(after.images[index]).fill(fill, cut);
-          assertOldOrNew(torn(before, index, image), old, next, `${fill} from ${cut}`);
-        }
-      }
-    });
-  });
-
-  it('a write that ends makes both U-Boot and otad take the new environment, also where the flag wraps', () => {
-    forEachWrite((_before, after, _index, _old, next) => {
-      assert.equal(releaseOf(after, chooseByFlag), next);
-      assert.equal(releaseOf(after, chooseBySequence), next);
-    });
-  });
-});
-
 describe('a flipped bit in a flag', () => {
   it('never makes a stale copy win, and the next write makes U-Boot agree again', () => {
     let disagreements = 0;
@@ -178,9 +122,9 @@ describe('a flipped bit in a flag', () => {
       const pair = afterWrites(writes);
       for (const index of [0, 1] as const) {
         for (let bit = 0; bit < 8; bit += 1) {
-          const image = Uint8Array.from(pair.images[index]);
+          const image = Uint8Array.from(pair[index]);
           image[4] = (image[4] ?? 0) ^ (1 << bit);
-          const flipped = torn(pair, index, image);
+          const flipped = withCopy(pair, index, image);
           assert.equal(releaseOf(flipped, chooseBySequence), `r${writes}`);
           if (releaseOf(flipped, chooseByFlag) !== `r${writes}`) disagreements += 1;
           const repaired = write(flipped, 'next').pair;
@@ -199,15 +143,34 @@ describe('a flipped bit in a flag', () => {
     const current = chooseByFlag(copies) ?? 0;
     const flag = ((copies[current]?.flag ?? 0) + 1) & 0xff;
     const byHand = encodeCopy(new Map([...(copies[current]?.variables ?? []), ['release', 'hand']]), sizeBytes, flag);
-    assert.equal(releaseOf(torn(pair, current === 0 ? 1 : 0, byHand), chooseBySequence), 'hand');
+    assert.equal(releaseOf(withCopy(pair, current === 0 ? 1 : 0, byHand), chooseBySequence), 'hand');
   });
 
   it('a copy without a sequence counts by its flag, as after `env default -a; saveenv`', () => {
     const pair = afterWrites(4);
     const current = chooseByFlag(decodePair(pair)) ?? 0;
     const fresh = encodeCopy(new Map([['release', 'default']]), sizeBytes, 5);
-    const reset = torn(pair, current === 0 ? 1 : 0, fresh);
+    const reset = withCopy(pair, current === 0 ? 1 : 0, fresh);
     assert.equal(releaseOf(reset, chooseBySequence), 'default');
     assert.equal(releaseOf(write(reset, 'adopted').pair, chooseBySequence), 'adopted');
+  });
+
+  it('a backup that fw_setenv restored with an old sequence counts, and the write after it is newer than both', () => {
+    const pair = afterWrites(9);
+    const copies = decodePair(pair);
+    const current = chooseByFlag(copies) ?? 0;
+    const flag = ((copies[current]?.flag ?? 0) + 1) & 0xff;
+    const restored = encodeCopy(
+      new Map([
+        ['release', 'restored'],
+        ['otad_seq', '3'],
+      ]),
+      sizeBytes,
+      flag,
+    );
+    const after = withCopy(pair, current === 0 ? 1 : 0, restored);
+    assert.equal(releaseOf(after, chooseBySequence), 'restored');
+    const { pair: next } = write(after, 'next');
+    assert.deepEqual([releaseOf(next, chooseBySequence), releaseOf(next, chooseByFlag)], ['next', 'next']);
   });
 });
