@@ -12,7 +12,7 @@ import { type Esp, openEsp } from './esp.ts';
 import { checkEsp, type PartUuidOf, readPartUuid } from './esp-identity.ts';
 import { entriesFolder } from './loader-entries.ts';
 import { checkChoice, describeLoader } from './loader-evidence.ts';
-import { type EntryStems, findFiles, recover } from './recovery.ts';
+import { type EntryStems, findFiles, recover, writeEntry } from './recovery.ts';
 import { decodeModel, type EntryWrite, planSlot, type SlotFiles } from './slot-files.ts';
 import { checkUki, withUkiVerity } from './uki.ts';
 
@@ -33,30 +33,18 @@ export interface SystemdBootOptions {
 
 export const entryStemsDefault: EntryStems = { a: 'otad-a', b: 'otad-b' };
 
-const write = async (esp: Esp, step: EntryWrite): Promise<void> => {
-  const file = `${entriesFolder}/${step.file}`;
-  switch (step.kind) {
-    case 'create':
-      return esp.create(file, Buffer.from(step.text));
-    case 'overwrite':
-      return esp.overwrite(file, Buffer.from(step.text));
-    case 'remove':
-      return esp.remove(file);
-  }
-};
-
 /** A full disk has no room for a second file: then, and only then, the one there is gets the new name. */
 const writeAll = async (esp: Esp, steps: readonly EntryWrite[], current: string): Promise<void> => {
   const [first, second] = steps;
   try {
-    if (first !== undefined) await write(esp, first);
+    if (first !== undefined) await writeEntry(esp, first);
   } catch (cause) {
     if (!(cause instanceof OtadError) || cause.code !== 'DISK_FULL' || first?.kind !== 'create') throw cause;
     await esp.rename(`${entriesFolder}/${current}`, `${entriesFolder}/${first.file}`);
-    if (second !== undefined) await write(esp, second);
+    if (second !== undefined) await writeEntry(esp, second);
     return;
   }
-  for (const step of steps.slice(1)) await write(esp, step);
+  for (const step of steps.slice(1)) await writeEntry(esp, step);
 };
 
 /** The slot stands as it was meant to, and what boots next is what was meant to. */

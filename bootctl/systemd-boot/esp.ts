@@ -3,7 +3,7 @@
 // that the loader does not read. Every change is on the medium when the call returns.
 
 import { constants } from 'node:fs';
-import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { OtadError } from '../../agent/core/errors.ts';
 import { loaderFileBytesMax } from './loader-file.ts';
@@ -49,18 +49,18 @@ const unreadable = (path: string, cause: unknown): OtadError =>
     { cause },
   );
 
-/** O_DIRECT wants memory on a page boundary; this is the one kind that Node has. One page more than any entry. */
-const pageMemory = (lengthBytes: number): Uint8Array => {
+/** O_DIRECT wants memory on a page boundary; this is the one kind that Node has. One page more than any file. */
+const createPageMemory = (): Uint8Array => {
   const { WebAssembly } = globalThis as unknown as {
     WebAssembly: { Memory: new (size: { initial: number }) => { readonly buffer: ArrayBuffer } };
   };
-  return new Uint8Array(new WebAssembly.Memory({ initial: Math.ceil(lengthBytes / 65536) }).buffer);
+  return new Uint8Array(new WebAssembly.Memory({ initial: loaderFileBytesMax / 65536 + 1 }).buffer);
 };
 
-const readAll = async (handle: FileHandle): Promise<Uint8Array | null> => {
+/** null: larger than the files that a loader reads. The bytes are a copy. */
+const readAll = async (handle: FileHandle, memory: Uint8Array): Promise<Uint8Array | null> => {
   const { size } = await handle.stat();
   if (size > loaderFileBytesMax) return null;
-  const memory = pageMemory(loaderFileBytesMax + 4096);
   let done = 0;
   while (done < size) {
     const { bytesRead } = await handle.read(memory, done, Math.ceil((size - done) / 4096) * 4096, done);
@@ -70,21 +70,23 @@ const readAll = async (handle: FileHandle): Promise<Uint8Array | null> => {
   return memory.slice(0, size);
 };
 
-/** Past the page cache where the file system can, so that what is read back is what the medium holds. */
-const readFileDirect = async (path: string): Promise<Uint8Array | null> => {
-  const attempt = async (flags: number): Promise<Uint8Array | null> => {
-    const handle = await open(path, constants.O_RDONLY | flags);
-    try {
-      return await readAll(handle);
-    } finally {
-      await handle.close();
-    }
-  };
+const readWith = async (path: string, flags: number, memory: Uint8Array): Promise<Uint8Array | null> => {
+  const handle = await open(path, constants.O_RDONLY | flags);
   try {
-    return await attempt(constants.O_DIRECT);
+    return await readAll(handle, memory);
+  } finally {
+    await handle.close();
+  }
+};
+
+/** Past the page cache where the file system can, so that what is compared is what the medium holds. */
+const readBack = async (path: string): Promise<Uint8Array | null> => {
+  const memory = createPageMemory();
+  try {
+    return await readWith(path, constants.O_DIRECT, memory);
   } catch (cause) {
     if (codeOf(cause) !== 'EINVAL') throw cause;
-    return attempt(0);
+    return readWith(path, 0, memory);
   }
 };
 
@@ -110,7 +112,7 @@ const writeThrough = async (path: string, bytes: Uint8Array, flags: number): Pro
 };
 
 const compare = async (path: string, expected: Uint8Array): Promise<void> => {
-  const actual = await readFileDirect(path);
+  const actual = await readBack(path);
   if (actual === null || Buffer.compare(actual, expected) !== 0) throw new OtadError('BOOT_WRITE_LOST', { path });
 };
 
@@ -141,7 +143,7 @@ export const openEsp = (root: string): Esp => {
     },
     read: async (file) => {
       try {
-        return await readFileDirect(at(file));
+        return await readWith(at(file), 0, Buffer.alloc(loaderFileBytesMax + 4096));
       } catch (cause) {
         if (codeOf(cause) === 'ENOENT') return null;
         throw unreadable(at(file), cause);
@@ -173,6 +175,7 @@ export const openEsp = (root: string): Esp => {
       }),
     replace: (file, bytes) =>
       changing(file, async (path) => {
+        await mkdir(dirname(path), { recursive: true });
         await writeThrough(`${path}.new`, bytes, constants.O_CREAT | constants.O_TRUNC);
         await rename(`${path}.new`, path);
         await syncFolder(dirname(path));

@@ -28,8 +28,13 @@ export const noSettings: LoaderSettings = { configured: null, entryDefault: null
 
 const compareText = (one: string, two: string): number => (one === two ? 0 : one < two ? -1 : 1);
 
+/** How an entry is called: by version 257 with its counter, by 258 and by bootctl without. */
+export type IdOf = (entry: LoaderEntry) => string;
+export const idWithCounter: IdOf = ({ file }) => entryId(file);
+export const idWithoutCounter: IdOf = ({ name }) => countlessId(name);
+
 /** Negative: `one` stands before `two` in the menu. */
-export const compareEntries = (one: LoaderEntry, two: LoaderEntry): number => {
+export const compareEntries = (one: LoaderEntry, two: LoaderEntry, idOf: IdOf = idWithCounter): number => {
   const isBad = (entry: LoaderEntry): number => (entry.name.counter?.left === 0 ? 1 : 0);
   const isUnsorted = (entry: LoaderEntry): number => (entry.sortKey === null ? 1 : 0);
   const steps = [() => isBad(one) - isBad(two), () => isUnsorted(one) - isUnsorted(two)];
@@ -41,7 +46,7 @@ export const compareEntries = (one: LoaderEntry, two: LoaderEntry): number => {
       () => compareVersions(two.version ?? '', one.version ?? ''),
     );
   }
-  steps.push(() => compareVersions(entryId(two.file), entryId(one.file)));
+  steps.push(() => compareVersions(idOf(two), idOf(one)));
   const [first, second] = [one.name.counter, two.name.counter];
   if (first !== null && second !== null) {
     steps.push(
@@ -56,8 +61,8 @@ export const compareEntries = (one: LoaderEntry, two: LoaderEntry): number => {
   return 0;
 };
 
-export const sortEntries = <T extends LoaderEntry>(entries: readonly T[]): readonly T[] =>
-  [...entries].sort(compareEntries);
+export const sortEntries = <T extends LoaderEntry>(entries: readonly T[], idOf: IdOf = idWithCounter): readonly T[] =>
+  [...entries].sort((one, two) => compareEntries(one, two, idOf));
 
 /** The loader's patterns: `*`, `?`, `[a-z]`, `[!a]`, and a backslash before what is meant literally. */
 export const matchesPattern = (pattern: string, id: string): boolean => {
@@ -80,25 +85,20 @@ export const matchesPattern = (pattern: string, id: string): boolean => {
 
 /** Both forms of an id, because which one a pattern meets depends on the loader's version. */
 export const matchesEntry = (pattern: string, entry: LoaderEntry): boolean =>
-  matchesPattern(pattern, entryId(entry.file)) || matchesPattern(pattern, countlessId(entry.name));
+  matchesPattern(pattern, idWithCounter(entry)) || matchesPattern(pattern, idWithoutCounter(entry));
 
-/**
- * The entry that starts when nobody touches a key; null: none, and the firmware goes on with the next boot option.
- * `matches` is what a pattern means to the loader at hand; version 257 knows ids with their counters only.
- */
+/** The entry that starts when nobody touches a key; null: none, and the firmware goes on with the next boot option. */
 export const chooseEntry = <T extends LoaderEntry>(
   entries: readonly T[],
   settings: LoaderSettings = noSettings,
-  matches: (pattern: string, entry: LoaderEntry) => boolean = (pattern, entry) =>
-    matchesPattern(pattern, entryId(entry.file)),
+  idOf: IdOf = idWithCounter,
 ): T | null => {
-  const sorted = sortEntries(entries);
+  const sorted = sortEntries(entries, idOf);
   const saved = (pattern: string | null): string | null =>
     pattern?.toLowerCase() === '@saved' ? settings.lastBooted : pattern;
-  const patterns = [settings.oneShot, saved(settings.entryDefault), saved(settings.configured)];
-  for (const pattern of patterns) {
+  for (const pattern of [settings.oneShot, saved(settings.entryDefault), saved(settings.configured)]) {
     if (pattern === null) continue;
-    const found = sorted.find((entry) => matches(pattern, entry));
+    const found = sorted.find((entry) => matchesPattern(pattern, idOf(entry)));
     if (found !== undefined) return found;
   }
   return sorted[0] ?? null;

@@ -67,7 +67,8 @@ export type EntryWrite =
   | { readonly kind: 'remove'; readonly file: string };
 
 /**
- * The counter of a new trial, in the width that the slot's name had. Where the old name still counts, the new one starts
+ * The counter of a new trial, in the width that the slot's name had. The tries done are written from the start: a name that
+ * grew as the loader takes a try would need room in a directory that may have none. Where the old name still counts, the new one starts
  * with one try done, so that no try of the one is ever renamed to a name of the other: the loader does not count then.
  */
 const trialName = (current: EntryName, triesLeft: number): EntryName => {
@@ -79,7 +80,7 @@ const trialName = (current: EntryName, triesLeft: number): EntryName => {
       left: triesLeft,
       done: isOnTheWay ? 1 : 0,
       leftDigits: old?.leftDigits ?? 1,
-      doneDigits: isOnTheWay ? Math.max(1, old.doneDigits) : (old?.doneDigits ?? 0),
+      doneDigits: Math.max(1, old?.doneDigits ?? 1),
     },
   };
 };
@@ -118,9 +119,21 @@ const wantedFile = (
   };
 };
 
+const parkedText = (entry: SlotEntry, slot: SlotName): string => encodeSlotEntry({ ...entry, state: 'parked' }, slot);
+
+/**
+ * A file is parked before it goes: FAT may give its cluster to the next new file before that one's bytes are there, and what
+ * a cut leaves then must not be a live entry of old.
+ */
+export const planRemoval = ({ file, entry, text }: SlotFile, slot: SlotName): readonly EntryWrite[] => {
+  const parked = parkedText(entry, slot);
+  const isInPlace = entry.state !== 'parked' && parked.length === text.length;
+  return [...(isInPlace ? [{ kind: 'overwrite', file, text: parked } as const] : []), { kind: 'remove', file }];
+};
+
 /**
  * The writes that take the slot from `files` to what `model` says of it; empty: it says so already. With a new name the new
- * file is made parked, then one byte makes it live, which is the moment of the change; then the old one goes.
+ * file is made parked, then one byte makes it live, which is the moment of the change; then the old one is parked and goes.
  */
 export const planSlot = (
   files: SlotFiles,
@@ -133,8 +146,8 @@ export const planSlot = (
   const text = encodeSlotEntry(wanted.entry, slot);
   if (file === current.file) return text === current.text ? [] : [{ kind: 'overwrite', file, text }];
   return [
-    { kind: 'create', file, text: encodeSlotEntry({ ...wanted.entry, state: 'parked' }, slot) },
+    { kind: 'create', file, text: parkedText(wanted.entry, slot) },
     { kind: 'overwrite', file, text },
-    { kind: 'remove', file: current.file },
+    ...planRemoval(current, slot),
   ];
 };

@@ -48,6 +48,9 @@ const testPackages = [
   { name: 'curl', command: 'curl' },
   { name: 'strace', command: 'strace' },
   { name: 'systemd', command: 'systemd-analyze' },
+  { name: 'systemd-boot', command: 'bootctl' },
+  { name: 'mtools', command: 'mcopy' },
+  { name: 'dosfstools', command: 'mkfs.vfat' },
 ];
 const addonPackages = [
   { name: 'g++', command: 'g++' },

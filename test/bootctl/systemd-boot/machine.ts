@@ -1,6 +1,7 @@
 // A device with an ESP in a temporary folder: control and loader model on the same files, and an initramfs that asks for the
 // other slot when it cannot open its own.
 
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -45,7 +46,8 @@ export const verityOf = (slot: SlotName, release = 1): { rootHex: string; hashOf
 
 /** An ESP with kernels for both slots and no entry yet. */
 export const createEspFiles = async (): Promise<EspFiles> => {
-  const folder = await mkdtemp(join(tmpdir(), 'otad-esp-'));
+  // In memory where there is such a place: a flush costs nothing there, and thousands are asked for.
+  const folder = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'otad-esp-'));
   const espPath = join(folder, 'esp');
   const efivarsPath = join(folder, 'efivars');
   await mkdir(join(espPath, 'loader/entries'), { recursive: true });
@@ -75,7 +77,7 @@ export const putStart = async (espPath: string, boot?: SlotEntry['boot']): Promi
  */
 export const powerOnFiles = async (
   { espPath, efivarsPath }: EspFiles,
-  isBootable: (slot: SlotName) => boolean = () => true,
+  isBootable: (slot: SlotName, root: string | null) => boolean = () => true,
   isWritable = true,
 ): Promise<BootEvidence | null> => {
   const start = async (): Promise<BootEvidence | null> => {
@@ -83,13 +85,13 @@ export const powerOnFiles = async (
     return boot === null ? null : parseKernelCommandLine(`console=ttyS0 ${boot.commandLine}`);
   };
   const first = await start();
-  if (first === null || isBootable(first.slot)) return first;
+  if (first === null || isBootable(first.slot, first.root)) return first;
   const other = entryStemsDefault[otherSlot(first.slot)];
   const hasOther = (await listEntries(openEsp(espPath))).some(({ name }) => name.stem === other);
   if (!hasOther) return null;
   await askForOther(efivarsPath, other);
   const second = await start();
-  return second !== null && isBootable(second.slot) ? second : null;
+  return second !== null && isBootable(second.slot, second.root) ? second : null;
 };
 
 export interface SystemdBootMachine extends BootMachine {

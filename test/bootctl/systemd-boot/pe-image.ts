@@ -1,45 +1,55 @@
-// A small PE file with the sections that a test needs: headers as the PE format has them, no code. For the loader's reading
-// of unified kernel images; nothing can start it.
+// Small PE files for 64-bit x86 firmware: headers as the format has them, and the sections that a test needs. One with a
+// section `.text` is an application that starts at its first byte.
 
-const align = (length: number): number => Math.ceil(length / 512) * 512;
+const align = (length: number, to: number): number => Math.ceil(length / to) * to;
+const fileAlignment = 512;
+const pageBytes = 4096;
+const optionalBytes = 240;
+const optionalAt = 88;
 
-/** `virtualSize`: of a section that claims to be larger than its bytes. */
-export const peImage = (sections: Readonly<Record<string, string>>): Uint8Array => {
-  const names = Object.keys(sections);
-  const bodies = names.map((name) => Buffer.from(sections[name] ?? '', 'utf8'));
-  const optionalBytes = 240;
-  const headBytes = align(64 + 24 + optionalBytes + names.length * 40);
-  const head = Buffer.alloc(headBytes);
+const codeFlags = 0x60000020;
+const dataFlags = 0x40000040;
+const efiApplication = 10;
+
+const writeHeaders = (head: Buffer, sections: number, entryPoint: number, imageBytes: number): void => {
   head.write('MZ', 0, 'latin1');
   head.writeUInt32LE(64, 0x3c);
   head.write('PE\0\0', 64, 'latin1');
   head.writeUInt16LE(0x8664, 68);
-  head.writeUInt16LE(names.length, 70);
+  head.writeUInt16LE(sections, 70);
   head.writeUInt16LE(optionalBytes, 84);
   head.writeUInt16LE(0x22, 86);
-  const optional = 88;
-  head.writeUInt16LE(0x20b, optional);
-  head.writeUInt32LE(0x1000, optional + 32);
-  head.writeUInt32LE(512, optional + 36);
-  head.writeUInt16LE(10, optional + 68);
-  head.writeUInt32LE(16, optional + 108);
-  let offset = headBytes;
-  let address = 0x1000;
-  bodies.forEach((body, index) => {
-    const at = optional + optionalBytes + index * 40;
-    head.write(names[index] ?? '', at, 8, 'latin1');
+  head.writeUInt16LE(0x20b, optionalAt);
+  head.writeUInt32LE(entryPoint, optionalAt + 16);
+  head.writeUInt32LE(pageBytes, optionalAt + 20);
+  head.writeUInt32LE(pageBytes, optionalAt + 32);
+  head.writeUInt32LE(fileAlignment, optionalAt + 36);
+  head.writeUInt32LE(imageBytes, optionalAt + 56);
+  head.writeUInt32LE(head.length, optionalAt + 60);
+  head.writeUInt16LE(efiApplication, optionalAt + 68);
+  head.writeUInt32LE(16, optionalAt + 108);
+};
+
+export const peImage = (sections: Readonly<Record<string, string | Uint8Array>>): Uint8Array => {
+  const bodies = Object.entries(sections).map(([name, body]) => ({ name, body: Buffer.from(body) }));
+  const head = Buffer.alloc(align(optionalAt + optionalBytes + bodies.length * 40, fileAlignment));
+  let offset = head.length;
+  let address = pageBytes;
+  let entryPoint = 0;
+  bodies.forEach(({ name, body }, index) => {
+    const at = optionalAt + optionalBytes + index * 40;
+    const isCode = name === '.text';
+    if (isCode) entryPoint = address;
+    head.write(name, at, 8, 'latin1');
     head.writeUInt32LE(body.length, at + 8);
     head.writeUInt32LE(address, at + 12);
-    head.writeUInt32LE(align(body.length), at + 16);
+    head.writeUInt32LE(align(body.length, fileAlignment), at + 16);
     head.writeUInt32LE(offset, at + 20);
-    head.writeUInt32LE(0x40000040, at + 36);
-    offset += align(body.length);
-    address += Math.ceil(Math.max(1, body.length) / 0x1000) * 0x1000;
+    head.writeUInt32LE(isCode ? codeFlags : dataFlags, at + 36);
+    offset += align(body.length, fileAlignment);
+    address += align(Math.max(1, body.length), pageBytes);
   });
-  head.writeUInt32LE(address, optional + 56);
-  head.writeUInt32LE(headBytes, optional + 60);
-  return Buffer.concat([
-    head,
-    ...bodies.map((body) => Buffer.concat([body, Buffer.alloc(align(body.length) - body.length)])),
-  ]);
+  writeHeaders(head, bodies.length, entryPoint, address);
+  const padded = bodies.flatMap(({ body }) => [body, Buffer.alloc(align(body.length, fileAlignment) - body.length)]);
+  return Buffer.concat([head, ...padded]);
 };
