@@ -2,7 +2,7 @@
 // nothing of the machine: no locale, no time zone, no home. Never a shell.
 
 import { spawn } from 'node:child_process';
-import { createWriteStream } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { OtadError } from '../agent/core/errors.ts';
 
 const timeoutMsDefault = 30 * 60_000;
@@ -29,24 +29,25 @@ const searchPath = (): string => `${process.env.PATH ?? ''}:/usr/sbin:/sbin`;
 /** Standard output. Throws TOOL_MISSING, TOOL_FAILED, CANCELLED. */
 export const runTool = (program: string, args: readonly string[], options: ToolOptions = {}): Promise<string> =>
   new Promise((resolve, reject) => {
+    // The child writes into the file itself: when it has ended, all of it is there.
+    const output = options.outputPath === undefined ? null : openSync(options.outputPath, 'w');
     const child = spawn(program, args, {
       cwd: options.cwd,
       env: { PATH: searchPath(), LC_ALL: 'C', TZ: 'UTC', HOME: '/nonexistent', ...proxies(), ...options.environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', output ?? 'pipe', 'pipe'],
       timeout: options.timeoutMs ?? timeoutMsDefault,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
     const pieces: Buffer[] = [];
     let lengthBytes = 0;
     let complaint = '';
-    if (options.outputPath === undefined) {
-      child.stdout.on('data', (bytes: Buffer) => {
-        lengthBytes += bytes.length;
-        if (lengthBytes > outputBytesMax) child.kill();
-        else pieces.push(bytes);
-      });
-    } else child.stdout.pipe(createWriteStream(options.outputPath));
-    child.stderr.on('data', (bytes: Buffer) => {
+    if (output !== null) closeSync(output);
+    child.stdout?.on('data', (bytes: Buffer) => {
+      lengthBytes += bytes.length;
+      if (lengthBytes > outputBytesMax) child.kill();
+      else pieces.push(bytes);
+    });
+    child.stderr?.on('data', (bytes: Buffer) => {
       complaint = (complaint + bytes.toString('utf8')).slice(-65_536);
     });
     child.once('error', (cause: NodeJS.ErrnoException) => {
