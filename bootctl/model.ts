@@ -78,6 +78,10 @@ const lastResort = (model: BootModel): readonly SlotName[] => {
   return rooted.length > 0 ? rooted : slotNames;
 };
 
+/** Who stays behind `slot` in the order. Of a lost order only what still has tries: else a slot marked bad would be back. */
+const others = (model: BootModel, slot: SlotName): readonly SlotName[] =>
+  withoutSlot(effectiveOrder(model), slot).filter((name) => model.order.length > 0 || model.slots[name].triesLeft > 0);
+
 /** The order that a power-on goes by: a lost one is made anew and leaves invalidated slots out. */
 const effectiveOrder = (model: BootModel): readonly SlotName[] =>
   model.order.length > 0 ? model.order : lastResort(model);
@@ -92,7 +96,7 @@ export const invalidate = (model: BootModel, slot: SlotName, booted: SlotName): 
   if (slot === booted) throw new OtadError('SLOT_RUNNING', { slot });
   return {
     ...withSlot(model, slot, { triesLeft: 0, isTrial: false, verity: null }),
-    order: withoutSlot(effectiveOrder(model), slot),
+    order: others(model, slot),
   };
 };
 
@@ -106,13 +110,13 @@ export const activate = (model: BootModel, slot: SlotName, tries: number, verity
       isTrial: true,
       verity: { rootHex: verity.rootHex, hashOffsetBytes: verity.hashOffsetBytes },
     }),
-    order: [slot, ...withoutSlot(effectiveOrder(model), slot)],
+    order: [slot, ...others(model, slot)],
   };
 };
 
 export const markGood = (model: BootModel, slot: SlotName): BootModel => ({
   ...withSlot(model, slot, { triesLeft: triesDefault, isTrial: false }),
-  order: [slot, ...withoutSlot(effectiveOrder(model), slot)],
+  order: [slot, ...others(model, slot)],
 });
 
 /** Keeps the root: a slot that failed is still better than none when everything else is exhausted. */
@@ -194,7 +198,7 @@ export const statusOf = (
   const slotBoot = (slot: SlotName) => {
     const { triesLeft, isTrial } = model.slots[slot];
     // The running slot has taken its try: with none left this is its last one, and not yet a failure.
-    const isLastTry = slot === facts.slot && triesLeft === 0 && effectiveOrder(model).includes(slot);
+    const isLastTry = slot === facts.slot && triesLeft === 0 && model.order.includes(slot);
     const state = isLastTry ? (isTrial ? 'pending' : 'good') : slotState(model, slot);
     return { state, triesLeft: state === 'good' ? null : triesLeft };
   };

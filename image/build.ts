@@ -4,8 +4,8 @@
 import { copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { buildImage } from '../publish/image-build.ts';
-import type { ImageIdentity } from '../publish/os-release.ts';
+import { buildImage } from '../publish/images/image-build.ts';
+import type { ImageIdentity } from '../publish/images/os-release.ts';
 import { makeAgentLayer } from './agent-layer.ts';
 import type { Board } from './boards.ts';
 import { type BootSet, makeEspTree } from './boot-files.ts';

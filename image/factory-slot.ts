@@ -5,7 +5,7 @@ import { open, stat } from 'node:fs/promises';
 import { OtadError } from '../agent/core/errors.ts';
 import { blockSizeBytes, recordAreaOffsetBytes, recordOffsetBytes } from '../agent/core/slot-layout.ts';
 import type { SlotRecord, VerityParameters } from '../agent/core/types.ts';
-import type { ImageIdentity } from '../publish/os-release.ts';
+import type { ImageIdentity } from '../publish/images/os-release.ts';
 import { createTreeBuilder } from '../verity/dm-verity.ts';
 import { createHasher } from '../verity/sealing.ts';
 import { encodeRecord } from '../verity/slot-record.ts';

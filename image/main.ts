@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { OtadError, toFailure } from '../agent/core/errors.ts';
 import { type Board, boards } from './boards.ts';
 import { buildGatewayImage } from './build.ts';
-import { releaseIdOf } from '../publish/release-plan.ts';
+import { releaseIdOf } from '../publish/releases/release-plan.ts';
 import { parseLock } from './package-lock.ts';
 
 const usage = `usage: npm run image -- [options]

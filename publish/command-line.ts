@@ -3,11 +3,15 @@
 
 import { errorCodes, OtadError, toFailure } from '../agent/core/errors.ts';
 import { buildCommand } from './commands/build.ts';
-import type { Command, CommandIo } from './commands/command.ts';
+import { type Command, type CommandIo, suggestion } from './commands/command.ts';
 import { initCommand } from './commands/init.ts';
+import { keygenCommand } from './commands/keygen.ts';
 import { releaseCommand } from './commands/release.ts';
 import { renewCommand } from './commands/renew.ts';
+import { revokeCommand } from './commands/revoke.ts';
+import { rotateCommand } from './commands/rotate.ts';
 import { serveCommand } from './commands/serve.ts';
+import { signCommand } from './commands/sign.ts';
 import { statusCommand } from './commands/status.ts';
 import { verifyCommand } from './commands/verify.ts';
 
@@ -16,6 +20,10 @@ export const commands: readonly Command[] = [
   buildCommand,
   releaseCommand,
   renewCommand,
+  rotateCommand,
+  revokeCommand,
+  signCommand,
+  keygenCommand,
   statusCommand,
   verifyCommand,
   serveCommand,
@@ -30,13 +38,9 @@ const overview = (): string =>
     ...commands.map(({ name, summary }) => `  ${name.padEnd(9)} ${summary}`),
     '',
     'otapub COMMAND --help explains one of them.',
-    'exit codes: 0 done, 1 error, 2 nothing to do, 3 refused, 5 verification failed, 6 busy, 64 usage',
+    'exit codes: 0 done, 1 error, 2 nothing to do, 3 refused, 4 waits for a person, 5 verification failed,',
+    '6 busy, 64 usage',
   ].join('\n');
-
-export interface CommandLineIo extends CommandIo {
-  /** One line for the person, beside the output proper. */
-  warn(line: string): void;
-}
 
 const describeError = (error: unknown, commandName: string): string => {
   if (error instanceof OtadError && error.code === 'BAD_REQUEST' && typeof error.details.problem === 'string') {
@@ -46,7 +50,7 @@ const describeError = (error: unknown, commandName: string): string => {
 };
 
 /** Runs one command line (without node and script) to its exit code. */
-export const runCommandLine = async (args: readonly string[], io: CommandLineIo): Promise<number> => {
+export const runCommandLine = async (args: readonly string[], io: CommandIo): Promise<number> => {
   const [name, ...rest] = args;
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     const topic = commands.find((command) => command.name === rest[0]);
@@ -55,9 +59,10 @@ export const runCommandLine = async (args: readonly string[], io: CommandLineIo)
     );
     return name === undefined ? errorCodes.BAD_REQUEST.exitCode : 0;
   }
+  const names = commands.map((known) => known.name);
   const command = commands.find((known) => known.name === name);
   if (command === undefined) {
-    io.warn(`otapub: there is no command '${name}'\nSee: otapub --help`);
+    io.warn(`otapub: there is no command '${name}'${suggestion(name, names)}\nSee: otapub --help`);
     return errorCodes.BAD_REQUEST.exitCode;
   }
   if (rest.includes('--help') || rest.includes('-h')) {

@@ -1,17 +1,21 @@
-// 5.6.7: which targets role speaks for a target path. Depth first in the order of the delegations, each role verified by the
-// very role that delegates to it, and bounded. Paths are names in signed metadata; they never become paths on this device.
+// TUF 5.6.7: which targets role speaks for a target path. Depth first in the order of the delegations, each role verified by
+// the very role that delegates to it, and bounded. Paths are names in signed metadata; they never become paths on this device.
 
 import { createHash } from 'node:crypto';
 import { OtadError } from '../agent/core/errors.ts';
+import { knownDigest, type ListedDigests, matchDigests } from './listed-digests.ts';
+import type { Delegator } from './role-signatures.ts';
 import { type DelegatedRole, ownMember, type TargetFile, type TargetsMetadata } from './tuf-metadata.ts';
-import type { Delegator } from './tuf-verify.ts';
 
 /** A target as its role describes it. */
 export interface TargetInfo {
   readonly path: string;
   readonly lengthBytes: number;
-  readonly sha256Hex: string;
-  /** Where it lies below the base URL: consistent snapshots put the digest before the file name. */
+  /** All that are listed; at least one is known here. */
+  readonly digests: ListedDigests;
+  /** Null where the publisher lists another digest only. */
+  readonly sha256Hex: string | null;
+  /** Where it lies below the base URL. */
   readonly urlPath: string;
 }
 
@@ -53,6 +57,7 @@ export const isPathMatch = (pattern: string, path: string): boolean => {
   );
 };
 
+/** 4.5: exactly one of the two says which paths a delegation is about. */
 const isDelegated = (role: DelegatedRole, path: string): boolean => {
   if (role.paths !== undefined) {
     return role.paths.some((pattern) => isPathMatch(pattern, path));
@@ -61,24 +66,39 @@ const isDelegated = (role: DelegatedRole, path: string): boolean => {
   return role.path_hash_prefixes?.some((prefix) => digest.startsWith(prefix)) ?? false;
 };
 
-/** Where a target lies below the base URL (TUF 7.2: consistent snapshots), percent-encoded. */
-export const targetUrlPath = (path: string, sha256Hex: string): string => {
+/**
+ * Where a target lies below the base URL, percent-encoded (5.7.3). Consistent snapshots put one of its digests before the file
+ * name; `digestHex` is null without them.
+ */
+export const targetUrlPath = (path: string, digestHex: string | null): string => {
   const segments = path.split('/');
-  const name = `${sha256Hex}.${segments.pop()}`;
+  const last = segments.pop() ?? '';
+  const name = digestHex === null ? last : `${digestHex}.${last}`;
   return ['targets', ...[...segments, name].map(encodeURIComponent)].join('/');
 };
 
-const toTargetInfo = (path: string, file: TargetFile): TargetInfo => {
-  const sha256Hex = ownMember(file.hashes, 'sha256');
-  if (sha256Hex === undefined) {
-    throw new OtadError('METADATA_MALFORMED', { target: path, reason: 'no SHA-256 digest is listed' });
+const toTargetInfo = (path: string, file: TargetFile, isConsistent: boolean): TargetInfo => {
+  const digests = file.hashes;
+  const digestHex = knownDigest(digests);
+  if (digestHex === null) {
+    throw new OtadError('METADATA_MALFORMED', { target: path, reason: 'no digest is listed that is known here' });
   }
   // Such segments change meaning in a URL, encoded or not.
   if (path.split('/').some((segment) => /^\.{0,2}$/.test(segment))) {
     throw new OtadError('METADATA_MALFORMED', { target: path, reason: 'the path has an empty or dotted segment' });
   }
-  return { path, lengthBytes: file.length, sha256Hex, urlPath: targetUrlPath(path, sha256Hex) };
+  return {
+    path,
+    lengthBytes: file.length,
+    digests,
+    sha256Hex: ownMember(digests, 'sha256') ?? null,
+    urlPath: targetUrlPath(path, isConsistent ? digestHex : null),
+  };
 };
+
+/** 5.7.3: the signed length, and every digest that is listed and known. */
+export const isTarget = (bytes: Uint8Array, { lengthBytes, digests }: TargetInfo): boolean =>
+  bytes.length === lengthBytes && matchDigests(bytes, digests) === 'same';
 
 type LoadRole = (delegator: Delegator, role: string) => Promise<TargetsMetadata>;
 
@@ -91,26 +111,32 @@ const searchRole = async (
   visited: Set<string>,
   load: LoadRole,
 ): Promise<Outcome> => {
+  // 5.6.7.1.
   const own = ownMember(targets.targets, path);
   if (own !== undefined) {
     return own;
   }
   const delegations = targets.delegations;
+  // 5.6.7.2: in order of appearance; a role is asked only about paths that it is trusted with, all along the chain (4.5).
   for (const role of delegations?.roles ?? []) {
-    // 5.6.7.1: cycles are cut, and so is a search that grows too wide.
-    if (delegations === undefined || visited.has(role.name) || !isDelegated(role, path)) {
+    if (delegations === undefined || !isDelegated(role, path)) {
       continue;
     }
-    if (visited.size >= rolesVisitedMax) {
-      return 'cut';
+    // 5.6.7.1: a role that was visited is skipped, which cuts cycles.
+    if (!visited.has(role.name)) {
+      // 5.6.7.1: a search that grows too wide ends.
+      if (visited.size >= rolesVisitedMax) {
+        return 'cut';
+      }
+      visited.add(role.name);
+      const child = await load({ keys: delegations.keys, role }, role.name);
+      const outcome = await searchRole(child, path, visited, load);
+      // 5.6.7.2.2: the first that answers.
+      if (outcome !== 'none') {
+        return outcome;
+      }
     }
-    visited.add(role.name);
-    const child = await load({ keys: delegations.keys, role }, role.name);
-    const outcome = await searchRole(child, path, visited, load);
-    if (outcome !== 'none') {
-      return outcome;
-    }
-    // 5.6.7.2.1.
+    // 5.6.7.2.1: whether it was searched now or before, nobody after a terminating delegation may speak.
     if (role.terminating) {
       return 'cut';
     }
@@ -122,10 +148,16 @@ const searchRole = async (
  * Finds a target from the top-level targets role on. `load` gives a delegated role's metadata, verified by the delegator, and
  * throws when it cannot; that ends the search. Throws TARGET_UNKNOWN when no role that may speak for the path lists it.
  */
-export const searchTarget = async (top: TargetsMetadata, path: string, load: LoadRole): Promise<TargetInfo> => {
+export const searchTarget = async (
+  top: TargetsMetadata,
+  path: string,
+  isConsistent: boolean,
+  load: LoadRole,
+): Promise<TargetInfo> => {
   const outcome = await searchRole(top, path, new Set(['targets']), load);
   if (outcome === 'cut' || outcome === 'none') {
+    // 5.7.2.
     throw new OtadError('TARGET_UNKNOWN', { path: path.slice(0, 256) });
   }
-  return toTargetInfo(path, outcome);
+  return toTargetInfo(path, outcome, isConsistent);
 };

@@ -3,6 +3,7 @@
 // `root.json` itself is never believed: it only marks which root the other stored files were accepted under.
 
 import { OtadError } from '../agent/core/errors.ts';
+import { agentSchemes } from './signature-schemes.ts';
 import type { TrustedFiles } from './trusted-store.ts';
 import { parseMetadata, type RootMetadata } from './tuf-metadata.ts';
 import { isRotated, type Trusted, verifyInitialRoot, verifyNextRoot } from './tuf-verify.ts';
@@ -13,12 +14,12 @@ const voidedByRotation = ['snapshot.json', 'timestamp.json'] as const;
 const historyName = (version: number): string => `history-${version}.root`;
 
 /** The root that came with the image, which is believed as it stands. Throws TRUST_ROOT_MISSING. */
-export const readInitialRoot = (bytes: Uint8Array | null): Trusted<RootMetadata> => {
+export const readInitialRoot = (bytes: Uint8Array | null, schemes = agentSchemes): Trusted<RootMetadata> => {
   if (bytes === null) {
     throw new OtadError('TRUST_ROOT_MISSING');
   }
   try {
-    return verifyInitialRoot(bytes);
+    return verifyInitialRoot(bytes, schemes);
   } catch (cause) {
     const reason = cause instanceof OtadError ? cause.message : String(cause);
     throw new OtadError('TRUST_ROOT_MISSING', { reason }, { cause });
@@ -31,13 +32,17 @@ const forget = async (files: TrustedFiles): Promise<void> => {
   }
 };
 
-const nextFromHistory = async (files: TrustedFiles, root: RootMetadata): Promise<Trusted<RootMetadata> | null> => {
+const nextFromHistory = async (
+  files: TrustedFiles,
+  root: RootMetadata,
+  schemes: typeof agentSchemes,
+): Promise<Trusted<RootMetadata> | null> => {
   const bytes = await files.read(historyName(root.version + 1));
   if (bytes === null) {
     return null;
   }
   try {
-    return verifyNextRoot(root, bytes);
+    return verifyNextRoot(root, bytes, schemes);
   } catch {
     // Damaged or of another line: the server has it, and the chain goes on from there.
     return null;
@@ -56,11 +61,12 @@ const parsedRoot = (bytes: Uint8Array | null): RootMetadata | null => {
 export const loadTrustedRoot = async (
   files: TrustedFiles,
   initialRoot: Uint8Array | null,
+  schemes = agentSchemes,
 ): Promise<Trusted<RootMetadata>> => {
-  let root = readInitialRoot(initialRoot);
-  for (let next = await nextFromHistory(files, root.signed); next !== null; ) {
+  let root = readInitialRoot(initialRoot, schemes);
+  for (let next = await nextFromHistory(files, root.signed, schemes); next !== null; ) {
     root = next;
-    next = await nextFromHistory(files, root.signed);
+    next = await nextFromHistory(files, root.signed, schemes);
   }
   const marker = await files.read('root.json');
   if (marker === null || Buffer.compare(marker, root.bytes) !== 0) {

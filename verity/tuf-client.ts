@@ -4,7 +4,8 @@
 
 import { OtadError } from '../agent/core/errors.ts';
 import { checkCap, type FreshFile, type MetadataFetcher, metadataLimits } from './metadata-fetcher.ts';
-import { searchTarget, type TargetInfo } from './target-search.ts';
+import { agentSchemes, type SignatureScheme } from './signature-schemes.ts';
+import { searchTarget, type TargetInfo, targetUrlPath } from './target-search.ts';
 import { loadTrustedRoot } from './trusted-root.ts';
 import type { TrustedFiles } from './trusted-store.ts';
 import type { RootMetadata, SnapshotMetadata, TargetsMetadata, TimestampMetadata } from './tuf-metadata.ts';
@@ -33,8 +34,13 @@ export interface TufClient {
    * the look-ups after it (5.1): the floor of signed times, or a synchronised clock beyond it; never a lone local clock.
    */
   refresh(nowS: number, signal: AbortSignal): Promise<TrustedSet>;
-  /** 5.6.7: length, digest and location of a target. After a refresh that succeeded only. Throws TARGET_UNKNOWN. */
+  /** 5.6.7: length, digests and location of a target. After a refresh that succeeded only. Throws TARGET_UNKNOWN. */
   findTarget(path: string, signal: AbortSignal): Promise<TargetInfo>;
+  /**
+   * 5.7.3: where a target lies below the base URL, for one whose digest is believed already. Needs no refresh: whether digests
+   * are part of names is for the trusted root to say (5.3.12).
+   */
+  locateTarget(path: string, digestHex: string): Promise<string>;
 }
 
 export interface TufClientOptions {
@@ -42,6 +48,8 @@ export interface TufClientOptions {
   readonly files: TrustedFiles;
   /** root.json as the image carries it; null where none is installed, and then nothing is ever believed. */
   readonly initialRoot: Uint8Array | null;
+  /** Test wiring only: what the agent never verifies with. */
+  readonly schemes?: readonly SignatureScheme[];
 }
 
 /** The last refresh that succeeded, and what proves cheaply that nothing has changed since. */
@@ -103,18 +111,35 @@ const updateAll = async (refresh: Refresh, roles: Roles, early: FreshFile | null
 };
 
 /** A client over one repository and one folder of trusted files. Reads nothing before the first refresh. */
-export const createTufClient = ({ fetcher, files, initialRoot }: TufClientOptions): TufClient => {
-  let roles: Roles | null = null;
+export const createTufClient = ({
+  fetcher,
+  files,
+  initialRoot,
+  schemes = agentSchemes,
+}: TufClientOptions): TufClient => {
+  let loading: Promise<Roles> | null = null;
   /** Looked up in; null while a refresh is under way or after it failed. */
   let current: Current | null = null;
   /** The same, kept over a poll that got no answer: its validator still belongs to what is trusted. */
   let settled: Current | null = null;
 
+  /** 5.2, once; a refresh and a look-up that come together must work on the same roles. */
+  const loadRoles = (): Promise<Roles> => {
+    loading ??= loadTrustedRoot(files, initialRoot, schemes).then(
+      (root) => ({ root, timestamp: null, snapshot: null, targets: null }),
+      (error) => {
+        loading = null;
+        throw error;
+      },
+    );
+    return loading;
+  };
+
   return {
     refresh: async (nowS, signal) => {
-      const refresh: Refresh = { fetcher, files, nowS, signal };
+      const refresh: Refresh = { fetcher, files, schemes, nowS, signal };
       current = null;
-      roles ??= { root: await loadTrustedRoot(files, initialRoot), timestamp: null, snapshot: null, targets: null };
+      const roles = await loadRoles();
       let early: FreshFile | null = null;
       // A poll without news is one request. The root is asked for whenever the timestamp changes or anything has expired:
       // a server that answers 'unchanged' for ever gains no more than by hiding the new root, and only until the expiry.
@@ -137,12 +162,16 @@ export const createTufClient = ({ fetcher, files, initialRoot }: TufClientOption
         throw new OtadError('INTERNAL', { reason: 'a target was looked up without a refresh', path });
       }
       const { set, nowS } = current;
+      const refresh: Refresh = { fetcher, files, schemes, nowS, signal };
       return await searchTarget(
         set.targets,
         path,
-        async (delegator, role) =>
-          (await loadTargets({ fetcher, files, nowS, signal }, delegator, set.snapshot, role)).signed,
+        set.root.consistent_snapshot,
+        async (delegator, role) => (await loadTargets(refresh, set, delegator, role)).signed,
       );
     },
+
+    locateTarget: async (path, digestHex) =>
+      targetUrlPath(path, (await loadRoles()).root.signed.consistent_snapshot ? digestHex : null),
   };
 };

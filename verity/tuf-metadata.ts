@@ -1,11 +1,12 @@
 // The forms of TUF 1.0 metadata (specification, section 4) and nothing about trust: parsing a file here says only that it
 // is well formed. Members that the specification does not name are tolerated and take part in the signature, because the
-// signed bytes are the canonical form of the raw parse. Consistent snapshots are required.
+// signed bytes are the canonical form of the raw parse.
 
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { OtadError } from '../agent/core/errors.ts';
 import { encodeCanonicalJson, type JsonValue, parseStrictJson } from './canonical-json.ts';
+import { digestHexDigits } from './listed-digests.ts';
 
 export type TopLevelRole = 'root' | 'timestamp' | 'snapshot' | 'targets';
 export const topLevelRoles: readonly TopLevelRole[] = ['root', 'timestamp', 'snapshot', 'targets'];
@@ -49,8 +50,11 @@ const roleSchema = z.object({
 });
 
 const hashesSchema = bounded(z.record(z.string().min(1).max(32), z.string().min(1).max(256)), 8).refine(
-  (hashes) => !Object.hasOwn(hashes, 'sha256') || /^[0-9a-f]{64}$/.test(hashes.sha256 ?? ''),
-  'sha256 is not a digest',
+  (hashes) =>
+    Object.entries(digestHexDigits).every(
+      ([algorithm, digits]) => !Object.hasOwn(hashes, algorithm) || hex(digits).safeParse(hashes[algorithm]).success,
+    ),
+  'a digest is not one',
 );
 const metaFileSchema = z.object({
   version: versionSchema,
@@ -63,7 +67,8 @@ const common = { spec_version: specVersionSchema, version: versionSchema, expire
 const rootSchema = z.object({
   _type: z.literal('root'),
   ...common,
-  consistent_snapshot: z.literal(true),
+  /** 6.2: left out means no. */
+  consistent_snapshot: z.boolean().default(false),
   keys: keysSchema,
   roles: z.object({ root: roleSchema, timestamp: roleSchema, snapshot: roleSchema, targets: roleSchema }),
   [floorEpochMember]: z.int().min(0).optional(),
@@ -90,9 +95,11 @@ const targetFileSchema = z.object({
   custom: z.looseObject({}).optional(),
 });
 
-/** A role's name as the name of a file in our own storage: no separator, no leading dot, whatever the role is called. */
-export const roleFileName = (role: string): string =>
-  `${encodeURIComponent(role).replace(/^\.|[!'()*~]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)}.json`;
+/** Any name of the metadata as the name of a file in our own storage: no separator, no leading dot, whatever it is. */
+export const storageName = (name: string): string =>
+  encodeURIComponent(name).replace(/^\.|[!'()*~]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
+
+export const roleFileName = (role: string): string => `${storageName(role)}.json`;
 
 const isFreeRoleName = (name: string): boolean => !topLevelRoles.some((role) => role === name);
 const delegatedRoleSchema = roleSchema

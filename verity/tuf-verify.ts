@@ -1,12 +1,13 @@
 // The checks of the TUF client workflow on one file at a time, pure: bytes and what is trusted go in, the new metadata
-// comes out or an OtadError is thrown. Nothing here fetches or stores. Clause numbers are those of the TUF specification.
+// comes out or an OtadError is thrown. Nothing here fetches or stores. Clause numbers are those of the TUF specification
+// 1.0.34, and stand beside the check that keeps them.
 
-import { createHash } from 'node:crypto';
 import { OtadError } from '../agent/core/errors.ts';
-import { publicKeyBytes, signatureBytes, verifyEd25519 } from './ed25519.ts';
+import { matchDigests } from './listed-digests.ts';
+import { checkSignatures, createSignerCheck, type Delegator } from './role-signatures.ts';
+import { agentSchemes } from './signature-schemes.ts';
 import {
   type AnyMetadata,
-  type MetadataFile,
   type MetadataOf,
   type MetaFile,
   ownMember,
@@ -15,9 +16,6 @@ import {
   type SnapshotMetadata,
   type TargetsMetadata,
   type TimestampMetadata,
-  type TufKey,
-  type TufKeys,
-  type TufRole,
   timeOf,
 } from './tuf-metadata.ts';
 
@@ -27,57 +25,7 @@ export interface Trusted<T extends AnyMetadata> {
   readonly bytes: Uint8Array;
 }
 
-/** Who may sign for a role: the role as its delegator describes it, and the delegator's keys. */
-export interface Delegator {
-  readonly keys: TufKeys;
-  readonly role: TufRole;
-}
-
-const decodeHex = (hex: string, lengthBytes: number): Uint8Array | null =>
-  hex.length === lengthBytes * 2 && /^[0-9a-fA-F]*$/.test(hex) ? new Uint8Array(Buffer.from(hex, 'hex')) : null;
-
-const ed25519Material = (key: TufKey): Uint8Array | null =>
-  key.keytype === 'ed25519' && key.scheme === 'ed25519' ? decodeHex(key.keyval.public, publicKeyBytes) : null;
-
-/** Says of each key id whether its signature on the file holds; each is computed once, however many roles ask. */
-type SignatureCheck = (keyId: string, material: Uint8Array) => boolean;
-
-const createSignatureCheck = (file: MetadataFile<AnyMetadata>): SignatureCheck => {
-  const verdicts = new Map<string, boolean>();
-  return (keyId, material) => {
-    const known = verdicts.get(keyId);
-    if (known !== undefined) {
-      return known;
-    }
-    const sig = file.signatures.find((signature) => signature.keyid === keyId)?.sig;
-    const signature = sig === undefined ? null : decodeHex(sig, signatureBytes);
-    const verdict = signature !== null && verifyEd25519(file.signedBytes, signature, material);
-    verdicts.set(keyId, verdict);
-    return verdict;
-  };
-};
-
-/**
- * The signature check of every role (5.3.4, 5.4.2, 5.5.3, 5.6.3). What counts is distinct key material: the same key under
- * two ids, a key id listed twice, or a signature given twice adds nothing. Keys of other kinds are passed over.
- */
-const checkSignatures = (isSignedBy: SignatureCheck, { keys, role }: Delegator, name: string): void => {
-  const signers = new Set<string>();
-  for (const keyId of new Set(role.keyids)) {
-    const key = ownMember(keys, keyId);
-    const material = key === undefined ? null : ed25519Material(key);
-    // A key id is the digest of its key (checked when the file was parsed), so a verdict under it holds in every role.
-    if (material !== null && isSignedBy(keyId, material)) {
-      signers.add(Buffer.from(material).toString('hex'));
-    }
-    if (signers.size >= role.threshold) {
-      return;
-    }
-  }
-  throw new OtadError('METADATA_SIGNATURE_INVALID', { role: name, valid: signers.size, threshold: role.threshold });
-};
-
-/** Expiry must lie after the update's fixed start (5.3.10, 5.4.4, 5.5.6, 5.6.5). */
+/** Expiry must lie after the update's fixed start (5.1), not at it. */
 export const checkExpiry = (signed: AnyMetadata, nowS: number, name: string): void => {
   if (timeOf(signed.expires) <= nowS) {
     throw new OtadError('METADATA_EXPIRED', { role: name, version: signed.version, expires: signed.expires });
@@ -90,23 +38,18 @@ const checkVersion = (actual: number, wanted: number, name: string): void => {
   }
 };
 
-const knownDigests = ['sha256', 'sha512'] as const;
-
-/** Length and every digest that the parent lists (5.5.2, 5.6.2). Digests without one we know are refused, not passed over. */
+/** Length and every digest that the parent lists. Digests without one we know are refused, not passed over. */
 const checkListing = (bytes: Uint8Array, listed: MetaFile, name: string): void => {
   if (listed.length !== undefined && listed.length !== bytes.length) {
     const wanted = listed.length;
     throw new OtadError('METADATA_MISMATCH', { role: name, reason: 'length', actual: bytes.length, wanted });
   }
-  if (listed.hashes === undefined) {
-    return;
-  }
-  const known = knownDigests.filter((algorithm) => Object.hasOwn(listed.hashes ?? {}, algorithm));
-  const isSame = known.every(
-    (algorithm) => createHash(algorithm).update(bytes).digest('hex') === listed.hashes?.[algorithm],
-  );
-  if (known.length === 0 || !isSame) {
-    throw new OtadError('METADATA_MISMATCH', { role: name, reason: known.length === 0 ? 'no known digest' : 'digest' });
+  const match = listed.hashes === undefined ? 'same' : matchDigests(bytes, listed.hashes);
+  if (match !== 'same') {
+    throw new OtadError('METADATA_MISMATCH', {
+      role: name,
+      reason: match === 'unknown' ? 'no known digest' : 'digest',
+    });
   }
 };
 
@@ -126,18 +69,25 @@ const delegatorOf = (root: RootMetadata, role: keyof RootMetadata['roles']): Del
 });
 
 /** 5.2: the root that the image carries. Its expiry does not matter yet; that it signs itself shows that it is whole. */
-export const verifyInitialRoot = (bytes: Uint8Array): Trusted<RootMetadata> => {
+export const verifyInitialRoot = (bytes: Uint8Array, schemes = agentSchemes): Trusted<RootMetadata> => {
   const file = parseMetadata('root', bytes);
-  checkSignatures(createSignatureCheck(file), delegatorOf(file.signed, 'root'), 'root');
+  checkSignatures(createSignerCheck(file, schemes), delegatorOf(file.signed, 'root'), 'root');
   return { signed: file.signed, bytes };
 };
 
-/** 5.3.4 and 5.3.5: version N+1, signed as root N wants and as it wants itself. */
-export const verifyNextRoot = (trusted: RootMetadata, bytes: Uint8Array): Trusted<RootMetadata> => {
+/** 5.3.4 and 5.3.5 on the root after `trusted`. No look at its expiry: it may be one of many on the way (5.3.6). */
+export const verifyNextRoot = (
+  trusted: RootMetadata,
+  bytes: Uint8Array,
+  schemes = agentSchemes,
+): Trusted<RootMetadata> => {
   const file = parseMetadata('root', bytes);
-  const isSignedBy = createSignatureCheck(file);
-  checkSignatures(isSignedBy, delegatorOf(trusted, 'root'), 'root');
-  checkSignatures(isSignedBy, delegatorOf(file.signed, 'root'), 'root');
+  const signerOf = createSignerCheck(file, schemes);
+  // 5.3.4 (1): a threshold of the keys of version N.
+  checkSignatures(signerOf, delegatorOf(trusted, 'root'), 'root');
+  // 5.3.4 (2): a threshold of its own keys.
+  checkSignatures(signerOf, delegatorOf(file.signed, 'root'), 'root');
+  // 5.3.5: precisely N+1.
   const { version } = file.signed;
   if (version <= trusted.version) {
     throw new OtadError('METADATA_ROLLBACK', { role: 'root', offered: version, trusted: trusted.version });
@@ -152,28 +102,38 @@ export const isRotated = (before: RootMetadata, after: RootMetadata): boolean =>
     before.roles[role].keyids.some((keyId) => !after.roles[role].keyids.includes(keyId)),
   );
 
-/** A timestamp or snapshot from our own storage: signed by today's keys or of no use. Expiry and listing are checked where it is used. */
+/**
+ * A timestamp or snapshot from our own storage: signed by today's keys (5.4.2, 5.5.3) or of no use. Expiry and listing are
+ * checked where it is used: for 5.4.3 and 5.5.5 an expired one is as good as any.
+ */
 export const verifyStored = <R extends 'timestamp' | 'snapshot'>(
   kind: R,
   root: RootMetadata,
   bytes: Uint8Array,
+  schemes = agentSchemes,
 ): Trusted<MetadataOf[R]> => {
   const file = parseMetadata(kind, bytes);
-  checkSignatures(createSignatureCheck(file), delegatorOf(root, kind), kind);
+  checkSignatures(createSignerCheck(file, schemes), delegatorOf(root, kind), kind);
   return { signed: file.signed, bytes };
 };
 
-/** 5.4.2 to 5.4.4. Gives `trusted` back when the version is the same one (5.4.3.1: normal, and no error). */
+/**
+ * 5.4.2 to 5.4.4. Gives `trusted` back when the version is the same one: the specification ends the update there without an
+ * error; we go on with what is trusted, so that an update that broke off after its timestamp is finished.
+ */
 export const verifyTimestamp = (
   root: RootMetadata,
   trusted: Trusted<TimestampMetadata> | null,
   bytes: Uint8Array,
   nowS: number,
+  schemes = agentSchemes,
 ): Trusted<TimestampMetadata> => {
   const file = parseMetadata('timestamp', bytes);
-  checkSignatures(createSignatureCheck(file), delegatorOf(root, 'timestamp'), 'timestamp');
+  // 5.4.2.
+  checkSignatures(createSignerCheck(file, schemes), delegatorOf(root, 'timestamp'), 'timestamp');
   const offered = file.signed;
   if (trusted !== null) {
+    // 5.4.3.1: no lower version; an equal one is discarded.
     if (offered.version < trusted.signed.version) {
       const details = { role: 'timestamp', offered: offered.version, trusted: trusted.signed.version };
       throw new OtadError('METADATA_ROLLBACK', details);
@@ -182,12 +142,14 @@ export const verifyTimestamp = (
       checkExpiry(trusted.signed, nowS, 'timestamp');
       return trusted;
     }
+    // 5.4.3.2: nor a lower version of the snapshot.
     const before = trusted.signed.meta['snapshot.json'].version;
     const after = offered.meta['snapshot.json'].version;
     if (after < before) {
       throw new OtadError('METADATA_ROLLBACK', { role: 'snapshot', offered: after, trusted: before });
     }
   }
+  // 5.4.4.
   checkExpiry(offered, nowS, 'timestamp');
   return { signed: offered, bytes };
 };
@@ -210,20 +172,26 @@ export const verifySnapshot = (
   trusted: Trusted<SnapshotMetadata> | null,
   bytes: Uint8Array,
   nowS: number,
+  schemes = agentSchemes,
 ): Trusted<SnapshotMetadata> => {
   const listed = timestamp.meta['snapshot.json'];
+  // 5.5.2, before anything is parsed.
   checkListing(bytes, listed, 'snapshot');
   const file = parseMetadata('snapshot', bytes);
-  checkSignatures(createSignatureCheck(file), delegatorOf(root, 'snapshot'), 'snapshot');
+  // 5.5.3.
+  checkSignatures(createSignerCheck(file, schemes), delegatorOf(root, 'snapshot'), 'snapshot');
+  // 5.5.4.
   checkVersion(file.signed.version, listed.version, 'snapshot');
+  // 5.5.5.
   if (trusted !== null) {
     checkSnapshotRollback(trusted.signed, file.signed);
   }
+  // 5.5.6.
   checkExpiry(file.signed, nowS, 'snapshot');
   return { signed: file.signed, bytes };
 };
 
-/** What the snapshot says of a targets role. A role that it does not list cannot be validated. */
+/** What the snapshot says of a targets role. A role that it does not list cannot be validated (5.6.2, 5.6.4). */
 export const listingOf = (snapshot: SnapshotMetadata, role: string): MetaFile => {
   const listed = ownMember(snapshot.meta, `${role}.json`);
   if (listed === undefined) {
@@ -239,19 +207,20 @@ export const verifyTargets = (
   role: string,
   bytes: Uint8Array,
   nowS: number,
+  schemes = agentSchemes,
 ): Trusted<TargetsMetadata> => {
   const listed = listingOf(snapshot, role);
+  // 5.6.2, before anything is parsed.
   checkListing(bytes, listed, role);
   const file = parseMetadata('targets', bytes, role);
-  checkSignatures(createSignatureCheck(file), delegator, role);
+  // 5.6.3.
+  checkSignatures(createSignerCheck(file, schemes), delegator, role);
+  // 5.6.4.
   checkVersion(file.signed.version, listed.version, role);
+  // 5.6.5.
   checkExpiry(file.signed, nowS, role);
   return { signed: file.signed, bytes };
 };
 
 /** The delegator of the top-level targets role. */
 export const targetsDelegator = (root: RootMetadata): Delegator => delegatorOf(root, 'targets');
-
-/** Consistent snapshots: `<version>.<role>.json` below `metadata/`. */
-export const versionedPath = (role: string, version: number): string =>
-  `metadata/${version}.${encodeURIComponent(role)}.json`;

@@ -1,12 +1,11 @@
 // From a target path to a Verified<Release>: the one place in the program that brands a release as verified. The document's
 // bytes have the signed length and digest, it is for this channel and product, and each artifact is itself a signed target.
 
-import { createHash } from 'node:crypto';
 import { OtadError } from '../agent/core/errors.ts';
 import type { Artifact, Release, Verified } from '../agent/core/types.ts';
 import { fetchRequired, type MetadataFetcher } from './metadata-fetcher.ts';
 import { parseRelease, releaseDocumentBytesMax, releaseDocumentPath } from './release-document.ts';
-import type { TargetInfo } from './target-search.ts';
+import { isTarget, type TargetInfo } from './target-search.ts';
 import type { TrustedFiles } from './trusted-store.ts';
 import type { TufClient } from './tuf-client.ts';
 import { floorEpochMember, type RootMetadata } from './tuf-metadata.ts';
@@ -19,10 +18,7 @@ export interface ReleaseQuery {
   readonly compatible: string;
 }
 
-const isSigned = (bytes: Uint8Array, target: TargetInfo): boolean =>
-  bytes.length === target.lengthBytes && createHash('sha256').update(bytes).digest('hex') === target.sha256Hex;
-
-/** 5.7: at most the signed length, then length and digest, before anything reads it. */
+/** 5.7.3: at most the signed length, then length and digests, before anything reads it. */
 const readDocument = async (
   fetcher: MetadataFetcher,
   files: TrustedFiles,
@@ -33,11 +29,11 @@ const readDocument = async (
     throw new OtadError('RELEASE_MALFORMED', { bytes: target.lengthBytes, maximum: releaseDocumentBytesMax });
   }
   const cached = await files.read(cachedName);
-  if (cached !== null && isSigned(cached, target)) {
+  if (cached !== null && isTarget(cached, target)) {
     return cached;
   }
   const bytes = await fetchRequired(fetcher, target.urlPath, target.lengthBytes, signal);
-  if (!isSigned(bytes, target)) {
+  if (!isTarget(bytes, target)) {
     throw new OtadError('TARGET_DIGEST_MISMATCH', { path: target.path });
   }
   await files.write(cachedName, bytes);

@@ -73,7 +73,12 @@ const keepPace = (pace: Pace, fail: (error: OtadError) => void): PaceKeeper => {
 };
 
 /** Resolves at the body's end with its length; rejects with the body's, the sink's or the pace's error. */
-export const deliverBody = (body: Readable, sink: ByteSink, pace: Pace): Promise<number> =>
+export const deliverBody = (
+  body: Readable,
+  sink: ByteSink,
+  pace: Pace,
+  onArrival: (bytes: number) => void,
+): Promise<number> =>
   new Promise((resolve, reject) => {
     const queue: Uint8Array[] = [];
     let queuedBytes = 0;
@@ -131,6 +136,7 @@ export const deliverBody = (body: Readable, sink: ByteSink, pace: Pace): Promise
       }
       receivedBytes += chunk.length;
       keeper.received(chunk.length);
+      onArrival(chunk.length);
       if (isSinkBusy) {
         queue.push(chunk);
         queuedBytes += chunk.length;

@@ -7,6 +7,7 @@ import { TLSSocket } from 'node:tls';
 import type { buildConnector, Dispatcher } from 'undici';
 import { OtadError } from '../core/errors.ts';
 import { isLocalAddress } from './http-rules.ts';
+import type { Traffic } from './http-traffic.ts';
 import { objectionToServer } from './tls-rules.ts';
 
 export interface ProxySettings {
@@ -55,10 +56,11 @@ const guardedLookup = (hostname: string, options: LookupOptions, done: LookupDon
   });
 };
 
-/** A connector that hands out a TLS connection only after it has been judged. */
+/** A connector that hands out a TLS connection only after it has been judged, and counts what each connection brings. */
 const connectorOf = (
   base: buildConnector.connector,
   judge: (socket: TLSSocket, host: string) => Error | null,
+  traffic: Traffic,
 ): buildConnector.connector => {
   return (options, done) =>
     base(options, (...[error, socket]) => {
@@ -68,6 +70,7 @@ const connectorOf = (
       }
       const objection = socket instanceof TLSSocket ? judge(socket, options.servername || options.hostname) : null;
       if (objection === null) {
+        traffic.add(socket);
         done(null, socket);
       } else {
         socket.destroy();
@@ -92,7 +95,7 @@ export interface Connections {
 }
 
 /** Loads undici and opens nothing yet. Throws CONFIG_UNREADABLE for the CA file, CONFIG_INVALID for a proxy. */
-export const openConnections = async (settings: ConnectionSettings): Promise<Connections> => {
+export const openConnections = async (settings: ConnectionSettings, traffic: Traffic): Promise<Connections> => {
   const { buildConnector, EnvHttpProxyAgent } = await import('undici');
   const ca = await readCa(settings.caFile);
   const connect = { timeout: settings.connectTimeoutMs, ...(ca === null ? {} : { ca }) };
@@ -108,6 +111,7 @@ export const openConnections = async (settings: ConnectionSettings): Promise<Con
       connect: connectorOf(
         buildConnector({ ...connect, ...lookupOption, rejectUnauthorized: false, maxCachedSessions: 0 }),
         judge,
+        traffic,
       ),
       // Through a proxy undici makes the connection itself, and a certificate's dates count as usual.
       requestTls: connect,

@@ -4,7 +4,8 @@
 import type { Dispatcher } from 'undici';
 import { OtadError } from '../core/errors.ts';
 import type { Connections } from './http-dispatcher.ts';
-import { checkPlainContent, followRedirect, headerOf, isLocalHost, shownUrl, statusError } from './http-rules.ts';
+import { checkPlainContent, followRedirect, headerOf, needsGuard, shownUrl, statusError } from './http-rules.ts';
+import type { Traffic } from './http-traffic.ts';
 
 /** A signal with a reason of ours: the caller's, or a deadline's. */
 export interface Watch {
@@ -14,13 +15,24 @@ export interface Watch {
   close(): void;
 }
 
-/** Ends with CANCELLED when the caller's signal fires, with HTTP_TIMEOUT after `totalMs` or a phase's time. */
-export const createWatch = (caller: AbortSignal, totalMs: number): Watch => {
+/** How often the wire is looked at: a server that pours what is no file gets this much time at the link's full speed. */
+const trafficLookMs = 100;
+
+/**
+ * Ends with CANCELLED when the caller's signal fires, with HTTP_TIMEOUT after `totalMs` or a phase's time, and with
+ * FILE_TOO_LARGE when the wire brings too much that is no file.
+ */
+export const createWatch = (caller: AbortSignal, totalMs: number, traffic: Traffic): Watch => {
   const controller = new AbortController();
   const cancel = (): void => controller.abort(new OtadError('CANCELLED', {}, { cause: caller.reason }));
   const expire = (phase: string, timeoutMs: number) =>
     setTimeout(() => controller.abort(new OtadError('HTTP_TIMEOUT', { phase, timeoutMs })), timeoutMs);
   const total = expire('total', totalMs);
+  const mark = traffic.mark();
+  const look = setInterval(() => {
+    if (mark.isWasted())
+      controller.abort(new OtadError('FILE_TOO_LARGE', { reason: 'far more was sent than the file' }));
+  }, trafficLookMs);
   let phaseTimer: NodeJS.Timeout | undefined;
   if (caller.aborted) {
     cancel();
@@ -36,6 +48,7 @@ export const createWatch = (caller: AbortSignal, totalMs: number): Watch => {
     close: () => {
       clearTimeout(total);
       clearTimeout(phaseTimer);
+      clearInterval(look);
       caller.removeEventListener('abort', cancel);
     },
   };
@@ -101,11 +114,10 @@ export const openExchange = async (connections: Connections, request: Request, w
   const origin = baseUrl(request.url);
   let url = origin;
   for (let hops = 0; ; hops += 1) {
-    const isElsewhere = url.host !== origin.host && !isLocalHost(origin);
     watch.enter('headers', request.headersTimeoutMs);
     let response: Dispatcher.ResponseData;
     try {
-      const dispatcher = isElsewhere ? connections.guarded : connections.direct;
+      const dispatcher = needsGuard(origin, url) ? connections.guarded : connections.direct;
       response = await dispatcher.request({
         origin: url.origin,
         path: url.pathname + url.search,

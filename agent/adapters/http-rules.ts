@@ -40,11 +40,22 @@ export const isLocalAddress = (address: string): boolean => {
   return family !== 0 && localNetworks().check(plain, family === 4 ? 'ipv4' : 'ipv6');
 };
 
+const plainHost = (url: URL): string => url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
+
+const isLocalName = (host: string): boolean => host === 'localhost' || host.endsWith('.localhost');
+
 /** True for a host that is this device or its link by its very name; other names are judged when they are resolved. */
-export const isLocalHost = (url: URL): boolean => {
-  const host = url.hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
-  return host === 'localhost' || host.endsWith('.localhost') || isLocalAddress(host);
-};
+export const isLocalHost = (url: URL): boolean => isLocalName(plainHost(url)) || isLocalAddress(plainHost(url));
+
+/** This device by its very name, not its link. */
+const isLoopbackHost = (url: URL): boolean => isLocalName(plainHost(url)) || /^127\.|^::1$/.test(plainHost(url));
+
+/** A base URL on loopback (a relay on this gateway, a test) may send its client about on loopback. */
+const isWithinLoopback = (origin: URL, target: URL): boolean => isLoopbackHost(origin) && isLoopbackHost(target);
+
+/** True for a redirect's target whose name must not resolve to this device or its link. */
+export const needsGuard = (origin: URL, target: URL): boolean =>
+  target.host !== origin.host && !isWithinLoopback(origin, target);
 
 /** Where a redirect leads. Throws HTTP_REDIRECT_REFUSED for one too many, a downgrade, or a way into this device. */
 export const followRedirect = (origin: URL, from: URL, location: string, hops: number): URL => {
@@ -60,7 +71,8 @@ export const followRedirect = (origin: URL, from: URL, location: string, hops: n
   if (target.protocol !== 'https:' && (target.protocol !== 'http:' || from.protocol === 'https:')) {
     throw refuse('to plain HTTP or another protocol');
   }
-  if (isLocalHost(target) && !isLocalHost(origin)) {
+  // Never to the link, from loopback neither: there the services live that give a machine its credentials.
+  if (isLocalHost(target) && target.hostname !== origin.hostname && !isWithinLoopback(origin, target)) {
     throw refuse('to a local address');
   }
   target.hash = '';

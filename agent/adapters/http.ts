@@ -7,6 +7,7 @@ import { deliverBody, type Pace } from './body-delivery.ts';
 import { type ConnectionSettings, type Connections, openConnections } from './http-dispatcher.ts';
 import { type Answer, createWatch, openExchange, toHttpError, type Watch } from './http-exchange.ts';
 import { checkRange, contentLength, headerOf, looksLikePage, shownUrl } from './http-rules.ts';
+import { createTraffic, type Traffic } from './http-traffic.ts';
 
 export interface HttpSettings extends ConnectionSettings {
   readonly userAgent: string;
@@ -68,6 +69,7 @@ const fetchBytes = async (
   answer: Answer,
   { maxBytes, etag = null, expects = 'bytes' }: FetchOptions,
   pace: Pace,
+  traffic: Traffic,
 ): Promise<FetchedFile | 'unchanged'> => {
   const url = shownUrl(answer.url);
   const tooLarge = () => new OtadError('FILE_TOO_LARGE', { url, maximum: maxBytes });
@@ -91,6 +93,7 @@ const fetchBytes = async (
       chunks.push(Buffer.from(chunk));
     },
     pace,
+    traffic.countBody,
   );
   const bytes = Buffer.concat(chunks);
   if (expects === 'json' && looksLikePage(bytes)) {
@@ -99,7 +102,12 @@ const fetchBytes = async (
   return { bytes, etag: headerOf(answer.headers, 'etag')?.slice(0, 256) ?? null };
 };
 
-const streamRange = async (answer: Answer, { offset, lengthTotal, sink }: StreamOptions, pace: Pace): Promise<void> => {
+const streamRange = async (
+  answer: Answer,
+  { offset, lengthTotal, sink }: StreamOptions,
+  pace: Pace,
+  traffic: Traffic,
+): Promise<void> => {
   const url = shownUrl(answer.url);
   const wanted = lengthTotal - offset;
   try {
@@ -119,6 +127,7 @@ const streamRange = async (answer: Answer, { offset, lengthTotal, sink }: Stream
       return sink(chunk);
     },
     pace,
+    traffic.countBody,
   );
   if (received < wanted) {
     throw new OtadError('HTTP_TRUNCATED', { url, received: offset + received, signed: lengthTotal });
@@ -155,9 +164,10 @@ const watchSink = (sink: ByteSink): { readonly sink: ByteSink; readonly error: (
 
 /** A client that loads and connects with its first request. */
 export const createHttpClient = (settings: HttpSettings = defaultHttpSettings): HttpClient => {
+  const traffic = createTraffic();
   let opening: Promise<Connections> | null = null;
   const connect = (): Promise<Connections> => {
-    opening ??= openConnections(settings).catch((error) => {
+    opening ??= openConnections(settings, traffic).catch((error) => {
       opening = null;
       throw error;
     });
@@ -170,7 +180,7 @@ export const createHttpClient = (settings: HttpSettings = defaultHttpSettings): 
     sinkError: () => unknown = () => undefined,
   ): Promise<T> => {
     const connections = await connect();
-    const watch = createWatch(signal, request.deadlineMs);
+    const watch = createWatch(signal, request.deadlineMs, traffic);
     try {
       const headers = { 'user-agent': settings.userAgent, ...request.headers };
       const { url } = request;
@@ -189,7 +199,7 @@ export const createHttpClient = (settings: HttpSettings = defaultHttpSettings): 
     fetchBytes: (url, options) => {
       const headers: Record<string, string> = options.etag ? { 'if-none-match': options.etag } : {};
       const request = { url, headers, deadlineMs: settings.fetchDeadlineMs };
-      return exchange(request, options.signal, (answer) => fetchBytes(answer, options, settings));
+      return exchange(request, options.signal, (answer) => fetchBytes(answer, options, settings, traffic));
     },
     streamRange: async (url, options) => {
       if (options.offset >= options.lengthTotal) {
@@ -198,7 +208,12 @@ export const createHttpClient = (settings: HttpSettings = defaultHttpSettings): 
       const headers: Record<string, string> = options.offset > 0 ? { range: `bytes=${options.offset}-` } : {};
       const request = { url, headers, deadlineMs: settings.streamDeadlineMs };
       const { sink, error } = watchSink(options.sink);
-      await exchange(request, options.signal, (answer) => streamRange(answer, { ...options, sink }, settings), error);
+      await exchange(
+        request,
+        options.signal,
+        (answer) => streamRange(answer, { ...options, sink }, settings, traffic),
+        error,
+      );
     },
     close: async () => {
       await (await opening?.catch(() => null))?.close();

@@ -1,7 +1,6 @@
 // The release source port over TUF and HTTP: what the server offers, verified, and an image's bytes. It decides nothing about
 // a release; what cannot be verified becomes a failed outcome with its code.
 
-import { targetUrlPath } from '../../verity/target-search.ts';
 import { createTrustedStore } from '../../verity/trusted-store.ts';
 import { createTufClient } from '../../verity/tuf-client.ts';
 import { readRelease } from '../../verity/verified-release.ts';
@@ -85,7 +84,9 @@ export const createReleaseSource = (options: ReleaseSourceOptions): ReleaseSourc
         return { kind: 'failed', failure: toFailure(isCancelled ? new OtadError('CANCELLED') : error) };
       }
     },
-    stream: (artifact, offsetBytes, sink, signal) =>
-      mirrors.stream(targetUrlPath(artifact.path, artifact.sha256Hex), offsetBytes, artifact.lengthBytes, sink, signal),
+    stream: async (artifact, offsetBytes, sink, signal) => {
+      const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
+      await mirrors.stream(path, offsetBytes, artifact.lengthBytes, sink, signal);
+    },
   };
 };

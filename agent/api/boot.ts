@@ -6,7 +6,7 @@ import { type HistoryEntry, type Moment, otherSlot, type SlotName, slotNames } f
 import type { ApiContext } from './context.ts';
 import { narrate, runningSentence } from './narrative.ts';
 import type { BootBody } from './schema.ts';
-import { trustedRecord, wayBack } from './slot.ts';
+import { slotBodies, trustedRecord, wayBack } from './slot.ts';
 
 type SlotBoot = BootBody['slots'][number];
 
@@ -41,6 +41,8 @@ export const bootBody = (
 ): BootBody => {
   const boot = inspection.status ?? remembered.boot;
   const snapshot = { ...remembered, boot };
+  const [a, b] = slotBodies(snapshot, slotPaths);
+  const notes = { a: a?.note ?? '', b: b?.note ?? '' };
   const slotBoot = (slot: SlotName): SlotBoot => {
     const record = trustedRecord(snapshot, slot);
     const version = record?.release.version ?? null;
@@ -53,6 +55,7 @@ export const bootBody = (
       recordRoot: record?.verity.rootHex ?? null,
       bootloaderRoot: boot.roots?.[slot] ?? null,
       lastGood: lastGoodOf(history, slot, version),
+      note: notes[slot],
       path: slotPaths[slot],
       ...inspection.slots[slot],
     };

@@ -34,7 +34,8 @@ export const conditionSentence = (
 
 const pollSentence = ({ state }: Snapshot, moment: Moment): string => {
   const leftMs = state.nextPollMs - moment.monoMs;
-  return leftMs <= 0 ? 'Asks the server for news now.' : `Asks the server for news in ${spanText(leftMs)}.`;
+  // Less than half a second would read as 'in 0 s'.
+  return leftMs < 500 ? 'Asks the server for news now.' : `Asks the server for news in ${spanText(leftMs)}.`;
 };
 
 const runningVersion = (snapshot: Snapshot): string =>

@@ -140,6 +140,7 @@ export const bootSchema = z.strictObject({
         .strictObject({ timeMs, isTimeSynced: z.boolean(), what: z.enum(['confirmed', 'verified']) })
         .nullable()
         .describe('When this version last proved itself in this slot; null: the history does not reach back so far'),
+      note: z.string().describe('What the slot is, as a sentence'),
       path: z.string(),
       device: z.string().nullable().describe('What the path leads to; null: a file, or nothing'),
       disk: z.string().nullable(),

@@ -2,7 +2,7 @@
 // with the nearest word that would have been right.
 
 import { parseArgs } from 'node:util';
-import { nearest } from './suggestion.ts';
+import { nearest } from '../edit-distance.ts';
 import { type CommandName, commandDoc, commandNames, globalOptions, type OptionName, options } from './usage.ts';
 
 export class UsageError extends Error {

@@ -87,7 +87,7 @@ const rollbackRows = (boot: BootBody, reason: string | null): string[][] => {
     ['From', `${nameOf(from)} in slot ${boot.booted}, ${confirmed}`],
     isReady && other !== undefined
       ? ['To', `${nameOf(other)} in slot ${other.name}, ${lastGoodText(other) ?? 'not in the history'}`]
-      : ['To', `nothing: slot ${other?.name ?? '-'} holds ${nameOf(other)}, which cannot be returned to`],
+      : ['To', `nothing: slot ${other?.name ?? '-'} holds ${nameOf(other)}. ${plain(other?.note ?? '')}`],
     ...(isReady && other !== undefined
       ? [
           ['First', `all of slot ${other.name} is read back and verified; if a byte is wrong, nothing is changed`],
@@ -114,8 +114,14 @@ export const runRollback: CommandRun = async (context) => {
     status.phase === 'rebooting' || (status.phase === 'reverting' && status.primary !== status.booted)
       ? { result: 'going-back', exit: 0, message: `The other slot verified. ${status.now}`, version: status.version }
       : null;
+  // The reboot takes otad with it, sometimes before it has told of it; killed before that, it goes on by itself.
+  const atEnd = (last: StatusBody): Outcome | null =>
+    goesBack(last) ??
+    (last.phase === 'activating' || last.phase === 'reverting'
+      ? { result: 'going-back', exit: 0, message: 'otad ended on the way to the reboot.', version: last.version }
+      : null);
   const failures = ['rollback-failed', 'activate-failed'];
-  return follow(context, '/v1/rollback', { reason }, failures, async (status) => goesBack(status), goesBack);
+  return follow(context, '/v1/rollback', { reason }, failures, async (status) => goesBack(status), atEnd);
 };
 
 const slotOf = ({ invocation }: CommandContext): 'a' | 'b' | null => {

@@ -133,10 +133,10 @@ export const runWhy: CommandRun = async (context) => {
 
 type Entry = HistoryBody['history'][number];
 
-/** The reason and the code, unless an entry above has given the same reason for the same release. */
-const reasonText = (entry: Entry, above: readonly Entry[]): string => {
+/** The reason and the code, unless the entry right above has given the same reason for the same release. */
+const reasonText = (entry: Entry, above: Entry | undefined): string => {
   const { reason, version, code } = entry;
-  const isSaid = reason !== null && above.some((other) => other.reason === reason && other.version === version);
+  const isSaid = reason !== null && above?.reason === reason && above.version === version;
   return plain([isSaid ? '(as above)' : (reason ?? ''), code === null ? '' : `[${code}]`].join(' '));
 };
 
@@ -156,7 +156,7 @@ export const runHistory: CommandRun = async (context) => {
             plain(entry.type),
             plain(entry.version ?? '-'),
             entry.slot ?? '-',
-            reasonText(entry, history.slice(0, index)),
+            reasonText(entry, history[index - 1]),
           ]),
         ],
         context.terminal.columns,

@@ -78,7 +78,7 @@ const lookCommands = {
     summary: 'What happened here, newest first.',
     text: [
       'Times are local; ~ behind a time: the clock was not synchronised then.',
-      'A reason that stands above already is not repeated.',
+      'A reason that stands in the row above is not repeated.',
     ],
     example: 'otactl history --limit 50',
   },
@@ -195,7 +195,7 @@ const policyCommands = {
       'SLOT is a or b; without it the one that does not run. Its release is denied with the reason.',
       'The running slot can be marked when the other one is good; it runs on until the next reboot, which is yours to ask for.',
     ],
-    example: "otactl mark-bad b --reason 'flash errors'",
+    example: 'otactl mark-bad b --reason worn-out',
     exits: ['2: it is bad already', '3: refused: nothing good would be left to boot', '6: busy'],
   },
   hold: {

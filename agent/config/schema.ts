@@ -3,6 +3,7 @@
 
 import { validate as isCron } from 'node-cron';
 import * as z from 'zod';
+import { nameExpectation, namePattern } from '../core/name.ts';
 
 const pathSchema = z
   .string()
@@ -10,10 +11,7 @@ const pathSchema = z
   .regex(/^\/[^\0]*$/)
   .meta({ expected: 'an absolute path' });
 
-const nameSchema = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/)
-  .meta({ expected: 'lower-case letters, digits, ".", "_" or "-", at most 63' });
+const nameSchema = z.string().regex(namePattern).meta({ expected: nameExpectation });
 
 const isHttpUrl = (text: string): boolean => {
   if (!URL.canParse(text)) return false;

@@ -97,7 +97,8 @@ const rollback = (state: State, context: Context, reason: string | null): Decisi
     request: text,
     healthDeadlineMs: context.policy.healthDeadlineMs,
   });
-  const noted = note(startActivation(state, way), context, 'rollback-requested', {
+  // What a look at the other slot found before is looked at anew.
+  const noted = note(startActivation({ ...state, attention: null }, way), context, 'rollback-requested', {
     release: target.release,
     slot: way.slot,
     reason,

@@ -151,6 +151,8 @@ export const errorCodes = {
   REPOSITORY_INVALID: entry('config', 500, 1, 'The folder is not a repository that otapub made and can add to.'),
   LAYER_INVALID: entry('config', 422, 64, 'A layer of the image cannot be used.'),
   IMAGE_UNUSABLE: entry('config', 422, 64, 'The image is not a whole squashfs image that can be published.'),
+  REQUEST_INVALID: entry('config', 422, 64, 'The file is not a signing request of otapub, or was altered.'),
+  PORT_IN_USE: entry('config', 409, 6, 'Another program listens on this port.'),
   TOOL_MISSING: entry('config', 500, 1, 'A program that this step needs is not installed.'),
   TOOL_FAILED: entry('config', 500, 1, 'A program that this step runs has failed.'),
   // Policy: a person may decide otherwise.
@@ -158,6 +160,13 @@ export const errorCodes = {
   UNCONFIRMED: entry('policy', 409, 3, 'The running system is not confirmed yet; the other slot is the only way back.'),
   NO_ROLLBACK_TARGET: entry('policy', 409, 3, 'The other slot holds no verified system to return to.'),
   RELEASE_REFUSED: entry('policy', 409, 3, 'The release contradicts what is published already.'),
+  ROTATION_REFUSED: entry(
+    'policy',
+    409,
+    3,
+    'This change of keys would leave devices without an update they can accept.',
+  ),
+  REQUEST_STALE: entry('policy', 409, 3, 'The signing request no longer fits the repository. Make it again.'),
   REPOSITORY_EXISTS: entry('policy', 409, 3, 'The folder holds a repository or keys already. Nothing was changed.'),
   // Request.
   NOTHING_TO_DO: entry('request', 409, 2, 'There is nothing to do.'),

@@ -51,8 +51,8 @@ export const nextEntryName = (name: EntryName): EntryName => {
   return { ...name, counter: { left, done, leftDigits: 1, doneDigits: 1 } };
 };
 
-/** What the loader calls the entry up to version 257: the file name in lower case. */
+/** What older loaders call the entry: the file name in lower case. */
 export const entryId = (file: string): string => file.toLowerCase();
 
-/** What it is called from version 258 on: without the counter. */
+/** What newer ones call it (258, and 257.13 of Debian 13): the same without the counter. */
 export const countlessId = (name: EntryName): string => `${name.stem}${name.extension}`.toLowerCase();

@@ -25,7 +25,9 @@ const fromUevent = async (device: string): Promise<string | null> => {
 export const readPartUuid: PartUuidOf = async (path) => {
   try {
     const { dev } = await stat(path);
-    const device = await realpath(`/sys/dev/block/${Math.floor(dev / 256) & 0xfff}:${dev & 0xff}`);
+    // Linux packs the device number as glibc's makedev does; minors above 255 reach into the high bits.
+    const minor = (dev & 0xff) | (Math.floor(dev / 0x1000) & 0xfff00);
+    const device = await realpath(`/sys/dev/block/${Math.floor(dev / 256) & 0xfff}:${minor}`);
     const known = await fromUevent(device);
     if (known !== null) return known;
     for (const link of await readdir(linksFolder)) {

@@ -1,13 +1,13 @@
-// A power-on of systemd-boot 257 on a real ESP folder: lists, chooses, takes a try by renaming, tells what it did through its
+// A power-on of systemd-boot (257.13) on a real ESP folder: lists, chooses, takes a try by renaming, tells what it did through its
 // variables. The virtual gateway's firmware and the tests' link between control and loader; no part of the agent. The device
 // lab holds it to the real loader.
 
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodeVariable, type LoaderVariable, openEfiVariables, variableFile } from './efi-variables.ts';
-import { entryId, formatEntryName, nextEntryName } from './entry-name.ts';
+import { formatEntryName, nextEntryName } from './entry-name.ts';
 import { openEsp } from './esp.ts';
-import { chooseEntry } from './loader-choice.ts';
+import { chooseEntry, idWithoutCounter } from './loader-choice.ts';
 import { type ListedEntry, listEntries, readSettings } from './loader-entries.ts';
 import { readPeTexts } from './pe-sections.ts';
 
@@ -59,7 +59,7 @@ export const startLoader = async (options: FirmwareOptions): Promise<LoaderBoot 
   if (entry === null) return null;
   const next = await takeTry(entry, options);
   if (next !== null) await set('LoaderBootCountPath', `\\${entry.folder.replaceAll('/', '\\')}\\${next}`);
-  await set('LoaderEntrySelected', entryId(entry.file));
+  await set('LoaderEntrySelected', idWithoutCounter(entry));
   const isImageRenamed = next !== null && entry.image === `${entry.folder}/${entry.file}`;
   const image = isImageRenamed ? `${entry.folder}/${next}` : entry.image;
   return { entry, commandLine: await commandLineOf(espPath, entry, image) };

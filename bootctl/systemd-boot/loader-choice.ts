@@ -1,5 +1,5 @@
 // Which entry systemd-boot starts: its order of entries and its rules for a default. Pure; facts from the Boot Loader
-// Specification ("Sorting") and from what version 257 does, which the device lab compares with the real loader.
+// Specification ("Sorting") and from what version 257.13 does, which the device lab compares with the real loader.
 
 import { compareVersions } from '../../agent/core/version.ts';
 import { countlessId, type EntryName, entryId } from './entry-name.ts';
@@ -28,13 +28,13 @@ export const noSettings: LoaderSettings = { configured: null, entryDefault: null
 
 const compareText = (one: string, two: string): number => (one === two ? 0 : one < two ? -1 : 1);
 
-/** How an entry is called: by version 257 with its counter, by 258 and by bootctl without. */
+/** How an entry is called: up to version 257 with its counter, then, and by bootctl and Debian 13's 257.13, without. */
 export type IdOf = (entry: LoaderEntry) => string;
 export const idWithCounter: IdOf = ({ file }) => entryId(file);
 export const idWithoutCounter: IdOf = ({ name }) => countlessId(name);
 
 /** Negative: `one` stands before `two` in the menu. */
-export const compareEntries = (one: LoaderEntry, two: LoaderEntry, idOf: IdOf = idWithCounter): number => {
+export const compareEntries = (one: LoaderEntry, two: LoaderEntry, idOf: IdOf = idWithoutCounter): number => {
   const isBad = (entry: LoaderEntry): number => (entry.name.counter?.left === 0 ? 1 : 0);
   const isUnsorted = (entry: LoaderEntry): number => (entry.sortKey === null ? 1 : 0);
   const steps = [() => isBad(one) - isBad(two), () => isUnsorted(one) - isUnsorted(two)];
@@ -61,8 +61,10 @@ export const compareEntries = (one: LoaderEntry, two: LoaderEntry, idOf: IdOf = 
   return 0;
 };
 
-export const sortEntries = <T extends LoaderEntry>(entries: readonly T[], idOf: IdOf = idWithCounter): readonly T[] =>
-  [...entries].sort((one, two) => compareEntries(one, two, idOf));
+export const sortEntries = <T extends LoaderEntry>(
+  entries: readonly T[],
+  idOf: IdOf = idWithoutCounter,
+): readonly T[] => [...entries].sort((one, two) => compareEntries(one, two, idOf));
 
 /** The loader's patterns: `*`, `?`, `[a-z]`, `[!a]`, and a backslash before what is meant literally. */
 export const matchesPattern = (pattern: string, id: string): boolean => {
@@ -91,7 +93,7 @@ export const matchesEntry = (pattern: string, entry: LoaderEntry): boolean =>
 export const chooseEntry = <T extends LoaderEntry>(
   entries: readonly T[],
   settings: LoaderSettings = noSettings,
-  idOf: IdOf = idWithCounter,
+  idOf: IdOf = idWithoutCounter,
 ): T | null => {
   const sorted = sortEntries(entries, idOf);
   const saved = (pattern: string | null): string | null =>

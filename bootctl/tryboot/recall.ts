@@ -2,12 +2,10 @@
 // autoboot.txt and the running system win over the intent; a lost intent means that no trial is known, nothing else.
 
 import type { SlotName } from '../../agent/core/types.ts';
-import { otherSlot } from '../../agent/core/types.ts';
 import {
   type BootEvidence,
   type BootModel,
   boot,
-  markBad,
   markGood,
   restoreTries,
   type SlotModel,
@@ -84,9 +82,9 @@ const settleArming = (intent: Intent, booted: SlotName, bootId: string): Step =>
   if (armed.state === 'armed') {
     return [{ ...ended, model: countStart(model, booted), outcome: { slot, kind: 'no-trace' } }, []];
   }
-  // It ran and did not stay: a crash, the watchdog, or a power cut. The firmware grants no second try by itself.
-  const hasWay = slotState(model, otherSlot(slot)) === 'good';
-  return [{ ...ended, model: hasWay ? markBad(model, slot) : model, outcome: { slot, kind: 'fell-back' } }, []];
+  // It ran and did not stay: a crash, the watchdog, or a power cut, which must not cost a good release. The try is used; the
+  // firmware grants no other by itself, so otad asks for it.
+  return [{ ...ended, outcome: { slot, kind: 'fell-back' } }, []];
 };
 
 /** Another slot than the default runs, and no flag was asked for: the firmware walked past a default that did not open. */
@@ -107,7 +105,7 @@ const describeOutcome = ({ outcome, model }: Intent): readonly string[] => {
   return [
     kind === 'no-trace'
       ? `intent: slot ${slot} was armed and its system left no trace; that try is used, ${triesLeft} left`
-      : `intent: slot ${slot} ran on trial and the device fell back from it before it was confirmed`,
+      : `intent: slot ${slot} ran on trial and the device fell back before it was confirmed; ${triesLeft} tries left`,
   ];
 };
 

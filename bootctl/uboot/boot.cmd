@@ -1,5 +1,5 @@
-# otad: A/B boot logic for U-Boot (hush). Make it a script image: mkimage -T script -d boot.cmd boot.scr
-# The rules are those of uboot-firmware.ts: a slot on trial is counted before it starts, a confirmed one never is;
+# otad: A/B boot logic for U-Boot (hush). How it gets into a board: docs/guides/u-boot.md
+# The rules are those of firmware.ts: a slot on trial is counted before it starts, a confirmed one never is;
 # without tries everywhere the slots that have a verity root get them back; nothing in the environment stops it.
 #
 # Needs: test, setenv, saveenv, for. With setexpr the sequence number is raised at each save; without, it is left.
@@ -24,27 +24,36 @@ if test -n "${otad_b_root}"; then
 fi
 if test -z "${o_rooted}"; then o_rooted="A B"; fi
 
-# One less than each counter, without setexpr. What is not one digit is a full counter.
+# The counters and one less than each, without setexpr. What is not one digit is a full counter.
+# U-Boot's older shell reads quotation marks in a value as its own: a test may then be a syntax error, which leaves the
+# result of the command before it (hence 'false'), or be about other words. So only constants are kept, never the value.
 o_prev=0
-o_a_less=
-o_b_less=
+o_a_left=
+o_b_left=
 for o_n in 0 1 2 3 4 5 6 7 8 9; do
-  if test "${BOOT_A_LEFT}" = "${o_n}"; then o_a_less=${o_prev}; fi
-  if test "${BOOT_B_LEFT}" = "${o_n}"; then o_b_less=${o_prev}; fi
+  false
+  if test "${BOOT_A_LEFT}" = "${o_n}"; then o_a_left=${o_n}; o_a_less=${o_prev}; fi
+  false
+  if test "${BOOT_B_LEFT}" = "${o_n}"; then o_b_left=${o_n}; o_b_less=${o_prev}; fi
   o_prev=${o_n}
 done
-if test -z "${o_a_less}"; then setenv BOOT_A_LEFT 3; o_a_less=2; o_dirty=1; fi
-if test -z "${o_b_less}"; then setenv BOOT_B_LEFT 3; o_b_less=2; o_dirty=1; fi
+if test -z "${o_a_left}"; then setenv BOOT_A_LEFT 3; o_a_left=3; o_a_less=2; o_dirty=1; fi
+if test -z "${o_b_left}"; then setenv BOOT_B_LEFT 3; o_b_left=3; o_b_less=2; o_dirty=1; fi
 
 # The order, each slot once. A lost one is made anew and leaves out slots without a root.
 o_first=
 o_second=
 for o_s in ${BOOT_ORDER} end; do
-  if test "${o_s}" = A -o "${o_s}" = B; then
+  o_known=
+  false
+  if test "${o_s}" = A; then o_known=A; fi
+  false
+  if test "${o_s}" = B; then o_known=B; fi
+  if test -n "${o_known}"; then
     if test -z "${o_first}"; then
-      o_first=${o_s}
-    elif test "${o_s}" != "${o_first}"; then
-      o_second=${o_s}
+      o_first=${o_known}
+    elif test "${o_known}" != "${o_first}"; then
+      o_second=${o_known}
     fi
   fi
 done
@@ -58,8 +67,8 @@ fi
 # No tries left anywhere: the slots that may still hold a system get them back and are counted again.
 o_alive=
 for o_s in ${o_first} ${o_second}; do
-  if test "${o_s}" = A -a "${BOOT_A_LEFT}" != 0; then o_alive=1; fi
-  if test "${o_s}" = B -a "${BOOT_B_LEFT}" != 0; then o_alive=1; fi
+  if test "${o_s}" = A -a "${o_a_left}" != 0; then o_alive=1; fi
+  if test "${o_s}" = B -a "${o_b_left}" != 0; then o_alive=1; fi
 done
 if test -z "${o_alive}"; then
   echo "otad: no tries left, giving them back to ${o_rooted}"
@@ -73,7 +82,7 @@ if test -z "${o_alive}"; then
   fi
   for o_s in ${o_first} ${o_second}; do
     setenv BOOT_${o_s}_LEFT 3
-    if test "${o_s}" = A; then o_a_less=2; else o_b_less=2; fi
+    if test "${o_s}" = A; then o_a_left=3; o_a_less=2; else o_b_left=3; o_b_less=2; fi
   done
   setenv otad_trial "${o_rooted}"
   o_dirty=1
@@ -82,7 +91,9 @@ fi
 o_a_trial=
 o_b_trial=
 for o_s in ${otad_trial} end; do
+  false
   if test "${o_s}" = A; then o_a_trial=1; fi
+  false
   if test "${o_s}" = B; then o_b_trial=1; fi
 done
 
@@ -94,14 +105,14 @@ for o_s in ${o_first} ${o_second} again ${o_first} ${o_second}; do
     o_again=1
   elif test "${o_s}" = A; then
     o_slot=a
-    o_left=${BOOT_A_LEFT}
+    o_left=${o_a_left}
     o_less=${o_a_less}
     o_trial=${o_a_trial}
     o_root=${otad_a_root}
     o_offset=${otad_a_hashoffset}
   else
     o_slot=b
-    o_left=${BOOT_B_LEFT}
+    o_left=${o_b_left}
     o_less=${o_b_less}
     o_trial=${o_b_trial}
     o_root=${otad_b_root}

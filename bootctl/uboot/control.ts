@@ -27,8 +27,8 @@ import {
 } from './environment.ts';
 import type { FwEnvConfig } from './fw-env-config.ts';
 import { type CopyReading, readCopies, writeCopy } from './medium.ts';
-import { applyMender, decodeMender, isMenderAlone, type MenderParts, menderParts, witnessMender } from './mender.ts';
-import { applyModel, decodeModel, describeOthers, lostVariables } from './variables.ts';
+import { type MenderParts, readModel, withModel } from './mender.ts';
+import { decodeModel, describeOthers, lostVariables } from './variables.ts';
 
 export interface UbootOptions {
   readonly config: FwEnvConfig;
@@ -118,21 +118,6 @@ const describe = (config: FwEnvConfig, loaded: Loaded): readonly string[] => {
 /** What is remembered of repairs, for the status: enough for a life between two starts of the agent. */
 const repairsMax = 8;
 
-const modelOf = (variables: Variables, known: MenderParts): BootModel => {
-  const parts = menderParts(variables, known);
-  if (parts === null) return decodeModel(variables);
-  return isMenderAlone(variables)
-    ? (decodeMender(variables, parts) ?? decodeModel(variables))
-    : witnessMender(decodeModel(variables), variables, parts);
-};
-
-/** `variables` with the model in them, in our names and, where a Mender script may read them, in Mender's. */
-const withModel = (variables: Variables, model: BootModel, known: MenderParts): Variables => {
-  const parts = menderParts(variables, known);
-  const ours = applyModel(variables, model);
-  return parts === null ? ours : applyMender(variables, ours, model, parts);
-};
-
 /** Throws what the port names, and BOOT_ENV_BUSY, BOOT_ENV_UNREADABLE, BOOT_ENV_UNSUPPORTED, BOOT_ENV_UNWRITABLE. */
 export const createUbootControl = ({
   config,
@@ -160,7 +145,7 @@ export const createUbootControl = ({
         });
       }
       const known = await partitions();
-      const after = withModel(before, edit(modelOf(before, known)), known);
+      const after = withModel(before, edit(readModel(before, known)), known);
       // A repeated step costs no write; but a copy that U-Boot would not choose is not yet the truth.
       const isTruth = loaded.current !== null && misalignments(loaded).length === 0 && before.has(sequenceName);
       if (isTruth && isSame(after, before)) return;
@@ -175,7 +160,7 @@ export const createUbootControl = ({
     const variables = variablesOf(loaded, loaded.current);
     if (variables === null) return [decodeModel(initial ?? lostVariables), describe(config, loaded)];
     const known = await partitions();
-    const model = modelOf(variables, known);
+    const model = readModel(variables, known);
     const restored = restoreTries(model, booted);
     const reasons = [
       ...misalignments(loaded),
@@ -191,7 +176,7 @@ export const createUbootControl = ({
       return [restored, [...describe(config, repaired), ...repairs]];
     } catch (cause) {
       const failure = cause instanceof Error ? cause.message : String(cause);
-      const actual = modelOf(variablesOf(loaded, loaded.bootloaders) ?? variables, known);
+      const actual = readModel(variablesOf(loaded, loaded.bootloaders) ?? variables, known);
       return [actual, [...reasons.map((reason) => `${reason}; it cannot be put right: ${failure}`), ...repairs]];
     }
   };

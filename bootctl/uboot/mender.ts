@@ -6,9 +6,9 @@ import { OtadError } from '../../agent/core/errors.ts';
 import { otherSlot, type SlotName, slotNames } from '../../agent/core/types.ts';
 import { type BootModel, boot, triesDefault, triesMax } from '../model.ts';
 import { sequenceName, type Variables } from './environment.ts';
-import { orderName } from './variables.ts';
+import { applyModel, decodeModel, orderName } from './variables.ts';
 
-export const menderPartName = 'mender_boot_part';
+const menderPartName = 'mender_boot_part';
 const partHexName = 'mender_boot_part_hex';
 const trialName = 'upgrade_available';
 const countName = 'bootcount';
@@ -17,7 +17,7 @@ const limitName = 'bootlimit';
  * Ours: the partition numbers of slot a and slot b, decimal. Written with every change, so it also says that Mender's
  * variables are in step; and a technician's way to tell otad what it cannot find out.
  */
-export const menderPartsName = 'otad_mender_parts';
+const menderPartsName = 'otad_mender_parts';
 
 /** null: not known. */
 export type MenderParts = Readonly<Record<SlotName, number | null>>;
@@ -32,13 +32,13 @@ const bootsLeft = (variables: Variables): number => {
 };
 
 /** Mender's names are there and none of BOOT_ORDER's: a Mender boot script runs this board. */
-export const isMenderAlone = (variables: Variables): boolean =>
+const isMenderAlone = (variables: Variables): boolean =>
   numberOf(variables.get(menderPartName)) !== null && !variables.has(sequenceName) && !variables.has(orderName);
 
 const isInStep = (variables: Variables): boolean => variables.has(menderPartsName) && variables.has(sequenceName);
 
 /** `known`: what the slots' devices say, which counts more than what was written once. null: no Mender here. */
-export const menderParts = (variables: Variables, known: MenderParts): MenderParts | null => {
+const menderParts = (variables: Variables, known: MenderParts): MenderParts | null => {
   if (numberOf(variables.get(menderPartName)) === null) return null;
   const [a = null, b = null] = (variables.get(menderPartsName) ?? '').split(' ').map(numberOf);
   return { a: known.a ?? a, b: known.b ?? b };
@@ -53,7 +53,7 @@ const namedSlot = (variables: Variables, parts: MenderParts): SlotName | null =>
  * What a device boots by that knows Mender's names only; null when they name no known slot. The slot that Mender would
  * not boot is not selectable.
  */
-export const decodeMender = (variables: Variables, parts: MenderParts): BootModel | null => {
+const decodeMender = (variables: Variables, parts: MenderParts): BootModel | null => {
   const primary = namedSlot(variables, parts);
   if (primary === null) return null;
   const other = otherSlot(primary);
@@ -69,7 +69,7 @@ export const decodeMender = (variables: Variables, parts: MenderParts): BootMode
 };
 
 /** What Mender's script counted and decided since otad's last write, in our terms. The same object: nothing. */
-export const witnessMender = (model: BootModel, variables: Variables, parts: MenderParts): BootModel => {
+const witnessMender = (model: BootModel, variables: Variables, parts: MenderParts): BootModel => {
   if (!isInStep(variables)) return model;
   const trial = model.order.find((slot) => model.slots[slot].isTrial && model.slots[slot].triesLeft > 0);
   if (trial === undefined || trial !== model.order[0]) return model;
@@ -81,10 +81,10 @@ export const witnessMender = (model: BootModel, variables: Variables, parts: Men
 };
 
 /**
- * `result` with Mender's variables for `model`; `before` is what stood there. Throws BOOT_ENV_UNSUPPORTED when Mender's
+ * `after` with Mender's variables for `model`; `before` is what stood there. Throws BOOT_ENV_UNSUPPORTED when Mender's
  * script may be what boots and the primary slot's number is not known.
  */
-export const applyMender = (before: Variables, after: Variables, model: BootModel, parts: MenderParts): Variables => {
+const applyMender = (before: Variables, after: Variables, model: BootModel, parts: MenderParts): Variables => {
   const primary = boot(model).slot ?? model.order[0] ?? 'a';
   const part = parts[primary];
   if (part === null) {
@@ -101,4 +101,20 @@ export const applyMender = (before: Variables, after: Variables, model: BootMode
   result.set(trialName, isOnTrial ? '1' : '0').set(countName, '0');
   if (isOnTrial) result.set(limitName, String(triesLeft));
   return result.set(menderPartsName, `${parts.a ?? '-'} ${parts.b ?? '-'}`);
+};
+
+/** What `variables` mean for the next boot, whichever names the board's script goes by. */
+export const readModel = (variables: Variables, known: MenderParts): BootModel => {
+  const parts = menderParts(variables, known);
+  if (parts === null) return decodeModel(variables);
+  return isMenderAlone(variables)
+    ? (decodeMender(variables, parts) ?? decodeModel(variables))
+    : witnessMender(decodeModel(variables), variables, parts);
+};
+
+/** `variables` with the model in them, in our names and, where a Mender script may read them, in Mender's. */
+export const withModel = (variables: Variables, model: BootModel, known: MenderParts): Variables => {
+  const parts = menderParts(variables, known);
+  const ours = applyModel(variables, model);
+  return parts === null ? ours : applyMender(variables, ours, model, parts);
 };

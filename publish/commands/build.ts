@@ -1,9 +1,10 @@
 // `otapub build`: layers to an image file, without publishing it.
 
-import { buildImage } from '../image-build.ts';
-import { compatibleSchema, versionSchema } from '../os-release.ts';
-import { releaseIdOf } from '../release-plan.ts';
-import { type Compression, compressions } from '../squashfs.ts';
+import { nameExpectation } from '../../agent/core/name.ts';
+import { buildImage } from '../images/image-build.ts';
+import { compatibleSchema, versionSchema } from '../images/os-release.ts';
+import { type Compression, compressions } from '../images/squashfs.ts';
+import { releaseIdOf } from '../releases/release-plan.ts';
 import { type Command, type CommandIo, formatBytes, parseWords, required, usageError, wholeNumber } from './command.ts';
 
 const help = `usage: otapub build LAYER... --output IMG --compatible X --release-version V --sequence N
@@ -62,7 +63,7 @@ const run: Command['run'] = async (args, io) => {
     },
     { min: 1, max: Number.MAX_SAFE_INTEGER, names: 'LAYER' },
   );
-  const compatible = checked('compatible', compatibleSchema, values.compatible, 'lower-case letters, digits, . _ -');
+  const compatible = checked('compatible', compatibleSchema, values.compatible, nameExpectation);
   const version = checked('release-version', versionSchema, values['release-version'], 'letters, digits, . ~ + _ -');
   const sequenceText = required('sequence', values.sequence);
   const sequence = wholeNumber('sequence', sequenceText, { min: 1, max: Number.MAX_SAFE_INTEGER }) ?? 1;

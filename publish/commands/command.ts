@@ -2,10 +2,16 @@
 
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { OtadError } from '../../agent/core/errors.ts';
+import { nearest } from '../../agent/edit-distance.ts';
+import { type RoleName, roleNames } from '../keys/signing-key.ts';
 
 export interface CommandIo {
   /** One line for the reader, or for the program behind `--json`. */
   print(line: string): void;
+  /** One line for the person, beside the output proper. */
+  warn(line: string): void;
+  /** Asks the person at the terminal; null when there is none. An empty answer is ''. */
+  ask(question: string): Promise<string | null>;
   /** Ends long commands (`serve`) and cancels the others. */
   readonly signal: AbortSignal;
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -22,6 +28,19 @@ export interface Command {
 
 export const usageError = (problem: string): OtadError => new OtadError('BAD_REQUEST', { problem });
 
+/** `; did you mean '--channel'?`, or nothing when no known word is near. */
+export const suggestion = (word: string, known: readonly string[], prefix = ''): string => {
+  const near = nearest(word, known);
+  return near === null ? '' : `; did you mean '${prefix}${near}'?`;
+};
+
+const describeMisuse = (error: unknown, names: readonly string[]): string => {
+  const message = error instanceof Error ? error.message : String(error);
+  const unknown = /^Unknown option '-{1,2}([^'=\s]+)/.exec(message)?.[1];
+  if (unknown === undefined) return message;
+  return `there is no option '--${unknown}'${suggestion(unknown, names, '--')}`;
+};
+
 type OptionsConfig = NonNullable<ParseArgsConfig['options']>;
 
 /** Options and operands. Unknown options, missing values and a wrong number of operands are usage errors. */
@@ -34,7 +53,7 @@ export const parseWords = <T extends OptionsConfig>(
   try {
     words = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
   } catch (error) {
-    throw usageError(error instanceof Error ? error.message : String(error));
+    throw usageError(describeMisuse(error, Object.keys(options)));
   }
   const count = words.positionals.length;
   if (count < operands.min) throw usageError(`missing ${operands.names}`);
@@ -78,3 +97,14 @@ export const formatBytes = (bytes: number): string => {
   const power = bytes < 1024 ? 0 : Math.min(unitNames.length - 1, Math.floor(Math.log2(bytes) / 10));
   return `${power === 0 ? bytes : (bytes / 1024 ** power).toFixed(1)} ${unitNames[power]}`;
 };
+
+/** The role that a word names. */
+export const parseRole = (word: string): RoleName => {
+  const role = roleNames.find((known) => known === word);
+  if (role === undefined)
+    throw usageError(`'${word}' is no role: ${roleNames.join(', ')}${suggestion(word, roleNames)}`);
+  return role;
+};
+
+/** True for yes; a person who is not there has not agreed. */
+export const isYes = (answer: string | null): boolean => /^y(es)?$/i.test(answer?.trim() ?? '');

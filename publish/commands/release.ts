@@ -1,8 +1,9 @@
 // `otapub release`: everything that a person says about a release, handed to publishRelease.
 
 import type { Wave } from '../../agent/core/types.ts';
-import { type ImageSource, type PublishedRelease, publishRelease } from '../release.ts';
+import { type ImageSource, type PublishedRelease, publishRelease } from '../releases/release.ts';
 import { parseCompression, sourceDateEpochS } from './build.ts';
+import { describeSettlement, waitingExitCode } from './ceremony.ts';
 import { type Command, type CommandIo, formatBytes, parseWords, required, usageError, wholeNumber } from './command.ts';
 
 const help = `usage: otapub release DIR --channel C --compatible X --release-version V [--image IMG | --layer L...]
@@ -30,6 +31,7 @@ options:
   --health-deadline S      seconds the new system has to become healthy (default 300)
   --health-check NAME      a check that must pass besides those of the image; repeat
   --data-schema OLDEST:OWN data schemas that this release reads (default 0:0)
+  --request                leave a signing request for targets keys that are not here: see otapub sign
   --keys FOLDER            where the private keys are (default DIR/keys); repeat
   --salt HEX               dm-verity salt instead of a random one, for tests
   --json                   print the release as JSON
@@ -91,6 +93,7 @@ const options = {
   'data-schema': { type: 'string' },
   keys: { type: 'string', multiple: true },
   salt: { type: 'string' },
+  request: { type: 'boolean' },
   json: { type: 'boolean' },
 } as const;
 
@@ -106,17 +109,20 @@ const parseImage = (
   return { layers: values.layer, compression, sourceDateEpochS: sourceDateEpochS(io) };
 };
 
-const describe = ({ release, imageFile, versions }: PublishedRelease): readonly string[] => {
+const describe = (folder: string, { release, imageFile, versions, waiting }: PublishedRelease): readonly string[] => {
   const [rootfs] = release.artifacts;
   return [
-    `Published ${release.version} (sequence ${release.sequence}) for ${release.compatible} to ${release.channel}`,
+    `${waiting === null ? 'Published' : 'Prepared'} ${release.version} (sequence ${release.sequence}) for ${release.compatible} to ${release.channel}`,
     `  image        ${imageFile}, ${formatBytes(rootfs?.lengthBytes ?? 0)}`,
     `  sha256       ${rootfs?.sha256Hex}`,
     `  verity root  ${rootfs?.verity?.rootHex}`,
     ...release.waves.map(({ startAtS, percent }) => {
       return `  wave         ${percent}% from ${new Date(startAtS * 1000).toISOString()}`;
     }),
-    `  metadata     targets ${versions.targets}, snapshot ${versions.snapshot}, timestamp ${versions.timestamp}`,
+    ...(versions === null
+      ? []
+      : [`  metadata     targets ${versions.targets}, snapshot ${versions.snapshot}, timestamp ${versions.timestamp}`]),
+    ...(waiting === null ? [] : ['', ...describeSettlement(folder, waiting)]),
   ];
 };
 
@@ -143,12 +149,16 @@ const run: Command['run'] = async (args, io) => {
     healthChecks: values['health-check'],
     dataSchema: parseDataSchema(values['data-schema']),
     saltHex: parseSalt(values.salt),
+    isRequested: values.request,
     nowMs,
     signal: io.signal,
   });
-  if (values.json === true) io.print(JSON.stringify(published));
-  else for (const line of describe(published)) io.print(line);
-  return 0;
+  for (const warning of published.warnings) io.warn(`otapub: warning: ${warning}`);
+  const { waiting, ...facts } = published;
+  const request = waiting?.content.folder ?? null;
+  if (values.json === true) io.print(JSON.stringify({ ...facts, request }));
+  else for (const line of describe(positionals[0] ?? '', published)) io.print(line);
+  return waiting === null ? 0 : waitingExitCode;
 };
 
 export const releaseCommand: Command = { name: 'release', summary: 'publish a release to a channel', help, run };

@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OtadError } from '../../agent/core/errors.ts';
-import { metadataFolder, publisherPaths } from '../publisher-folder.ts';
-import { createStaticServer } from '../static-server.ts';
+import { metadataFolder, publisherPaths } from '../repository/publisher-folder.ts';
+import { createStaticServer } from '../serving/static-server.ts';
 import { type Command, parseWords, wholeNumber } from './command.ts';
 
 const help = `usage: otapub serve DIR [options]

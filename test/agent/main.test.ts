@@ -14,7 +14,10 @@ import { createClient, socketsAt } from '../../agent/cli/client.ts';
 import { messageIds } from '../../agent/log/message-ids.ts';
 import { parseFwEnvConfig } from '../../bootctl/uboot/fw-env-config.ts';
 import { formatEnvironment } from '../../bootctl/uboot/medium.ts';
+import { anEcdsaKey } from '../conformance/other-keys.ts';
+import { setKeys } from '../conformance/publishing.ts';
 import { type Datagram, runWithDatagrams } from '../support/datagrams.ts';
+import { aRepository, signFile } from '../support/tuf-repository.ts';
 
 const main = join(import.meta.dirname, '../../agent/main.js');
 const startMsMax = 20_000;
@@ -94,6 +97,14 @@ for (const [key, file, code] of [
   });
 }
 
+/** A root that is sound but for the kind of its only root key. */
+const ecdsaRoot = (): Uint8Array => {
+  const key = anEcdsaKey();
+  const { root } = aRepository();
+  setKeys(root, 'root', [key]);
+  return signFile(root, [key]);
+};
+
 /** The first status of a daemon that is coming up. */
 const firstStatus = async (runDir: string): Promise<StatusBody> => {
   const api = createClient(socketsAt(runDir), 1000);
@@ -109,6 +120,7 @@ const firstStatus = async (runDir: string): Promise<StatusBody> => {
 for (const [what, content] of [
   ['without a trust root', null],
   ['with a damaged trust root', '{"signed":'],
+  ['with a trust root of an ECDSA key', ecdsaRoot()],
 ] as const) {
   test(`${what} it runs, and says that nothing is installed`, async () => {
     const folder = await mkdtemp(join(tmpdir(), 'otad-main-'));

@@ -8,7 +8,6 @@ describeBootControl('reference model', async () => createModelMachine(), { tries
 describeBootControl('U-Boot, redundant', () => createUbootMachine(2), { triesMax: 9, walks: 3, steps: 30 });
 describeBootControl('U-Boot, one copy', () => createUbootMachine(1), { triesMax: 9, walks: 1, steps: 30 });
 describeBootControl('tryboot', createTrybootMachine, { triesMax: 9, walks: 2, steps: 40, opensAnything: true });
-
 describeBootControl('systemd-boot', () => createSystemdBootMachine(), {
   triesMax: 9,
   walks: 4,

@@ -24,13 +24,13 @@ export interface BootTraits {
   /** Random walks, and the steps of each. */
   readonly walks: number;
   readonly steps: number;
+  /** What a power-on does, where the bootloader's own rules differ from the reference once nothing good is left. */
+  readonly boot?: typeof boot;
   /**
    * With nothing selectable that opens, this bootloader opens a slot that is not selectable rather than none. The walks then
    * leave out power-ons in which the reference model opens nothing.
    */
   readonly opensAnything?: boolean;
-  /** What a power-on does, where the bootloader's own rules differ from the reference once nothing good is left. */
-  readonly boot?: typeof boot;
 }
 
 export const contractVerity = (slot: SlotName, release = 1): VerityParameters => ({

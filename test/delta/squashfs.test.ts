@@ -18,7 +18,7 @@ import { OtadError } from '../../agent/core/errors.ts';
 import { bytesSource } from '../../delta/byte-source.ts';
 import { chunkBytesMax, cutLengths, decodeIndex, digestOf, encodeIndex, makeIndex } from '../../delta/chunk-index.ts';
 import { type BlockMap, readBlockMap } from '../../delta/squashfs.ts';
-import { decompressorOf } from '../../publish/squashfs-codec.ts';
+import { decompressorOf } from '../../publish/images/squashfs-codec.ts';
 import { createRandom } from '../bootctl/random.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'otad-squashfs-'));

@@ -69,11 +69,6 @@ export const loaderStates: readonly LoaderState[] = [
     boots: 1,
   },
   {
-    name: 'blessed, both names there',
-    entries: { ...good, 'otad-b+2-1.conf': b, 'otad-b.conf': ours('b', 2, {}, 'b2') },
-    boots: 2,
-  },
-  {
     name: 'the name after the try is taken',
     entries: { ...good, 'otad-b+3-0.conf': b, 'otad-b+2-1.conf': ours('b', 2, {}, 'b2') },
     boots: 2,

@@ -45,6 +45,16 @@ const argumentsOf = (debian: DebianRoot, machine: Machine): readonly string[] =>
   ];
 };
 
+const escapeKey = String.fromCharCode(27);
+const controlSequence = new RegExp(`${escapeKey}\\[[0-9;=?]*[A-Za-z]`, 'g');
+
+/** Without the control sequences of the firmware's text console, and without a line that has not ended. */
+const wholeLines = (text: string): readonly string[] =>
+  text
+    .slice(0, text.lastIndexOf('\n') + 1)
+    .replace(controlSequence, '')
+    .split(/[\r\n]+/);
+
 type Ending = 'enough' | 'off' | 'died' | 'timeout';
 
 const runOnce = (
@@ -59,9 +69,7 @@ const runOnce = (
     let text = '';
     let complaint = '';
     let ending: Ending | null = null;
-    const lines = (): readonly string[] =>
-      // Without the control sequences of the firmware's text console, which begin with ESC.
-      text.replace(/\u{1b}\[[0-9;=?]*[A-Za-z]/gu, '').split(/[\r\n]+/);
+    const lines = (): readonly string[] => wholeLines(text);
     const end = (how: Ending): void => {
       ending ??= how;
       child.kill('SIGKILL');

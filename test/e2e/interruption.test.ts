@@ -2,10 +2,11 @@
 // was verified once is not fetched again.
 
 import assert from 'node:assert/strict';
-import { open, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import type { StatusBody } from '../../agent/api/schema.ts';
 import { checkpointBytesOf } from '../../agent/runtime/slot-fill.ts';
+import { flipBit } from './flipped-bit.ts';
 import type { Gateway } from './gateway.ts';
 import { publishedImage } from './publisher.ts';
 import { checkSlots, createStage, isAtRest, type Stage } from './stage.ts';
@@ -16,15 +17,6 @@ const linkBytesPerS = 4 * mebibyte;
 const inFlightBytes = mebibyte / 4;
 /** Metadata, headers and the like over the whole test. */
 const overheadBytes = mebibyte / 4;
-
-const flipBit = async (path: string, offset: number): Promise<void> => {
-  const file = await open(path, 'r+');
-  const byte = Buffer.alloc(1);
-  await file.read(byte, 0, 1, offset);
-  byte[0] = (byte[0] ?? 0) ^ 1;
-  await file.write(byte, 0, 1, offset);
-  await file.close();
-};
 
 describe('an interrupted update', { concurrency: 2 }, () => {
   let stage: Stage;

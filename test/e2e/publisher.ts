@@ -3,13 +3,13 @@
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type PublishedImage, publishedImages } from '../../publish/catalogue.ts';
-import { targetFilePath } from '../../publish/publication.ts';
-import { loadPublished } from '../../publish/published-state.ts';
-import { type PublisherPaths, publisherPaths } from '../../publish/publisher-folder.ts';
-import { type PublishedRelease, publishRelease } from '../../publish/release.ts';
-import { initRepository } from '../../publish/repository-init.ts';
-import { createStaticServer, type StaticServerOptions } from '../../publish/static-server.ts';
+import { type PublishedImage, publishedImages } from '../../publish/releases/catalogue.ts';
+import { type PublishedRelease, publishRelease } from '../../publish/releases/release.ts';
+import { targetFilePath } from '../../publish/repository/publication.ts';
+import { loadPublished } from '../../publish/repository/published-state.ts';
+import { type PublisherPaths, publisherPaths } from '../../publish/repository/publisher-folder.ts';
+import { initRepository } from '../../publish/repository/repository-init.ts';
+import { createStaticServer, type StaticServerOptions } from '../../publish/serving/static-server.ts';
 import { type ApplicationRelease, channel, compatible, writeApplicationLayer, writeBaseLayer } from './layers.ts';
 import { createLink, type Link } from './link.ts';
 

@@ -3,13 +3,13 @@
 
 import { appendFile, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readDocument, targetFileOf } from '../../publish/catalogue.ts';
-import { readKeyFiles } from '../../publish/key-files.ts';
-import { sha256Hex } from '../../publish/metadata-signing.ts';
-import { publish, storeTarget } from '../../publish/publication.ts';
-import { loadPublished } from '../../publish/published-state.ts';
-import { readSettings } from '../../publish/publisher-folder.ts';
-import { renewRepository } from '../../publish/renewal.ts';
+import { readKeyFiles } from '../../publish/keys/key-files.ts';
+import { readDocument, targetFileOf } from '../../publish/releases/catalogue.ts';
+import { sha256Hex } from '../../publish/repository/metadata-signing.ts';
+import { publish, storeTarget } from '../../publish/repository/publication.ts';
+import { loadPublished } from '../../publish/repository/published-state.ts';
+import { readSettings } from '../../publish/repository/publisher-folder.ts';
+import { renewRepository } from '../../publish/repository/renewal.ts';
 import { encodeRelease, releaseDocumentPath } from '../../verity/release-document.ts';
 import { channel, compatible } from './layers.ts';
 import { publishedImage, type Vendor } from './publisher.ts';

@@ -3,7 +3,7 @@
 
 import { cp, mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import type { PublishedRelease } from '../../publish/release.ts';
+import type { PublishedRelease } from '../../publish/releases/release.ts';
 import { installAtFactory } from './factory.ts';
 import { createGateway, type Gateway } from './gateway.ts';
 import { type ApplicationRelease, goodBus } from './layers.ts';

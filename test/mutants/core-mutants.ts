@@ -181,4 +181,18 @@ export const coreMutants: readonly SimulatorMutant[] = [
     caughtBy: ['I6'],
     pairOf: ['cut-lost', 'panic-always'],
   },
+  {
+    name: 'look-at-the-way-back-writes-to-it',
+    edits: one(install, 'return isLookOnly ? record : ledger', 'return ledger'),
+    caughtBy: ['I2', 'I11'],
+  },
+  {
+    name: 'slot-marked-bad-still-called-confirmed',
+    edits: one(
+      'agent/core/marking.js',
+      "staged, isBootedConfirmed: false, phase: { kind: 'leaving' }",
+      "staged, isBootedConfirmed: true, phase: { kind: 'leaving' }",
+    ),
+    caughtBy: ['I11'],
+  },
 ];

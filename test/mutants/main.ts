@@ -9,12 +9,28 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { invariants } from '../sim/verdict.ts';
+import { attackMutants } from './attack-mutants.ts';
+import { bootScriptMutants } from './boot-script-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
+import { lineageMutants } from './lineage-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
+import { otapubMutants } from './otapub-mutants.ts';
+import { systemdBootMutants } from './systemd-boot-mutants.ts';
+import { trustMutants } from './trust-mutants.ts';
 import { trybootMutants } from './tryboot-mutants.ts';
 import { ubootMutants } from './uboot-mutants.ts';
 
-const mutants: readonly Mutant[] = [...coreMutants, ...trybootMutants, ...ubootMutants];
+const mutants: readonly Mutant[] = [
+  ...coreMutants,
+  ...lineageMutants,
+  ...ubootMutants,
+  ...systemdBootMutants,
+  ...bootScriptMutants,
+  ...trybootMutants,
+  ...trustMutants,
+  ...attackMutants,
+  ...otapubMutants,
+];
 
 const run = promisify(execFile);
 const dist = fileURLToPath(new URL('../..', import.meta.url));

@@ -5,29 +5,10 @@ import { type TestContext, test } from 'node:test';
 import { request } from 'undici';
 import { commands, runCommandLine } from '../../publish/command-line.ts';
 import { parseWave } from '../../publish/commands/release.ts';
-import { publisherPaths } from '../../publish/publisher-folder.ts';
+import { publisherPaths } from '../../publish/repository/publisher-folder.ts';
+import { createStaticServer } from '../../publish/serving/static-server.ts';
 import { aFolder, aLayer, testNowMs, testSaltHex } from './publisher-fixture.ts';
-
-interface Outcome {
-  readonly exitCode: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-const otapub = async (
-  args: readonly string[],
-  environment: Readonly<Record<string, string>> = {},
-): Promise<Outcome> => {
-  const lines = { out: [] as string[], err: [] as string[] };
-  const exitCode = await runCommandLine(args, {
-    print: (line) => lines.out.push(line),
-    warn: (line) => lines.err.push(line),
-    signal: new AbortController().signal,
-    environment,
-    nowMs: () => testNowMs,
-  });
-  return { exitCode, stdout: lines.out.join('\n'), stderr: lines.err.join('\n') };
-};
+import { type Outcome, otapub } from './run-otapub.ts';
 
 const aSetup = async (t: TestContext) => {
   const work = await aFolder(t);
@@ -70,7 +51,9 @@ test('build and release agree on one image', async (t) => {
   const { work, layer, release } = await aSetup(t);
   const image = join(work, 'out.squashfs');
   const words = ['--compatible', 'gw', '--release-version', '1.2', '--sequence', '4', '--compression', 'gzip'];
-  const built = await otapub(['build', layer, '--output', image, ...words], { SOURCE_DATE_EPOCH: '1700000000' });
+  const built = await otapub(['build', layer, '--output', image, ...words], {
+    environment: { SOURCE_DATE_EPOCH: '1700000000' },
+  });
   assert.equal(built.exitCode, 0, built.stderr);
   const released = await release('--release-version', '1.2', '--image', image, '--json');
   assert.equal(released.exitCode, 0, released.stderr);
@@ -109,6 +92,19 @@ test('exit codes: 2 nothing to do, 3 refused, 5 not sound, 64 layer', async (t) 
 
 for (const [args, message] of [
   [['frobnicate'], /there is no command 'frobnicate'/],
+  [['relase'], /there is no command 'relase'; did you mean 'release'\?/],
+  [['status', 'a', '--jsno'], /there is no option '--jsno'; did you mean '--json'\?/],
+  [['rotate', 'a', 'tagrets'], /'tagrets' is no role: root, targets, snapshot, timestamp; did you mean 'targets'\?/],
+  [['rotate', 'a', 'root', 'bob', '--add'], /--add replaces no key/],
+  [['sign', 'a'], /give either --request or --apply/],
+  [['sign', '--request', 'r'], /--keys is required/],
+  [['keygen', 'a', '--role', 'root', '--name', 'a b'], /is no name for a key/],
+  [['renew', 'a', 'snapshot'], /is renewed by itself/],
+  [['init', 'a', '--root-names', 'alice,bob'], /root has 3 keys, and 2 names were given/],
+  [['init', 'a', '--root-keys', '/no/such/stick'], /there is no folder \/no\/such\/stick: plug the stick in/],
+  [['init', 'a', '--root-names', 'a,b,a'], /two keys are called 'a'/],
+  [['verify', '/no/such/folder'], /there is no folder \/no\/such\/folder/],
+  [['verify', 'ftp://example.com/'], /ftp:\/\/ is not supported/],
   [[], /usage: otapub COMMAND/],
   [['init'], /missing DIR/],
   [['init', 'a', 'b'], /too many operands: b/],
@@ -125,6 +121,103 @@ for (const [args, message] of [
     assert.match(stderr, message);
   });
 }
+
+test('init asks at a terminal, takes Enter for the default, and asks again after a wrong answer', async (t) => {
+  const folder = join(await aFolder(t), 'publisher');
+  const answers = ['acme', '3/2', '1/2', 'alice,bob', '', '365,200,100,7'];
+  const { exitCode, stdout, stderr, questions } = await otapub(['init', folder], { answers });
+  assert.equal(exitCode, 0, stderr);
+  assert.equal(questions.length, answers.length);
+  assert.match(stderr, /--root must be THRESHOLD\/KEYS such as 2\/3, not '3\/2'/);
+  assert.match(stdout, /root +1 of 2 keys, valid until 2027-03-01/);
+  assert.match(stdout, /timestamp +1 of 1 key, valid until 2026-03-08/);
+  assert.ok((await readdir(publisherPaths(folder).keys)).includes('root-alice.json'));
+  const quiet = await otapub(['init', join(await aFolder(t), 'p'), '--yes'], { answers });
+  assert.deepEqual([quiet.exitCode, quiet.questions], [0, []]);
+});
+
+test('a release to a channel that no gateway can be set to is refused', async (t) => {
+  const { layer, folder } = await aSetup(t);
+  const words = ['--compatible', 'gw', '--release-version', '1.0', '--layer', layer];
+  const { exitCode, stderr } = await otapub(['release', folder, '--channel', 'Stable', ...words]);
+  assert.equal(exitCode, 64);
+  assert.match(stderr, /channel must be lower-case letters, digits, .*not 'Stable'/);
+});
+
+test('release warns of an image that trusts nobody, or somebody else', async (t) => {
+  const { work, folder, layer, release } = await aSetup(t);
+  const none = await release('--release-version', '1.0', '--layer', layer);
+  assert.match(none.stderr, /the image has no \/usr\/lib\/otad\/root\.json/);
+  await otapub(['init', join(work, 'other'), '--yes']);
+  for (const [version, root, pattern] of [
+    ['1.1', join(work, 'other', 'root.json'), /is no root of this repository/],
+    ['1.2', publisherPaths(folder).root, /^$/],
+  ] as const) {
+    const files = { 'usr/lib/otad/root.json': await readFile(root, 'utf8') };
+    const trusting = await aLayer(join(work, `layer-${version}`), files);
+    const { exitCode, stderr } = await release('--release-version', version, '--layer', layer, '--layer', trusting);
+    assert.equal(exitCode, 0, stderr);
+    assert.match(stderr, pattern);
+  }
+});
+
+test('serve on a busy port says so, and which option helps', async (t) => {
+  const { folder } = await aSetup(t);
+  const server = await createStaticServer(publisherPaths(folder).repository);
+  t.after(() => server.close());
+  const { exitCode, stderr } = await otapub(['serve', folder, '--port', String(server.port)]);
+  assert.equal(exitCode, 6);
+  assert.match(stderr, /Another program listens on this port\..*choose another one: --port N/);
+});
+
+test('verify says what gateways of a channel are offered, and reads no image when it is to be quick', async (t) => {
+  const { folder, layer, release } = await aSetup(t);
+  await release('--release-version', '1.0', '--layer', layer, '--wave', 'now:10', '--wave', '+1d:100');
+  const full = await otapub(['verify', folder, '--channel', 'stable']);
+  assert.match(full.stdout, /stable \/ gw: 1\.0 \(sequence 1\); 10% of gateways now, 100% from 2026-03-02T12/);
+  const wrong = await otapub(['verify', folder, '--channel', 'stabel']);
+  assert.equal(wrong.exitCode, 5);
+  assert.match(wrong.stderr, /nothing is published for stabel \/ any product; did you mean 'stable'\?/);
+  const images = join(publisherPaths(folder).targets, 'images/gw');
+  const [image = ''] = await readdir(images);
+  const bytes = await readFile(join(images, image));
+  await writeFile(join(images, image), Buffer.alloc(bytes.length));
+  assert.equal((await otapub(['verify', folder, '--quick'])).exitCode, 0);
+  assert.equal((await otapub(['verify', folder])).exitCode, 5);
+  await writeFile(join(images, image), bytes.subarray(1));
+  assert.equal((await otapub(['verify', folder, '--quick'])).exitCode, 5);
+});
+
+test('verify tells a wrong URL, an empty server and a missing root apart', async (t) => {
+  const { work, folder } = await aSetup(t);
+  const root = publisherPaths(folder).root;
+  const server = await createStaticServer(work);
+  t.after(() => server.close());
+  const empty = await otapub(['verify', server.url, '--root', root]);
+  assert.equal(empty.exitCode, 5);
+  assert.match(empty.stderr, /has no metadata\/timestamp\.json: give the base URL/);
+  const quick = await otapub(['verify', `${server.url}publisher/repository`, '--root', root, '--quick']);
+  assert.equal(quick.exitCode, 0, quick.stdout);
+  const gone = await otapub(['verify', 'http://127.0.0.1:1/', '--root', root]);
+  assert.match(gone.stderr, /could not be reached/);
+  assert.match((await otapub(['verify', folder, '--root', 'nowhere'])).stderr, /there is no such file/);
+  assert.match((await otapub(['verify', work])).stderr, /TRUST|No trusted root|give --root FILE/);
+});
+
+test('status exits with 4 before something expires and with 5 after', async (t) => {
+  const { folder } = await aSetup(t);
+  const dayMs = 86_400_000;
+  const at = (days: number, ...more: string[]) =>
+    otapub(['status', folder, ...more], { nowMs: testNowMs + days * dayMs });
+  assert.equal((await at(1)).exitCode, 0);
+  assert.equal((await at(1, '--warn-days', '40')).exitCode, 4);
+  const soon = await at(25);
+  assert.equal(soon.exitCode, 4);
+  assert.match(soon.stdout, /timestamp .*\(5 days, SOON\)/);
+  const late = await at(31);
+  assert.equal(late.exitCode, 5);
+  assert.match(late.stdout, /EXPIRED/);
+});
 
 test('every command has help that fits a terminal', async () => {
   for (const { name } of commands) {
@@ -166,6 +259,7 @@ test('serve answers until it is interrupted and tells each request', async (t) =
       announce(/at (http:\S+)$/.exec(line)?.[1] ?? '');
     },
     warn: (line) => lines.push(line),
+    ask: async () => null,
     signal: stop.signal,
     environment: {},
     nowMs: () => testNowMs,

@@ -5,8 +5,8 @@ import { chmod, cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { type PublishedRelease, publishRelease, type ReleaseOptions } from '../../publish/release.ts';
-import { type InitOptions, initRepository } from '../../publish/repository-init.ts';
+import { type PublishedRelease, publishRelease, type ReleaseOptions } from '../../publish/releases/release.ts';
+import { type InitOptions, initRepository } from '../../publish/repository/repository-init.ts';
 
 export const testNowMs = Date.parse('2026-03-01T12:00:00Z');
 export const compatible = 'test-gateway';
@@ -77,14 +77,14 @@ export const aPublisher = async (t: TestContext, options: Partial<InitOptions> =
   return publisherIn(folder, layer);
 };
 
-/** A publisher that has released 1.0 to the channel, with sequence 5. */
-export const aPublisherWithRelease = async (t: TestContext): Promise<Publisher> => {
+/** A publisher that has released 1.0 to the channel, with sequence 5; all signed at `nowMs`. */
+export const aPublisherWithRelease = async (t: TestContext, nowMs: number = testNowMs): Promise<Publisher> => {
   const work = await aFolder(t);
   const folder = join(work, 'publisher');
   const layer = await aTestLayer(join(work, 'layer'));
-  await copyShared('released', folder, async (at) => {
-    await initOrCopy(at, {});
-    await publisherIn(at, layer).release({ sequence: 5 });
+  await copyShared(`released-${nowMs}`, folder, async (at) => {
+    await initOrCopy(at, nowMs === testNowMs ? {} : { nowMs });
+    await publisherIn(at, layer).release({ sequence: 5, nowMs });
   });
   return publisherIn(folder, layer);
 };

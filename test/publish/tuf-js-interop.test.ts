@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
-import { copyFile, mkdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { Updater } from 'tuf-js';
-import { publisherPaths } from '../../publish/publisher-folder.ts';
-import { createHttpReader } from '../../publish/repository-reader.ts';
-import { createStaticServer } from '../../publish/static-server.ts';
-import { verifyRepository } from '../../publish/verification.ts';
-import { aFolder, aPublisher, channel, compatible } from './publisher-fixture.ts';
+import { publisherPaths } from '../../publish/repository/publisher-folder.ts';
+import { createHttpReader } from '../../publish/serving/repository-reader.ts';
+import { createStaticServer } from '../../publish/serving/static-server.ts';
+import { verifyRepository } from '../../publish/serving/verification.ts';
+import { aTufJsClient } from './device-fixture.ts';
+import { aPublisher, channel, compatible } from './publisher-fixture.ts';
 
 test('another TUF client loads the metadata, the document and the image', async (t) => {
   // tuf-js asks the local clock.
@@ -18,18 +17,7 @@ test('another TUF client loads the metadata, the document and the image', async 
   const paths = publisherPaths(publisher.folder);
   const server = await createStaticServer(paths.repository);
   t.after(() => server.close());
-  const work = await aFolder(t);
-  const metadataDir = join(work, 'metadata');
-  const targetDir = join(work, 'targets');
-  await mkdir(metadataDir);
-  await mkdir(targetDir);
-  await copyFile(paths.root, join(metadataDir, 'root.json'));
-  const updater = new Updater({
-    metadataDir,
-    metadataBaseUrl: `${server.url}metadata`,
-    targetDir,
-    targetBaseUrl: `${server.url}targets`,
-  });
+  const updater = await aTufJsClient(t, server.url, await readFile(paths.root));
   await updater.refresh();
 
   const document = await updater.getTargetInfo(`channels/${channel}/${compatible}.json`);

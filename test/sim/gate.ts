@@ -19,6 +19,8 @@ export type Ending =
 export interface Generation {
   ending: Ending | null;
   submit: ((command: Command) => void) | null;
+  /** What a person typed while the process still started. */
+  readonly typed: Command[];
   readonly running: SlotName;
 }
 
@@ -109,7 +111,7 @@ export const createGate = (life: Life, timeline: Timeline, isTraced: boolean): G
   };
 
   return {
-    open: (running) => ({ ending: null, submit: null, running }),
+    open: (running) => ({ ending: null, submit: null, typed: [], running }),
     call: async (generation, point, subject, value, act) => {
       if (generation.ending !== null) return never();
       const fault = enter(point, subject, value);
@@ -119,7 +121,12 @@ export const createGate = (life: Life, timeline: Timeline, isTraced: boolean): G
         const order = commands[fault];
         const command = typeof order === 'function' ? order(generation.running) : order;
         // A command comes from outside: never in the middle of what runs without a pause.
-        if (command !== undefined) queueMicrotask(() => generation.submit?.(command));
+        if (command !== undefined) {
+          queueMicrotask(() => {
+            if (generation.submit === null) generation.typed.push(command);
+            else generation.submit(command);
+          });
+        }
         return act(command === undefined ? fault : null);
       }
       if (beforeEffect.has(fault)) {

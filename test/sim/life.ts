@@ -205,6 +205,7 @@ class LifeRun {
         this.#checkers.onCommand(command);
         void runtime.submit(command).then((reply) => this.#checkers.onReply(command, reply));
       };
+      for (const command of generation.typed) generation.submit(command);
     };
     begin().catch((error: unknown) => {
       // A process that cannot start ends; the service manager starts it again.

@@ -1,5 +1,5 @@
-// Makes the reference pages that are tables of the code: errors, exit codes, API, boot writes. `node dist/test/support/reference.js`
-// writes them; a test fails when a page differs from what would be written.
+// Makes the reference pages that are tables of the code: errors, exit codes, API, boot writes, otapub.
+// `node dist/test/support/reference.js` writes them; a test fails when a page differs from what would be written.
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -8,23 +8,10 @@ import { metrics } from '../../agent/api/metrics.ts';
 import { type OpenApiDocument, type Operation, openApiDocument } from '../../agent/api/openapi.ts';
 import { commandDoc, commandNames, exitCodeMeanings } from '../../agent/cli/usage.ts';
 import { type ErrorClass, errorCodes } from '../../agent/core/errors.ts';
+import { attacksPage } from '../attack/attacks-page.ts';
 import { type BootWrites, bootWriteRules, bootWrites } from '../contract/boot-writes.ts';
-
-export interface Page {
-  /** From the top of the tree. */
-  readonly path: string;
-  readonly text: string;
-}
-
-const made = '<!-- Made by `node dist/test/support/reference.js`; a test compares it with the code. -->';
-
-/** Columns are padded as the formatter wants them. */
-const table = (head: readonly string[], rows: readonly (readonly string[])[]): string[] => {
-  const cells = [head, ...rows].map((row) => row.map((cell) => cell.replaceAll('|', '\\|')));
-  const widths = head.map((_, column) => Math.max(3, ...cells.map((row) => row[column]?.length ?? 0)));
-  const line = (row: readonly string[]) => `| ${widths.map((width, i) => (row[i] ?? '').padEnd(width)).join(' | ')} |`;
-  return [line(cells[0] ?? []), line(widths.map((width) => '-'.repeat(width))), ...cells.slice(1).map(line)];
-};
+import { otapubPage } from '../publish/otapub-page.ts';
+import { made, type Page, table } from './page.ts';
 
 const classMeanings: Readonly<Record<ErrorClass, string>> = {
   transient: 'Tried again later by itself.',
@@ -214,9 +201,11 @@ const bootWritesPage = (): string =>
   ].join('\n');
 
 export const referencePages = (): readonly Page[] => [
+  attacksPage(),
   { path: 'docs/reference/errors.md', text: errorsPage() },
   { path: 'docs/reference/exit-codes.md', text: exitCodesPage() },
   { path: 'docs/reference/api.md', text: apiPage() },
+  { path: 'docs/reference/otapub.md', text: otapubPage() },
   { path: 'docs/reference/boot-writes.md', text: bootWritesPage() },
 ];
 

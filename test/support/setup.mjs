@@ -51,6 +51,8 @@ const testPackages = [
   { name: 'systemd-boot', command: 'bootctl' },
   { name: 'mtools', command: 'mcopy' },
   { name: 'dosfstools', command: 'mkfs.vfat' },
+  { name: 'softhsm2', command: 'softhsm2-util' },
+  { name: 'opensc', command: 'pkcs11-tool' },
 ];
 const addonPackages = [
   { name: 'g++', command: 'g++' },

@@ -110,9 +110,9 @@ export const consistentName = (path: string, digest: string): string => {
   return `targets/${path.slice(0, cut)}${digest}.${path.slice(cut)}`;
 };
 
-const common = { spec_version: '1.0.31', expires: farExpiry };
+const specVersion = '1.0.31';
 
-const initialState = () => {
+const initialState = (expires: string) => {
   const rootKeys = [testKey('root 1'), testKey('root 2'), testKey('root 3')];
   const signers = {
     root: rootKeys.slice(0, 2),
@@ -127,13 +127,14 @@ const initialState = () => {
     targets: roleOf(signers.targets),
   };
   const keys = keysOf([...rootKeys, ...signers.timestamp, ...signers.snapshot, ...signers.targets]);
+  const common = { spec_version: specVersion, expires };
   const root = { _type: 'root', ...common, version: 1, consistent_snapshot: true, keys, roles };
-  return { signers: signers as TestRepository['signers'], root };
+  return { signers: signers as TestRepository['signers'], root, common };
 };
 
-/** Version 1 of everything, published, with one target `hello.txt`. */
-export const aRepository = (): TestRepository => {
-  const { signers, root } = initialState();
+/** Version 1 of everything, published, with one target `hello.txt`. All of it expires at the given time. */
+export const aRepository = (expires = farExpiry): TestRepository => {
+  const { signers, root, common } = initialState(expires);
   const files = new Map<string, Uint8Array>();
   const repository: TestRepository = {
     files,

@@ -105,6 +105,15 @@ test('a terminating delegation ends the search', async () => {
   await rejectsWith(find(roles, 'x'), 'TARGET_UNKNOWN');
 });
 
+test('a terminating delegation ends the search also when its role was visited before', async () => {
+  const shared = { name: 'shared' };
+  const last = { name: 'three', lists: { x: 3 } };
+  const two = (isTerminating: boolean) => ({ name: 'two', children: [{ ...shared, isTerminating }] });
+  const one = { name: 'one', children: [shared] };
+  await rejectsWith(find([one, two(true), last], 'x'), 'TARGET_UNKNOWN');
+  assert.equal((await find([one, two(false), last], 'x')).target.lengthBytes, 3);
+});
+
 test('a terminating delegation for other paths ends nothing', async () => {
   const roles = [
     { name: 'one', isTerminating: true, paths: ['other/*'] },
@@ -206,6 +215,9 @@ test('wildcards match within one segment', () => {
     ['foo-version-?.tgz', 'foo-version-2.tgz', true],
     ['foo-version-?.tgz', 'foo-version-alpha.tgz', false],
     ['*.tgz', 'targets/foo.tgz', false],
+    ['a/*', 'a/b/c', false],
+    ['*', 'a/b', false],
+    ['a/*/*', 'a/b', false],
     ['*', '', true],
     ['a*b*c', 'aXXbYYc', true],
     ['a*b*c', 'aXXbYY', false],

@@ -63,6 +63,32 @@ test('says what could not be written', async (t) => {
   );
 });
 
+test('a file is whole on the disk before it gets its name, and its name is there before it counts as written', async (t) => {
+  const folder = await aFolder(t);
+  const module = new URL('../../verity/trusted-store.js', import.meta.url).href;
+  const script = `import { createTrustedStore } from '${module}';
+    const store = createTrustedStore('${folder}');
+    await store.write('root.json', Buffer.from('old'));
+    await store.write('root.json', Buffer.from('new'));`;
+  const calls = 'trace=openat,write,pwrite64,fsync,rename,renameat,renameat2';
+  const traced = spawnSync(
+    'strace',
+    ['-f', '-qq', '-y', '-e', calls, process.execPath, '--input-type=module', '-e', script],
+    { encoding: 'utf8', timeout: 20_000, env: { ...process.env, UV_THREADPOOL_SIZE: '1' } },
+  );
+  assert.equal(traced.status, 0, traced.stderr);
+  const temporary = `${folder}/.root.json.new`;
+  const steps = traced.stderr.split('\n').flatMap((line) => {
+    if (line.includes('O_CREAT') && line.includes(temporary)) return ['make'];
+    if (/\b(?:write|pwrite64)\(/.test(line) && line.includes(`<${temporary}>`)) return ['write'];
+    if (line.includes('fsync(') && line.includes(`<${temporary}>`)) return ['sync file'];
+    if (/\brename/.test(line) && line.includes(temporary)) return ['rename'];
+    return line.includes('fsync(') && line.includes(`<${folder}>`) ? ['sync folder'] : [];
+  });
+  const once = ['make', 'write', 'sync file', 'rename', 'sync folder'];
+  assert.deepEqual(steps, [...once, ...once]);
+});
+
 test('a folder that it makes is synchronised in the folder above', async (t) => {
   const parent = await aFolder(t);
   const module = new URL('../../verity/trusted-store.js', import.meta.url).href;

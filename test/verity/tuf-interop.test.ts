@@ -104,6 +104,7 @@ test('we read a repository that tuf-js models wrote', async () => {
   assert.deepEqual(await client.findTarget('images/x.bin', signal), {
     path: 'images/x.bin',
     lengthBytes: image.length,
+    digests: { sha256: sha256Hex(image) },
     sha256Hex: sha256Hex(image),
     urlPath: `targets/images/${sha256Hex(image)}.x.bin`,
   });

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { proxyFromEnvironment } from '../../../agent/adapters/http-dispatcher.ts';
-import { followRedirect, isLocalHost, looksLikePage, parseRetryAfter } from '../../../agent/adapters/http-rules.ts';
+import {
+  followRedirect,
+  isLocalHost,
+  looksLikePage,
+  needsGuard,
+  parseRetryAfter,
+} from '../../../agent/adapters/http-rules.ts';
 import { OtadError } from '../../../agent/core/errors.ts';
 
 const refused = (origin: string, location: string, hops = 0): void => {
@@ -44,6 +50,23 @@ test('never to this device or its link, however it is spelt', () => {
   for (const host of ['10.0.0.1', '192.168.1.1', '[2001:db8::1]', 'updates.test', '128.0.0.1']) {
     assert.equal(isLocalHost(new URL(`http://${host}/`)), false, host);
   }
+});
+
+test('from loopback to loopback, and never to the link: there a machine is given its credentials', () => {
+  for (const origin of ['http://127.0.0.1:8080/', 'http://localhost/', 'http://[::1]/']) {
+    for (const host of ['169.254.169.254', '0xa9fea9fe', '[fe80::1]', '[::ffff:a9fe:a9fe]', '0.0.0.0']) {
+      refused(origin, `http://${host}/latest/meta-data`);
+    }
+  }
+});
+
+test('a redirect to another host is resolved under guard, but within loopback', () => {
+  const needs = (origin: string, target: string): boolean => needsGuard(new URL(origin), new URL(target));
+  assert.equal(needs('http://updates.test/', 'http://cdn.test/'), true);
+  assert.equal(needs('http://updates.test/', 'http://updates.test:8080/'), true);
+  assert.equal(needs('http://127.0.0.1/', 'http://cdn.test/'), true);
+  assert.equal(needs('http://updates.test/', 'http://updates.test/other'), false);
+  assert.equal(needs('http://127.0.0.1/', 'http://localhost:8080/'), false);
 });
 
 test('between local addresses when the origin is one, and up to https', () => {

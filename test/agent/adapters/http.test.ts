@@ -74,6 +74,23 @@ test('stops at the cap, with a declared length and without', async (t) => {
   await rejectsWith(endless.promise, 'FILE_TOO_LARGE');
 });
 
+test('stops a server that pours what is no part of a file', async (t) => {
+  const pouring = (head: string, piece: string) => async () => {
+    const { promise } = await fetchFrom(t, ({ socket }) => {
+      const more = (): void => {
+        while (!socket.destroyed && socket.write(piece));
+      };
+      socket.on('error', () => undefined);
+      socket.on('drain', more);
+      socket.write(head);
+      more();
+    });
+    await rejectsWith(promise, 'FILE_TOO_LARGE');
+  };
+  await pouring('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;', 'x'.repeat(65_536))();
+  await pouring('', 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(2000))();
+});
+
 test('refuses an encoded answer, whatever is inside', async (t) => {
   for (const encoding of ['gzip', 'br', 'zstd', 'x-unknown']) {
     const bytes = gzipSync(Buffer.alloc(100_000));

@@ -117,6 +117,8 @@ export const nothingNew: Offer = {
 export class FakeAgent implements AgentControl {
   offer: Offer = nothingNew;
   isBusy = false;
+  /** What the read-back of the other slot finds. */
+  rollbackFailure: Failure | null = null;
   /** While set, a download stops half way until it settles. */
   gate: Promise<void> | null = null;
   /** Thrown by the next snapshot, as a bug would. */
@@ -208,6 +210,8 @@ export class FakeAgent implements AgentControl {
         if (state.records.b === null) return refuse('NO_ROLLBACK_TARGET', 'Slot b holds no verified system.');
         this.change({ staged: stagedOf(state.records.b.release, 'rollback') });
         this.note('rollback-requested', { reason: command.reason });
+        this.#plan({ kind: 'activating', step: 'verify' });
+        setImmediate(() => this.#goBack());
         return accept(`Returns to ${state.records.b.release.version}.`);
       case 'mark-bad': {
         const slot = command.slot ?? 'b';
@@ -236,6 +240,16 @@ export class FakeAgent implements AgentControl {
   #tick(): number {
     this.moment = { ...this.moment, monoMs: this.moment.monoMs + 1, wallMs: this.moment.wallMs + 1 };
     return this.moment.wallMs;
+  }
+
+  #goBack(): void {
+    const { rollbackFailure } = this;
+    if (rollbackFailure === null) {
+      this.change({ phase: { kind: 'rebooting', slot: 'b', sinceMs: 0 } });
+      return;
+    }
+    this.note('rollback-failed', { slot: 'b', reason: rollbackFailure.message, code: rollbackFailure.code });
+    this.change({ phase: { kind: 'idle' }, staged: null });
   }
 
   #mark(slot: SlotName, reason: string): void {

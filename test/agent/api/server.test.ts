@@ -67,6 +67,7 @@ test('every command reaches the agent as itself', async (t) => {
   const { agent, api } = await openApi(t);
   const bodies: Record<string, object> = {
     rollback: { reason: 'modem' },
+    'mark-bad': { slot: 'b', reason: 'rot' },
     hold: { reason: 'measuring' },
     undeny: { releaseId: 'gw-1.2' },
   };
@@ -77,6 +78,7 @@ test('every command reaches the agent as itself', async (t) => {
     { command: 'reboot' },
     { command: 'confirm' },
     { command: 'rollback', reason: 'modem' },
+    { command: 'mark-bad', slot: 'b', reason: 'rot' },
     { command: 'hold', reason: 'measuring' },
     { command: 'release-hold' },
     { command: 'undeny', releaseId: 'gw-1.2' },

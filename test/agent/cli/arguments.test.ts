@@ -36,7 +36,8 @@ for (const [args, pattern] of misuses) {
 
 test('options stand before or behind the command, with = or without', () => {
   const run = { command: 'history', words: [], isJson: true, isYes: false, isWaiting: true, socket: '/s', limit: 7 };
-  const expected = { kind: 'run', invocation: { ...run, timeoutMs: 1500 } };
+  const plain = { isDryRun: false, isVerbose: false, reason: null };
+  const expected = { kind: 'run', invocation: { ...run, ...plain, timeoutMs: 1500 } };
   const lines = ['--json --socket /s history -n 7 --timeout 1.5', 'history --limit=7 --timeout=1.5 --socket=/s --json'];
   for (const line of lines) assert.deepEqual(readArguments(line.split(' ')), expected);
 });

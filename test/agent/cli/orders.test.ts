@@ -140,11 +140,13 @@ test('rollback shows from what to what and since when that is proven, and keeps 
   agent.note('confirmed', { version: '0.9', slot: 'b' });
   const { directory } = await openApi(t, agent);
   const result = await otactl(directory, 'rollback', 'modem', 'is', 'down', '--yes');
-  assertExit(result, 0, /Returns to 0\.9/);
+  assertExit(result, 0, /The other slot verified\. The gateway reboots into slot b\./);
+  assert.match(result.out, /^From {4}1\.0 in slot a, confirmed\nTo {6}0\.9 in slot b, confirmed 2026-11-20 12:00:00\n/);
   assert.match(
     result.out,
-    /^From {2}1\.0 in slot a, confirmed\nTo {4}0\.9 in slot b, confirmed 2026-11-20 12:00:00\nReturns to 0\.9\.\n$/,
+    /\nFirst {3}all of slot b is read back and verified; if a byte is wrong, nothing is changed\n/,
   );
+  assert.match(result.out, /\nDenied {2}1\.0 is not installed again by itself: modem is down\n/);
   assert.deepEqual(agent.commands, [{ command: 'rollback', reason: 'modem is down' }]);
 });
 
@@ -157,9 +159,69 @@ test('rollback without a system to return to is 3, says why and asks nobody', as
   agent.change({ records: { a: aRecord(aRelease('1.0', 1)), b: failed } });
   agent.note('installed', { version: '1.2', slot: 'b' });
   const result = await otactlOnTerminal(directory, ['rollback'], '');
-  assertExit(result, 3, /To {4}nothing: slot b holds 1\.2\. Denied: the bus is dead\..*\[NO_ROLLBACK_TARGET\]/s);
+  assertExit(result, 3, /To {4,}nothing: slot b holds 1\.2\. Denied: the bus is dead\..*\[NO_ROLLBACK_TARGET\]/s);
   assert.doesNotMatch(result.out, /\[y\/N\]|verified 2026/);
   assert.deepEqual(agent.commands, []);
+});
+
+test('rollback whose target does not verify is 5 and says why', async (t) => {
+  const agent = new FakeAgent();
+  agent.change({ records: { a: aRecord(aRelease('1.0', 1)), b: beforeRecord } });
+  agent.rollbackFailure = aFailure('SLOT_READBACK_MISMATCH', 'Block 7 is wrong.');
+  const { directory } = await openApi(t, agent);
+  assertExit(await otactl(directory, 'rollback', '--yes'), 5, /Block 7 is wrong/);
+  // The failure of the rollback before is not taken for the one of this.
+  agent.rollbackFailure = null;
+  assertExit(await otactl(directory, 'rollback', '--yes'), 0, /verified/);
+});
+
+test('--dry-run shows and asks and orders nothing', async (t) => {
+  const agent = new FakeAgent();
+  agent.change({ records: { a: aRecord(aRelease('1.0', 1)), b: beforeRecord } });
+  const { directory } = await openApi(t, agent);
+  assertExit(await otactl(directory, 'rollback', '--dry-run'), 0, /To {6}0\.9 in slot b/);
+  assertExit(await otactl(directory, 'mark-bad', '--dry-run'), 0, /Bad {5}slot b, 0\.9/);
+  assertExit(await otactl(directory, 'mark-bad', 'a', '--dry-run'), 3, /which runs now.*\[NO_ROLLBACK_TARGET\]/s);
+  assert.deepEqual(agent.commands, []);
+});
+
+test('mark-bad names the slot, keeps the reason, and says when the running one is left', async (t) => {
+  const agent = new FakeAgent();
+  agent.change({ records: { a: aRecord(aRelease('1.0', 1)), b: beforeRecord } });
+  const { directory } = await openApi(t, agent);
+  assertExit(await otactl(directory, 'mark-bad', '--reason', 'flash errors', '--yes'), 0, /Slot b is marked bad\.\n$/);
+  assertExit(
+    await otactl(directory, 'mark-bad', 'A', '--yes'),
+    0,
+    /Slot a is marked bad\. The next reboot starts 0\.9\. .*otactl reboot/,
+  );
+  assertExit(await otactl(directory, 'mark-bad', 'c'), 64, /'c' is no slot/);
+  assert.deepEqual(agent.commands, [
+    { command: 'mark-bad', slot: null, reason: 'flash errors' },
+    { command: 'mark-bad', slot: 'a', reason: null },
+  ]);
+});
+
+test('boot status tells witnesses, slots, devices and problems, and everything with --verbose', async (t) => {
+  const agent = new FakeAgent({ boot: { witnesses: [{ name: 'root device', says: '/dev/mmcblk0p2', slot: 'a' }] } });
+  agent.change({ records: { a: aRecord(aRelease('1.0', 1)), b: beforeRecord } });
+  agent.note('confirmed', { version: '1.0', slot: 'a' });
+  const { directory } = await openApi(t, agent);
+  const { code, out } = await otactl(directory, 'boot', 'status');
+  assert.equal(code, 0);
+  for (const fact of [
+    /^bootloader {2}U-Boot; \/etc\/fw_env\.config is there$/m,
+    /^> a {5}good {3}- {6}1\.0 {6}confirmed 2026-11-20 12:00:00$/m,
+    /by-partlabel\/system_b -> \/dev\/mmcblk0p3 \(label system_b, 512\.0 MiB\)/,
+    /^root device {2}a {5}\/dev\/mmcblk0p2$/m,
+    /^No problem was found\.$/m,
+  ]) {
+    assert.match(out, fact);
+  }
+  assert.doesNotMatch(out, /BOOT_ORDER/);
+  assert.match((await otactl(directory, 'boot', '--verbose')).out, /^BOOT_ORDER=A B$/m);
+  assert.equal(JSON.parse((await otactl(directory, 'boot', '--json')).out).records[0].name, 'BOOT_ORDER');
+  assertExit(await otactl(directory, 'boot', 'order'), 64, /does not understand 'order'/);
 });
 
 test('hold and release change what status says', async (t) => {
@@ -199,7 +261,7 @@ test('a question on a terminal is taken for no unless it is answered with yes', 
   assertExit(
     await otactlOnTerminal(directory, ['rollback'], 'y\n'),
     0,
-    /From .*To .*Go back to 0\.9 and reboot now\? \[y\/N\].*Returns to 0\.9/s,
+    /From .*To .*Go back to 0\.9 and reboot now\? \[y\/N\].*The other slot verified/s,
   );
   assert.deepEqual(
     agent.commands.map((each) => each.command),

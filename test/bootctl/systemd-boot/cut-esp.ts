@@ -39,16 +39,11 @@ const tearsOf = (before: Uint8Array, after: Uint8Array): readonly (readonly [str
   ]);
 };
 
-export interface CutEsp extends Esp {
-  /** Changing calls made so far. */
-  readonly calls: number;
-}
-
 /**
  * The power goes in the `cutAt`-th changing call, which is left as its `outcome`-th outcome; PowerCut says which. An outcome
  * that the call does not have throws RangeError, so that a test knows when it has seen them all.
  */
-export const cutEsp = (inner: Esp, cutAt: number, outcome: number, stale: Uint8Array): CutEsp => {
+export const cutEsp = (inner: Esp, cutAt: number, outcome: number, stale: Uint8Array): Esp => {
   let calls = 0;
   const at = (file: string): string => join(inner.path, file);
   const step = async (what: string, whole: () => Promise<void>, outcomes: () => Promise<readonly Outcome[]>) => {
@@ -66,9 +61,6 @@ export const cutEsp = (inner: Esp, cutAt: number, outcome: number, stale: Uint8A
   });
   return {
     ...inner,
-    get calls() {
-      return calls;
-    },
     create: (file, bytes) =>
       step(
         `create ${file}`,
@@ -110,6 +102,26 @@ export const cutEsp = (inner: Esp, cutAt: number, outcome: number, stale: Uint8A
         () => inner.remove(file),
         async () => [],
       ),
+  };
+};
+
+/** Writes down what is written. */
+export const recordingEsp = (inner: Esp): Esp & { readonly written: readonly string[] } => {
+  const written: string[] = [];
+  const noted = <T extends readonly unknown[]>(kind: string, call: (file: string, ...rest: T) => Promise<void>) => {
+    return (file: string, ...rest: T): Promise<void> => {
+      written.push(`${kind} ${file}`);
+      return call(file, ...rest);
+    };
+  };
+  return {
+    ...inner,
+    written,
+    create: noted('create', inner.create),
+    overwrite: noted('overwrite', inner.overwrite),
+    replace: noted('replace', inner.replace),
+    rename: noted('rename', inner.rename),
+    remove: noted('remove', inner.remove),
   };
 };
 

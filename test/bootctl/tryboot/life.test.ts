@@ -71,7 +71,7 @@ describe('an update on a Pi', () => {
 
   for (const [temper, trials] of [
     ['unhealthy', 1],
-    ['hangs later', 1],
+    ['hangs later', 3],
     ['panics', 3],
   ] as const satisfies readonly (readonly [Temper, number])[]) {
     withLife(

@@ -9,9 +9,9 @@ import type { BootControl } from '../../../agent/core/ports.ts';
 import { otherSlot, type SlotName } from '../../../agent/core/types.ts';
 import { formatAutoboot } from '../../../bootctl/tryboot/autoboot-txt.ts';
 import { contractVerity } from '../../contract/boot-control.ts';
+import { trybootWrites } from './boot-writes.ts';
 import { type Cut, cutFiles, cutsOf, isPowerCut, type Write } from './cut-files.ts';
 import { activateB, confirmB, createTrybootMachine, type Pi, startTrial } from './machine.ts';
-import { trybootWrites } from './writes.ts';
 
 const { signal } = new AbortController();
 const powerOn = { kind: 'power-on' } as const;

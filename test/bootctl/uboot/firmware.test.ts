@@ -10,60 +10,10 @@ import { type SlotName, slotNames } from '../../../agent/core/types.ts';
 import { type BootModel, boot, slotState } from '../../../bootctl/model.ts';
 import { sequenceName, type Variables } from '../../../bootctl/uboot/environment.ts';
 import { chooseBoot } from '../../../bootctl/uboot/firmware.ts';
-import {
-  decodeModel,
-  hashOffsetName,
-  leftName,
-  lostVariables,
-  orderName,
-  rootName,
-  trialName,
-} from '../../../bootctl/uboot/variables.ts';
-import { createRandom, type Random } from '../random.ts';
+import { decodeModel, hashOffsetName, lostVariables, orderName, rootName } from '../../../bootctl/uboot/variables.ts';
+import { type BootCase, randomCases, savedNames, savedOf, showCase } from './boot-cases.ts';
 
 const scriptUrl = new URL('../../../../bootctl/uboot/boot.cmd', import.meta.url);
-
-interface Case {
-  readonly variables: Variables;
-  readonly bootable: readonly SlotName[];
-  readonly isWritable: boolean;
-}
-
-/** Sane, odd and broken values alike; undefined: not set. */
-const oddities = {
-  order: ['A B', 'B A', 'A', 'B', 'B B A', '', 'C', 'A X B', 'a b', undefined],
-  left: ['0', '0', '1', '2', '3', '9', '10', '0x3', 'three', '', undefined],
-  trial: ['A', 'B', 'A B', 'B A', '', 'C', undefined, undefined],
-  root: ['ab'.repeat(32), undefined],
-  sequence: ['1', '2f', undefined],
-} as const;
-
-const randomCase = (random: Random): Case => {
-  const variables = new Map<string, string>([['otad_boot', 'start_slot']]);
-  const put = (name: string, value: string | undefined): void => {
-    if (value !== undefined) variables.set(name, value);
-  };
-  put(orderName, random.pick(oddities.order));
-  put(trialName, random.pick(oddities.trial));
-  put(sequenceName, random.pick(oddities.sequence));
-  for (const slot of slotNames) {
-    put(leftName[slot], random.pick(oddities.left));
-    put(rootName[slot], random.pick(oddities.root));
-    if (variables.has(rootName[slot])) put(hashOffsetName[slot], random.pick(['4096', '8192', undefined]));
-  }
-  return {
-    variables,
-    bootable: slotNames.filter(() => random.below(4) > 0),
-    isWritable: random.below(5) > 0,
-  };
-};
-
-const randomCases = (seed: number, count: number): readonly Case[] => {
-  const random = createRandom(seed);
-  return Array.from({ length: count }, () => randomCase(random));
-};
-
-const names = [orderName, trialName, ...slotNames.flatMap((slot) => [leftName[slot], rootName[slot]])];
 
 /** U-Boot's commands for the shell. `saveenv` prints what it saves, `start_slot` the slot that starts. */
 const shellCommands = `
@@ -75,7 +25,7 @@ setexpr() { eval "$1=$(printf %x $((0x$2 + $4)))"; }
 saveenv() {
   test "$writable" = yes || return 1
   echo '<save'
-${names.map((name) => `  echo "${name}=$${name}"`).join('\n')}
+${savedNames.map((name) => `  echo "${name}=$${name}"`).join('\n')}
   echo '>'
 }
 run() { eval "eval \\"\\$$1\\""; }
@@ -89,17 +39,17 @@ reset() { echo 'start none|'; exit 0; }
 
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
-const shellCase = ({ variables, bootable, isWritable }: Case, index: number): string => `
+const shellCase = ({ variables, bootable, isWritable }: BootCase, index: number): string => `
 echo 'case ${index}'
 (
 bootable=${quote(bootable.join(' '))}; writable=${isWritable ? 'yes' : 'no'}
-${[...variables].map(([name, value]) => `${name}=${quote(value)}`).join('\n')}
+${[...variables, ['otad_boot', 'start_slot'] as const].map(([name, value]) => `${name}=${quote(value)}`).join('\n')}
 . "$script"
 )
 `;
 
 /** Runs the real script over all cases in one shell. */
-const runScript = async (cases: readonly Case[]): Promise<readonly string[]> => {
+const runScript = async (cases: readonly BootCase[]): Promise<readonly string[]> => {
   const program = `${shellCommands}${cases.map(shellCase).join('')}`;
   const child = promisify(execFile)('sh', ['-s'], {
     env: { PATH: process.env.PATH ?? '', script: scriptUrl.pathname },
@@ -123,11 +73,6 @@ const parseOutput = (output: string, before: Variables) => {
   return { slot: started?.[1] ?? 'no answer', cmdline: started?.[2]?.trim() ?? '', saved, isSaved: lastSave !== '' };
 };
 
-const relevant = (variables: Variables) => Object.fromEntries(names.map((name) => [name, variables.get(name) ?? '']));
-
-const show = ({ variables, bootable, isWritable }: Case): string =>
-  JSON.stringify({ ...Object.fromEntries(variables), bootable, isWritable });
-
 /** What matters of a model: whether a slot that cannot be selected is on trial does not. */
 const essence = (model: BootModel) =>
   slotNames.map((slot) => {
@@ -141,12 +86,12 @@ describe('U-Boot boot logic', () => {
       const isBootable = (slot: SlotName): boolean => one.bootable.includes(slot);
       const choice = chooseBoot(one.variables, isBootable, one.isWritable);
       const expected = boot(decodeModel(one.variables), isBootable, one.isWritable);
-      assert.equal(choice.slot, expected.slot, show(one));
+      assert.equal(choice.slot, expected.slot, showCase(one));
       const left = decodeModel(new Map([...one.variables, ...choice.changes]));
       // The script writes a lost order down only together with something else; what it means is the same.
-      assert.deepEqual(essence(left), essence(expected.model), show(one));
-      if (choice.changes.has(orderName)) assert.deepEqual(left.order, expected.model.order, show(one));
-      assert.equal(boot(left).slot, boot(expected.model).slot, show(one));
+      assert.deepEqual(essence(left), essence(expected.model), showCase(one));
+      if (choice.changes.has(orderName)) assert.deepEqual(left.order, expected.model.order, showCase(one));
+      assert.equal(boot(left).slot, boot(expected.model).slot, showCase(one));
     }
   });
 
@@ -157,20 +102,20 @@ describe('U-Boot boot logic', () => {
     for (const [index, one] of cases.entries()) {
       const choice = chooseBoot(one.variables, (slot) => one.bootable.includes(slot), one.isWritable);
       const actual = parseOutput(outputs[index] ?? '', one.variables);
-      assert.equal(actual.slot, choice.slot ?? 'none', show(one));
-      assert.equal(actual.cmdline, choice.cmdline, show(one));
-      assert.equal(actual.isSaved, choice.changes.size > 0, show(one));
+      assert.equal(actual.slot, choice.slot ?? 'none', showCase(one));
+      assert.equal(actual.cmdline, choice.cmdline, showCase(one));
+      assert.equal(actual.isSaved, choice.changes.size > 0, showCase(one));
       assert.deepEqual(
-        relevant(actual.saved),
-        relevant(new Map([...one.variables, ...choice.changes])),
-        `${show(one)}\n${outputs[index]}`,
+        savedOf(actual.saved),
+        savedOf(new Map([...one.variables, ...choice.changes])),
+        `${showCase(one)}\n${outputs[index]}`,
       );
     }
   });
 
   it('the script names every variable of the adapter and no computed one', async () => {
     const script = await readFile(scriptUrl, 'utf8');
-    const all = [...names, sequenceName, ...slotNames.map((slot) => hashOffsetName[slot])];
+    const all = [...savedNames, sequenceName, ...slotNames.map((slot) => hashOffsetName[slot])];
     for (const name of all) assert.ok(script.includes(`\${${name}}`), name);
     const known = new Set([...all, 'otad_boot', 'otad_bootargs', 'otad_slot', 'otad_part']);
     for (const [, name = ''] of script.matchAll(/\$\{((?:otad|BOOT)_\w+)\}/g)) assert.ok(known.has(name), name);

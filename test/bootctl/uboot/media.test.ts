@@ -125,6 +125,16 @@ const describeDevices = (path: string, readOnlyPath: string): void => {
     }
   });
 
+  it('finds out after the write that a file and a device over it are one place', async () => {
+    const { config } = await configure(`${disk} 0x40000 0x2000\n${path} 0x40000 0x2000\n`);
+    // As two copies would stand there, if they were two.
+    await writeFile(disk, Buffer.alloc(deviceBytes));
+    const handle = await open(disk, 'r+');
+    await handle.write(encodeCopy(start, envBytes, 1), 0, envBytes, 0x40000);
+    await handle.close();
+    await assert.rejects(controlOf(config).activate('b', 3, contractVerity('b'), signal), { code: 'BOOT_WRITE_LOST' });
+  });
+
   it('uses the other copy when a line lies past the end, and refuses an offset before the start', async () => {
     await formatEnvironment((await configure(`${path} 0x0 0x2000\n${path} 0x40000 0x2000\n`)).config, start);
     const { config } = await configure(`${path} 0x0 0x2000\n${path} 0x200000 0x2000\n`);

@@ -211,6 +211,17 @@ describe("what a technician's fw_setenv wrote", () => {
     });
   });
 
+  it('a counter that is no digit, or would mean two numbers in hex and in decimal, is a full one', async () => {
+    await withFiles(async (files) => {
+      const control = controlOf(files);
+      await control.activate('b', 1, contractVerity('b'), signal);
+      for (const text of ['x', '10', 'a', '0x2', '3 ']) {
+        await fwSetenv(files.configPath, new Map([['BOOT_B_LEFT', text]]));
+        assert.deepEqual((await control.status(signal)).slots.b, { state: 'pending', triesLeft: 3 }, text);
+      }
+    });
+  });
+
   it('is repeated in the evidence for as long as the agent runs, at most eight repairs of it', async () => {
     await withFiles(async (files) => {
       const control = controlOf(files);

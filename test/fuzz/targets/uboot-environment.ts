@@ -13,15 +13,13 @@ const headerBytes = 5;
 
 type Decode = (image: Uint8Array) => EnvCopy | null;
 
-/** What fw_printenv prints, read in the plainest way. */
+/** What U-Boot finds, read in the plainest way: a list that fills the copy to its last byte has no end of its own. */
 const plainReading = (image: Uint8Array): string => {
   const [list = ''] = Buffer.from(image).toString('latin1', headerBytes).split('\0\0', 1);
-  // The last piece has no end: nothing, or an entry that runs out of the environment.
-  const entries = list.startsWith('\0')
-    ? []
-    : `${list}${list.length + headerBytes < image.length ? '\0' : ''}`.split('\0').slice(0, -1);
-  const named = entries.filter((entry) => entry.indexOf('=') > 0);
-  const last = new Map(named.map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]));
+  const entries = list.startsWith('\0') ? [] : list.split('\0').filter((entry) => entry.includes('='));
+  const last = new Map(
+    entries.map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]),
+  );
   return JSON.stringify([...last]);
 };
 

@@ -1,0 +1,4 @@
+import { testBehaviours } from './behaviours.ts';
+import { kindsByTestFile } from './kinds.ts';
+
+testBehaviours(kindsByTestFile.targets);
