@@ -58,4 +58,3 @@ export const makeAgentLayer = async (options: AgentLayerOptions): Promise<void> 
   }
   await writeFile(join(folder, 'layer.json'), JSON.stringify({ name: 'otad', modes: 'plain' }));
 };
-

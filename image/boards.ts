@@ -46,7 +46,16 @@ const commonCommandLine = [
   'systemd.show_status=auto',
 ];
 
-const commonInitramfsModules = ['virtio_pci', 'virtio_mmio', 'virtio_blk', 'nvme', 'dm_verity', 'squashfs', 'ext4', 'overlay'];
+const commonInitramfsModules = [
+  'virtio_pci',
+  'virtio_mmio',
+  'virtio_blk',
+  'nvme',
+  'dm_verity',
+  'squashfs',
+  'ext4',
+  'overlay',
+];
 
 export const boards: readonly Board[] = [
   {

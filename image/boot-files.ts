@@ -31,7 +31,8 @@ const slotEntry = (slot: SlotName, { commandLine }: Board, set: BootSet): string
   return encodeSlotEntry(
     {
       state: isFactory ? 'live' : 'parked',
-      rank: isFactory ? 1 : 0,
+      // 0 would say nothing of the order, and otad would write the file anew.
+      rank: isFactory ? 2 : 1,
       boot: { key: 'linux', path: `/otad/${slot}/linux` },
       verity: isFactory ? { rootHex, hashOffsetBytes } : null,
       rest: [`title Gateway, slot ${slot}`, `initrd /otad/${slot}/initrd`, `options ${commandLine.join(' ')}`],

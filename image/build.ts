@@ -1,8 +1,8 @@
 // From layers to a disk that can be flashed: Debian root, layers, squashfs, dm-verity, initramfs, bootloader, partitions.
 // Equal inputs (layers, lock, version, build time) give equal bytes.
 
-import { copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
+import { copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildImage } from '../publish/images/image-build.ts';
 import type { ImageIdentity } from '../publish/images/os-release.ts';

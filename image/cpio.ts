@@ -32,7 +32,12 @@ const pad = (lengthBytes: number): Buffer => Buffer.alloc((alignment - (lengthBy
 
 const record = (
   path: string,
-  fields: { readonly inode: number; readonly mode: number; readonly links: number; readonly device?: readonly [number, number] },
+  fields: {
+    readonly inode: number;
+    readonly mode: number;
+    readonly links: number;
+    readonly device?: readonly [number, number];
+  },
   bytes: Uint8Array,
 ): readonly Uint8Array[] => {
   const name = Buffer.from(`${path}\0`);

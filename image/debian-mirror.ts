@@ -26,7 +26,10 @@ export const mirrorIn = (targets: string): string | null => {
 export const readMirror = async (): Promise<string> => {
   const mirror = mirrorIn(await runTool('apt-get', ['indextargets', '--format', format]));
   if (mirror === null) {
-    throw new OtadError('TOOL_FAILED', { program: 'apt-get', problem: 'apt knows no Debian mirror; name one with --mirror' });
+    throw new OtadError('TOOL_FAILED', {
+      program: 'apt-get',
+      problem: 'apt knows no Debian mirror; name one with --mirror',
+    });
   }
   return mirror;
 };

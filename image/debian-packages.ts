@@ -31,7 +31,8 @@ const stampOf = ({ architecture, packages, metapackages = [], hasDependencies }:
 
 const aptOptions = async (folder: string, { architecture, mirror }: PackageWish): Promise<readonly string[]> => {
   const apt = join(folder, 'apt');
-  for (const part of ['state/lists/partial', 'cache/archives/partial']) await mkdir(join(apt, part), { recursive: true });
+  for (const part of ['state/lists/partial', 'cache/archives/partial'])
+    await mkdir(join(apt, part), { recursive: true });
   await writeFile(join(apt, 'sources.list'), `${sourceLine(mirror ?? (await readMirror()))}\n`);
   await writeFile(join(apt, 'status'), '');
   const settings = {
@@ -53,7 +54,8 @@ const aptOptions = async (folder: string, { architecture, mirror }: PackageWish)
 const standsFor = async (options: readonly string[], name: string): Promise<string> => {
   const text = await runTool('apt-cache', [...options, 'depends', '--important', name]);
   const found = /^\s+Depends:\s+([a-z0-9][a-z0-9.+~-]*)$/m.exec(text)?.[1];
-  if (found === undefined) throw new OtadError('TOOL_FAILED', { program: 'apt-cache', problem: `${name} stands for nothing` });
+  if (found === undefined)
+    throw new OtadError('TOOL_FAILED', { program: 'apt-cache', problem: `${name} stands for nothing` });
   return found;
 };
 
@@ -66,7 +68,10 @@ const download = async (wish: PackageWish, target: string): Promise<readonly str
   const archives = join(target, 'apt/cache/archives');
   if (hasDependencies) await runTool('apt-get', [...options, '-y', '--download-only', 'install', ...names], { signal });
   else await runTool('apt-get', [...options, 'download', ...names], { signal, cwd: archives });
-  return (await readdir(archives)).filter((name) => name.endsWith('.deb')).sort().map((name) => join(archives, name));
+  return (await readdir(archives))
+    .filter((name) => name.endsWith('.deb'))
+    .sort()
+    .map((name) => join(archives, name));
 };
 
 /** Downloads and unpacks what is wished for; what is there from an earlier time is used. */

@@ -40,7 +40,9 @@ const writeManifest = [
 /** Changes whenever the archive would. */
 const keyOf = (options: DebianRootOptions, hooks: readonly string[]): string =>
   createHash('sha256')
-    .update(JSON.stringify([suite, options.architecture, options.packages, options.lock, options.sourceDateEpochS, hooks]))
+    .update(
+      JSON.stringify([suite, options.architecture, options.packages, options.lock, options.sourceDateEpochS, hooks]),
+    )
     .digest('hex')
     .slice(0, 16);
 

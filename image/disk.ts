@@ -39,7 +39,10 @@ export const writePartition = async (diskPath: string, partition: Partition, fil
   try {
     const { size } = await source.stat();
     if (size > partition.sizeBytes) {
-      throw new OtadError('IMAGE_UNUSABLE', { path: filePath, problem: `larger than the partition ${partition.label}` });
+      throw new OtadError('IMAGE_UNUSABLE', {
+        path: filePath,
+        problem: `larger than the partition ${partition.label}`,
+      });
     }
     const buffer = Buffer.alloc(pieceBytes);
     for (let position = 0; position < size; ) {

@@ -42,7 +42,9 @@ export const selectModules = async (kernel: Kernel, names: readonly string[]): P
   const needs = new Map(
     lines.flatMap((line) => {
       const [path, list] = line.split(':');
-      return path === undefined || list === undefined ? [] : [[path, list.trim().split(/\s+/).filter(Boolean)] as const];
+      return path === undefined || list === undefined
+        ? []
+        : [[path, list.trim().split(/\s+/).filter(Boolean)] as const];
     }),
   );
   const byName = new Map([...needs.keys()].map((path) => [moduleName(path), path]));

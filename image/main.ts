@@ -6,9 +6,9 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { OtadError, toFailure } from '../agent/core/errors.ts';
+import { releaseIdOf } from '../publish/releases/release-plan.ts';
 import { type Board, boards } from './boards.ts';
 import { buildGatewayImage } from './build.ts';
-import { releaseIdOf } from '../publish/releases/release-plan.ts';
 import { parseLock } from './package-lock.ts';
 
 const usage = `usage: npm run image -- [options]
@@ -83,7 +83,12 @@ const run = async (args: readonly string[]): Promise<number> => {
     projectFolder,
     cacheFolder: resolve(values.cache ?? join(projectFolder, '.image/cache')),
     outputFolder,
-    identity: { releaseId: releaseIdOf(compatible, version), compatible, version, sequence: wholeNumber('--sequence', values.sequence) },
+    identity: {
+      releaseId: releaseIdOf(compatible, version),
+      compatible,
+      version,
+      sequence: wholeNumber('--sequence', values.sequence),
+    },
     layers: (values.layer ?? [join(projectFolder, 'image/layers/product')]).map((folder) => resolve(folder)),
     lock: values.lock === undefined ? null : parseLock(await readFile(values.lock, 'utf8')),
     trustRootPath: values['trust-root'] ?? null,

@@ -53,7 +53,8 @@ const writeScripts = async (root: string, path: string, architecture: string): P
   }
 };
 
-const wanted = /^(mksquashfs|unsquashfs|veritysetup|mkfs\.(ext4|vfat)|mke2fs|e2fsck|debugfs|m(copy|md|dir|type)|sgdisk|depmod|modprobe|systemd-(sysusers|tmpfiles)|mkimage|mkenvimage|zstd)$/;
+const wanted =
+  /^(mksquashfs|unsquashfs|veritysetup|mkfs\.(ext4|vfat)|mke2fs|e2fsck|debugfs|m(copy|md|dir|type)|sgdisk|depmod|modprobe|systemd-(sysusers|tmpfiles)|mkimage|mkenvimage|zstd)$/;
 
 /** Downloads about 40 MB the first time. */
 export const prepareToolbox = async (cacheFolder: string, mirror?: string, signal?: AbortSignal): Promise<Toolbox> => {

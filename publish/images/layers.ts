@@ -27,7 +27,10 @@ const layerSchema = z.strictObject({
     .max(removalsMax)
     .default([]),
   /** Debian packages that lie below the files of all layers. */
-  packages: z.array(z.string().regex(/^[a-z0-9][a-z0-9.+-]{0,99}$/)).max(packagesMax).default([]),
+  packages: z
+    .array(z.string().regex(/^[a-z0-9][a-z0-9.+-]{0,99}$/))
+    .max(packagesMax)
+    .default([]),
   /** plain: folders are 0755, files 0644 or 0755, whatever the umask of whoever checked them out; kept: as they are. */
   modes: z.enum(['kept', 'plain']).default('kept'),
 });

@@ -1,9 +1,8 @@
 // The application of the reference gateway: samples the board, keeps the last readings, and tells them to whoever asks on
 // /run/gateway-meter/readings.sock. It stands for what a real gateway does, and for how such an application is judged.
 
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { rm } from 'node:fs/promises';
 import { loadavg, uptime } from 'node:os';
 
 const socket = '/run/gateway-meter/readings.sock';
