@@ -1,7 +1,5 @@
-// The boards that the reference image is built for, as data: architecture, kernel, modules, how they boot, how their disk
-// is divided. A new board is a new entry here and a folder of files in boards/.
-
-export type BootPath = 'systemd-boot' | 'u-boot';
+// The boards that the reference image is built for, as data: architecture, kernel, modules, how their disk is divided. All
+// of them start by systemd-boot. A new board is a new entry here and a folder of files in boards/.
 
 export interface Board {
   readonly name: string;
@@ -10,7 +8,6 @@ export interface Board {
   readonly efiName: 'x64' | 'aa64';
   /** GUID of a root partition (Discoverable Partitions Specification). */
   readonly slotType: string;
-  readonly bootPath: BootPath;
   /** Stands for the kernel that is newest in the archive, or in the lock. */
   readonly kernelMetapackage: string;
   /** Loaded in the initramfs, in this order; dependencies come by themselves. */
@@ -63,23 +60,10 @@ export const boards: readonly Board[] = [
     architecture: 'amd64',
     efiName: 'x64',
     slotType: '4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709',
-    bootPath: 'systemd-boot',
     kernelMetapackage: 'linux-image-cloud-amd64',
     initramfsModules: ['i6300esb', 'ahci', 'sd_mod', 'virtio_scsi', ...commonInitramfsModules, 'efivarfs'],
     rootModules: commonRootModules,
     commandLine: ['console=ttyS0', ...commonCommandLine],
     sizesMiB: { boot: 128, slot: 192, data: 256 },
-  },
-  {
-    name: 'qemu-arm64',
-    architecture: 'arm64',
-    efiName: 'aa64',
-    slotType: 'B921B045-1DF0-41C3-AF44-4C6F280D3FAE',
-    bootPath: 'u-boot',
-    kernelMetapackage: 'linux-image-cloud-arm64',
-    initramfsModules: ['i6300esb', ...commonInitramfsModules],
-    rootModules: commonRootModules,
-    commandLine: ['console=ttyAMA0', ...commonCommandLine],
-    sizesMiB: { boot: 64, slot: 192, data: 256 },
   },
 ];

@@ -26,6 +26,9 @@ export interface UnpackedPackages {
   readonly packages: readonly string[];
 }
 
+/** dpkg's own placeholders. */
+const shownFields = ['Package', 'Version', 'Architecture'].map((name) => `$\{${name}}`).join(' ');
+
 const stampOf = ({ architecture, packages, metapackages = [], hasDependencies }: PackageWish): string =>
   `${architecture} ${hasDependencies} ${[...packages, ...metapackages].join(' ')}`;
 
@@ -88,7 +91,7 @@ export const unpackPackages = async (wish: PackageWish): Promise<UnpackedPackage
   const found: string[] = [];
   for (const file of files) {
     await runTool('dpkg-deb', ['-x', file, root], { signal: wish.signal });
-    found.push((await runTool('dpkg-deb', ['--showformat=${Package} ${Version} ${Architecture}', '-W', file])).trim());
+    found.push((await runTool('dpkg-deb', [`--showformat=${shownFields}`, '-W', file])).trim());
   }
   await rm(join(folder, 'apt'), { recursive: true });
   await writeFile(`${stampPath}.part`, [stamp, ...found.sort(), ''].join('\n'));

@@ -1,4 +1,4 @@
-// How a board's disk is divided. Pure. Labels are what everything finds its partition by: initramfs, otad, U-Boot.
+// How a board's disk is divided. Pure. Labels are what everything finds its partition by: initramfs, otad, the mounts.
 
 import { createHash } from 'node:crypto';
 import type { Board } from './boards.ts';
@@ -9,7 +9,6 @@ const marginMiB = 1;
 
 const espType = 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B';
 const linuxType = '0FC63DAF-8483-4772-8E79-3D69D8477DE4';
-const basicType = 'EBD0A0A2-B9E5-4433-87C0-68B6B72699C7';
 
 export interface Partition {
   readonly number: number;
@@ -45,15 +44,12 @@ interface Piece {
   readonly sizeMiB: number;
 }
 
-const piecesOf = ({ bootPath, slotType, sizesMiB }: Board): readonly Piece[] => {
-  const slots = ['a', 'b'].map((slot) => ({ label: `system_${slot}`, type: slotType, sizeMiB: sizesMiB.slot }));
+const piecesOf = ({ slotType, sizesMiB }: Board): readonly Piece[] => [
+  { label: 'esp', type: espType, sizeMiB: sizesMiB.boot },
+  ...['a', 'b'].map((slot) => ({ label: `system_${slot}`, type: slotType, sizeMiB: sizesMiB.slot })),
   // The last one, so that it can grow.
-  const data = { label: 'data', type: linuxType, sizeMiB: sizesMiB.data };
-  if (bootPath === 'systemd-boot') return [{ label: 'esp', type: espType, sizeMiB: sizesMiB.boot }, ...slots, data];
-  const boots = ['a', 'b'].map((slot) => ({ label: `boot_${slot}`, type: basicType, sizeMiB: sizesMiB.boot }));
-  // U-Boot looks for its environment in the first partition.
-  return [{ label: 'uboot-env', type: basicType, sizeMiB: 34 }, ...boots, ...slots, data];
-};
+  { label: 'data', type: linuxType, sizeMiB: sizesMiB.data },
+];
 
 export const planDisk = (board: Board): DiskPlan => {
   const partitions: Partition[] = [];
