@@ -11,7 +11,8 @@ const help = `usage: otapub build LAYER... --output IMG --compatible X --release
 
 Lays the layers over each other (later ones win) and packs them into a squashfs image.
 A layer is a folder with files/ and, if needed, layer.json:
-  { "name": "app", "base": "../os", "remove": ["usr/share/doc"] }
+  { "name": "app", "base": "../os", "remove": ["usr/share/doc"], "modes": "plain" }
+Plain modes are 0755 and 0644 whatever the umask of whoever checked the layer out.
 Equal layers and options give equal bytes. The image names itself in /usr/lib/os-release.
 
 options:

@@ -3,8 +3,9 @@
 
 import { mkdir, mkdtemp, open, rm, truncate } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { OtadError } from '../../agent/core/errors.ts';
 import { commitFile, temporaryName } from '../durable-file.ts';
-import { dropTree, flattenLayers, readLayers, sealTree } from './layers.ts';
+import { dropTree, flattenLayers, type Layer, readLayers, sealTree } from './layers.ts';
 import { type ImageIdentity, writeIdentity } from './os-release.ts';
 import { type Compression, imageBlockBytes, makeSquashfs } from './squashfs.ts';
 
@@ -18,6 +19,10 @@ export interface BuildOptions {
   readonly compression?: Compression | undefined;
   /** Seconds since 1970 for all times in the image. Default 0. */
   readonly sourceDateEpochS?: number | undefined;
+  /** Fills the tree below all layers with the packages that they name. Without it, layers may name none. */
+  readonly prepare?: ((root: string, packages: readonly string[]) => Promise<void>) | undefined;
+  /** Has the last word on the tree, before the identity is written into it. */
+  readonly finish?: ((root: string) => Promise<void>) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -43,17 +48,29 @@ const padAndSync = async (path: string): Promise<number> => {
   }
 };
 
+const packagesOf = (layers: readonly Layer[], options: BuildOptions): readonly string[] => {
+  const named = layers.find((layer) => layer.packages.length > 0);
+  if (named !== undefined && options.prepare === undefined) {
+    const problem = 'names Debian packages, which only the build of a whole image installs';
+    throw new OtadError('LAYER_INVALID', { layer: named.name, problem });
+  }
+  return [...new Set(layers.flatMap((layer) => layer.packages))].sort();
+};
+
 /** Builds the image; `outputPath` is replaced only by a whole one. */
 export const buildImage = async (options: BuildOptions): Promise<BuiltImage> => {
   const outputPath = resolve(options.outputPath);
   const layers = await readLayers(options.layers);
+  const packages = packagesOf(layers, options);
   await mkdir(dirname(outputPath), { recursive: true });
   const work = await mkdtemp(join(dirname(outputPath), `.${basename(outputPath)}.`));
   const temporary = temporaryName(outputPath);
   const tree = { root: join(work, 'tree'), folderModes: new Map<string, number>(), entries: 0 };
   try {
     await mkdir(tree.root);
+    await options.prepare?.(tree.root, packages);
     await flattenLayers(layers, tree);
+    await options.finish?.(tree.root);
     const sourceDateEpochS = options.sourceDateEpochS ?? 0;
     await writeIdentity(tree.root, options.identity, sourceDateEpochS);
     await sealTree(tree);

@@ -12,6 +12,7 @@ const layerFileBytesMax = 65_536;
 const layersMax = 64;
 const entriesMax = 2_000_000;
 const removalsMax = 10_000;
+const packagesMax = 1000;
 
 const isPlainPath = (path: string): boolean =>
   path.split('/').every((part) => part !== '' && part !== '.' && part !== '..') && !path.includes('\0');
@@ -25,6 +26,13 @@ const layerSchema = z.strictObject({
     .array(z.string().max(4096).refine(isPlainPath, 'a path without leading slash and dots'))
     .max(removalsMax)
     .default([]),
+  /** Debian packages that lie below the files of all layers. */
+  packages: z
+    .array(z.string().regex(/^[a-z0-9][a-z0-9.+-]{0,99}$/))
+    .max(packagesMax)
+    .default([]),
+  /** plain: folders are 0755, files 0644 or 0755, whatever the umask of whoever checked them out; kept: as they are. */
+  modes: z.enum(['kept', 'plain']).default('kept'),
 });
 
 export interface Layer {
@@ -32,6 +40,8 @@ export interface Layer {
   readonly folder: string;
   readonly base: string | null;
   readonly remove: readonly string[];
+  readonly packages: readonly string[];
+  readonly modes: 'kept' | 'plain';
 }
 
 const invalid = (layer: string, problem: string, path?: string, cause?: unknown): OtadError =>
@@ -50,13 +60,15 @@ const readLayer = async (folder: string): Promise<Layer> => {
   try {
     text = await readFile(join(folder, 'layer.json'), 'utf8');
   } catch (error) {
-    if (errorCodeOf(error) === 'ENOENT') return { name: folder, folder, base: null, remove: [] };
+    if (errorCodeOf(error) === 'ENOENT') {
+      return { name: folder, folder, base: null, remove: [], packages: [], modes: 'kept' };
+    }
     throw invalid(folder, 'layer.json cannot be read', undefined, error);
   }
   if (text.length > layerFileBytesMax) throw invalid(folder, `layer.json is larger than ${layerFileBytesMax} bytes`);
   try {
-    const { name, base, remove } = layerSchema.parse(JSON.parse(text));
-    return { name: name ?? folder, folder, base: base === undefined ? null : resolve(folder, base), remove };
+    const { name, base, ...others } = layerSchema.parse(JSON.parse(text));
+    return { name: name ?? folder, folder, base: base === undefined ? null : resolve(folder, base), ...others };
   } catch (error) {
     throw invalid(folder, describeIssue(error), undefined, error);
   }
@@ -111,6 +123,12 @@ const removePath = async (tree: FlatTree, layer: Layer, path: string): Promise<v
   }
 };
 
+/** The mode that the entry gets in the image. */
+const modeOf = (layer: Layer, mode: number, isFolder: boolean): number => {
+  if (layer.modes === 'kept') return mode & 0o7777;
+  return isFolder || (mode & 0o100) !== 0 ? 0o755 : 0o644;
+};
+
 const layEntry = async (tree: FlatTree, layer: Layer, path: string): Promise<void> => {
   tree.entries += 1;
   if (tree.entries > entriesMax) throw invalid(layer.name, `more than ${entriesMax} files`);
@@ -123,7 +141,8 @@ const layEntry = async (tree: FlatTree, layer: Layer, path: string): Promise<voi
   }
   if (source.isDirectory()) {
     if (target === null) await mkdir(to, { mode: 0o700 });
-    tree.folderModes.set(path, source.mode & 0o7777);
+    // A plain layer has no opinion of a folder that is there already.
+    if (layer.modes === 'kept' || target === null) tree.folderModes.set(path, modeOf(layer, source.mode, true));
     await layFolder(tree, layer, path);
     return;
   }
@@ -132,7 +151,7 @@ const layEntry = async (tree: FlatTree, layer: Layer, path: string): Promise<voi
     await symlink(await readlink(from), to);
   } else if (source.isFile()) {
     await copyFile(from, to);
-    await chmod(to, source.mode & 0o7777);
+    await chmod(to, modeOf(layer, source.mode, false));
   } else {
     throw invalid(layer.name, 'neither file, folder nor symbolic link', path);
   }

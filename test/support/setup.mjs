@@ -51,6 +51,7 @@ const testPackages = [
   { name: 'systemd-boot', command: 'bootctl' },
   { name: 'mtools', command: 'mcopy' },
   { name: 'dosfstools', command: 'mkfs.vfat' },
+  { name: 'gdisk', command: 'sgdisk' },
   { name: 'softhsm2', command: 'softhsm2-util' },
   { name: 'opensc', command: 'pkcs11-tool' },
 ];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { chmod, mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -241,4 +241,48 @@ test('a failed build leaves the image of before', async (t) => {
   const before = await readFile(outputPath);
   await assert.rejects(buildImage({ layers: [good, bad], outputPath, identity }));
   assert.ok((await readFile(outputPath)).equals(before));
+});
+
+test('a plain layer has plain modes, whoever checked it out, and leaves folders that are there as they are', async (t) => {
+  const folder = await aFolder(t);
+  const base = await aLayer(join(folder, 'base'), { 'opt/closed/file': 'x' });
+  await chmod(join(base, 'files/opt/closed'), 0o700);
+  const plain = await aLayer(
+    join(folder, 'plain'),
+    { 'opt/closed/tool': '!#!/bin/sh\n', 'srv/new/note': 'n' },
+    { modes: 'plain' },
+  );
+  await chmod(join(plain, 'files/srv/new'), 0o700);
+  await chmod(join(plain, 'files/srv/new/note'), 0o600);
+  await chmod(join(plain, 'files/opt/closed/tool'), 0o700);
+  const outputPath = join(folder, 'image.squashfs');
+  await buildImage({ layers: [base, plain], outputPath, identity });
+  const rows = await list(outputPath);
+  const mode = (path: string): string | undefined => rows.get(path)?.split(/\s+/)[0];
+  assert.deepEqual(['opt/closed', 'opt/closed/tool', 'srv/new', 'srv/new/note'].map(mode), [
+    'drwx------',
+    '-rwxr-xr-x',
+    'drwxr-xr-x',
+    '-rw-r--r--',
+  ]);
+});
+
+test('packages of all layers are asked for below the files, and without a way to install them refused', async (t) => {
+  const folder = await aFolder(t);
+  const base = await aLayer(join(folder, 'base'), { 'etc/motd': 'base\n' }, { packages: ['nodejs', 'bash'] });
+  const top = await aLayer(join(folder, 'top'), { 'etc/issue': 'top\n' }, { packages: ['bash'] });
+  const outputPath = join(folder, 'image.squashfs');
+  await assert.rejects(buildImage({ layers: [base, top], outputPath, identity }), { code: 'LAYER_INVALID' });
+  await buildImage({
+    ...{ layers: [base, top], outputPath, identity },
+    prepare: async (root, packages) => {
+      await mkdir(join(root, 'etc'));
+      await writeFile(join(root, 'etc/motd'), 'package\n');
+      await writeFile(join(root, 'etc/packages'), packages.join(' '));
+    },
+    finish: async (root) => writeFile(join(root, 'etc/issue'), 'finished\n'),
+  });
+  assert.equal(await cat(outputPath, 'etc/motd'), 'base\n');
+  assert.equal(await cat(outputPath, 'etc/packages'), 'bash nodejs');
+  assert.equal(await cat(outputPath, 'etc/issue'), 'finished\n');
 });

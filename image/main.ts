@@ -1,0 +1,112 @@
+// `npm run image`: builds the reference image of a board. Reads the words of the command line and says what was made.
+
+import { mkdir, readFile } from 'node:fs/promises';
+import { constants, setPriority } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { OtadError, toFailure } from '../agent/core/errors.ts';
+import { releaseIdOf } from '../publish/releases/release-plan.ts';
+import { type Board, boards } from './boards.ts';
+import { buildGatewayImage } from './build.ts';
+import { parseLock } from './package-lock.ts';
+
+const usage = `usage: npm run image -- [options]
+
+Builds the reference image of a gateway: a root image to publish, and a disk image to flash.
+
+  --board NAME             ${boards.map(({ name }) => name).join(', ')} (default ${boards[0]?.name})
+  --layer FOLDER           layer on top, with its bases; may be repeated (default image/layers/product)
+  --release-version V      version of the release (default 1.0.0)
+  --sequence N             its place in the order of releases (default 1)
+  --compatible NAME        product family (default otad-reference-BOARD)
+  --trust-root FILE        root.json of the repository whose releases count
+  --settings FILE          JSON drop-in with settings that belong to the image
+  --lock FILE              packages.lock of an earlier build: exactly these versions
+  --mirror URL             Debian mirror (default: the one that apt of this machine uses)
+  --output FOLDER          default .image/out/BOARD
+  --cache FOLDER           default .image/cache
+environment:
+  SOURCE_DATE_EPOCH        seconds since 1970 that stand for the time of the build (default 1735689600)
+`;
+
+const projectFolder = fileURLToPath(new URL('../..', import.meta.url));
+const epochDefault = '1735689600';
+
+const options = {
+  board: { type: 'string' },
+  layer: { type: 'string', multiple: true },
+  'release-version': { type: 'string', default: '1.0.0' },
+  sequence: { type: 'string', default: '1' },
+  compatible: { type: 'string' },
+  'trust-root': { type: 'string' },
+  settings: { type: 'string' },
+  lock: { type: 'string' },
+  mirror: { type: 'string' },
+  output: { type: 'string' },
+  cache: { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+const findBoard = (name: string): Board => {
+  const board = boards.find((known) => known.name === name);
+  if (board !== undefined) return board;
+  throw new OtadError('CONFIG_INVALID', {
+    key: '--board',
+    expected: `one of ${boards.map((known) => known.name).join(', ')}`,
+    found: name,
+  });
+};
+
+const wholeNumber = (key: string, text: string): number => {
+  if (/^[0-9]{1,10}$/.test(text)) return Number(text);
+  throw new OtadError('CONFIG_INVALID', { key, expected: 'a whole number', found: text });
+};
+
+const run = async (args: readonly string[]): Promise<number> => {
+  const { values } = parseArgs({ args: [...args], options, strict: true });
+  if (values.help === true) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  // Other people's work on the machine goes first.
+  setPriority(constants.priority.PRIORITY_LOW);
+  const board = findBoard(values.board ?? boards[0]?.name ?? '');
+  const compatible = values.compatible ?? `otad-reference-${board.name}`;
+  const version = values['release-version'];
+  const outputFolder = resolve(values.output ?? join(projectFolder, '.image/out', board.name));
+  await mkdir(outputFolder, { recursive: true });
+  const startMs = performance.now();
+  const atS = (): string => ((performance.now() - startMs) / 1000).toFixed(0).padStart(4);
+  const built = await buildGatewayImage({
+    board,
+    projectFolder,
+    cacheFolder: resolve(values.cache ?? join(projectFolder, '.image/cache')),
+    outputFolder,
+    identity: {
+      releaseId: releaseIdOf(compatible, version),
+      compatible,
+      version,
+      sequence: wholeNumber('--sequence', values.sequence),
+    },
+    layers: (values.layer ?? [join(projectFolder, 'image/layers/product')]).map((folder) => resolve(folder)),
+    lock: values.lock === undefined ? null : parseLock(await readFile(values.lock, 'utf8')),
+    trustRootPath: values['trust-root'] ?? null,
+    settingsPath: values.settings ?? null,
+    sourceDateEpochS: wholeNumber('SOURCE_DATE_EPOCH', process.env.SOURCE_DATE_EPOCH ?? epochDefault),
+    mirror: values.mirror,
+    onStep: (line) => console.log(`${atS()} s  ${line}`),
+  });
+  console.log(`${atS()} s  done`);
+  for (const [name, value] of Object.entries(built)) console.log(`${name}: ${value}`);
+  return 0;
+};
+
+try {
+  process.exitCode = await run(process.argv.slice(2));
+} catch (error) {
+  const failure = toFailure(error);
+  console.error(`image: ${failure.code}: ${failure.message}`);
+  if (failure.code === 'INTERNAL' && error instanceof Error) console.error(error.stack);
+  process.exitCode = 1;
+}

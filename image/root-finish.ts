@@ -1,0 +1,111 @@
+// The last word on a root before it becomes an image: users, what must differ from gateway to gateway, what would differ
+// from build to build, and nothing that grants rights by itself. Works on a folder, never on the machine that builds.
+
+import { chmod, lchown, lstat, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { runTool, toolEnvironment } from './tool.ts';
+
+const setIdBits = 0o6000;
+const dayS = 86_400;
+
+/** Of this machine, of this build, or of a package manager that a read-only root has no use for. */
+const removed = [
+  'boot',
+  'etc/apt',
+  'etc/hostname',
+  'etc/passwd-',
+  'etc/group-',
+  'etc/shadow-',
+  'etc/gshadow-',
+  'etc/subuid-',
+  'etc/subgid-',
+  'etc/.pwd.lock',
+  'usr/lib/udev/hwdb.bin',
+  'usr/lib/udev/hwdb.d',
+  'usr/share/nodejs/corepack',
+  'usr/lib/dpkg',
+  'usr/share/initramfs-tools',
+];
+const emptied = ['etc/machine-id'];
+/** Mount points that a read-only root must already have. */
+const folders = ['boot', 'data', 'efi', 'dev', 'proc', 'sys', 'run', 'tmp', 'var'];
+
+const forEachEntry = async (
+  root: string,
+  path: string,
+  visit: (path: string, facts: Awaited<ReturnType<typeof lstat>>) => Promise<void>,
+): Promise<void> => {
+  for (const name of (await readdir(join(root, path))).sort()) {
+    const inner = path === '' ? name : `${path}/${name}`;
+    const facts = await lstat(join(root, inner));
+    await visit(inner, facts);
+    if (facts.isDirectory()) await forEachEntry(root, inner, visit);
+  }
+};
+
+const namesById = async (root: string, file: string): Promise<ReadonlyMap<number, string>> =>
+  new Map(
+    (await readFile(join(root, file), 'utf8'))
+      .split('\n')
+      .map((line) => line.split(':'))
+      .map(([name = '', , id = '']) => [Number(id), name]),
+  );
+
+/**
+ * /var lies on the data partition, which is empty at the first start and older than the image after an update: its folders
+ * become rules of systemd-tmpfiles, which makes at each start those that are missing.
+ */
+const turnVarIntoRules = async (root: string): Promise<void> => {
+  const users = await namesById(root, 'etc/passwd');
+  const groups = await namesById(root, 'etc/group');
+  const lines: string[] = [];
+  await forEachEntry(root, 'var', async (path, facts) => {
+    if (!facts.isDirectory() || /^var\/(lib\/(dpkg|apt|ucf)|cache|log\/(apt|runit)|backups)(\/|$)/.test(path)) return;
+    const mode = (Number(facts.mode) & 0o7777).toString(8).padStart(4, '0');
+    const owner = users.get(Number(facts.uid)) ?? 'root';
+    lines.push(`d /${path} ${mode} ${owner} ${groups.get(Number(facts.gid)) ?? 'root'} -`);
+  });
+  const text = `# The folders that the packages of this image expect in /var.\n${lines.join('\n')}\n`;
+  await writeFile(join(root, 'usr/lib/tmpfiles.d/image-var.conf'), text);
+  await rm(join(root, 'var'), { recursive: true });
+};
+
+/** Dates of password changes are those of the build. */
+const fixShadow = async (root: string, epochS: number): Promise<void> => {
+  const path = join(root, 'etc/shadow');
+  const day = String(Math.floor(epochS / dayS));
+  const text = (await readFile(path, 'utf8')).replaceAll(/^([^:\n]*:[^:\n]*):[0-9]+:/gm, `$1:${day}:`);
+  await writeFile(path, text);
+};
+
+/** Everything belongs to root in the image, so a bit that lends the owner's rights would lend root's. */
+const dropSetIdBits = (root: string): Promise<void> =>
+  forEachEntry(root, '', async (path, facts) => {
+    const mode = Number(facts.mode);
+    if (!facts.isSymbolicLink() && (mode & setIdBits) !== 0) await chmod(join(root, path), mode & 0o1777);
+  });
+
+const removeHostKeys = async (root: string): Promise<void> => {
+  const folder = join(root, 'etc/ssh');
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (/^ssh_host_.*_key/.test(name)) await rm(join(folder, name));
+  }
+};
+
+export const finishRoot = async (root: string, sourceDateEpochS: number): Promise<void> => {
+  await runTool('systemd-sysusers', [`--root=${root}`], { environment: toolEnvironment(sourceDateEpochS) });
+  await turnVarIntoRules(root);
+  for (const path of removed) await rm(join(root, path), { recursive: true, force: true });
+  await removeHostKeys(root);
+  for (const path of emptied) await writeFile(join(root, path), '');
+  for (const path of folders) {
+    await rm(join(root, path), { recursive: true, force: true });
+    await mkdir(join(root, path));
+    await chmod(join(root, path), path === 'tmp' ? 0o1777 : 0o755);
+    await lchown(join(root, path), 0, 0);
+  }
+  await fixShadow(root, sourceDateEpochS);
+  await dropSetIdBits(root);
+  await rm(join(root, 'etc/resolv.conf'), { force: true });
+  await symlink('../run/systemd/resolve/stub-resolv.conf', join(root, 'etc/resolv.conf'));
+};

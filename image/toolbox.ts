@@ -1,0 +1,67 @@
+// The programs that make images, from the same Debian release as the image: what they write does not depend on the
+// machine that builds. They lie beside the system and run with their own libraries.
+
+import { chmod, lstat, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { unpackPackages } from './debian-packages.ts';
+
+const packages = [
+  'squashfs-tools',
+  'cryptsetup-bin',
+  'e2fsprogs',
+  'dosfstools',
+  'mtools',
+  'gdisk',
+  'kmod',
+  'systemd',
+  'u-boot-tools',
+  'zstd',
+];
+
+/** Programs for the machine that builds; by the name that Debian has for it. */
+const hostArchitecture = (): string => ({ x64: 'amd64', arm64: 'arm64' })[process.arch as string] ?? process.arch;
+const loaders: Readonly<Record<string, readonly [loader: string, libraries: string]>> = {
+  amd64: ['usr/lib64/ld-linux-x86-64.so.2', 'usr/lib/x86_64-linux-gnu'],
+  arm64: ['usr/lib/ld-linux-aarch64.so.1', 'usr/lib/aarch64-linux-gnu'],
+};
+const folders = ['usr/bin', 'usr/sbin', 'usr/lib/systemd'];
+
+export interface Toolbox {
+  /** To stand first in PATH. */
+  readonly path: string;
+  readonly packages: readonly string[];
+}
+
+/** A script for each program: the loader of the toolbox, its libraries, then the program. */
+const writeScripts = async (root: string, path: string, architecture: string): Promise<void> => {
+  const [loader, libraries] = loaders[architecture] ?? ['', ''];
+  await rm(path, { recursive: true, force: true });
+  await mkdir(path, { recursive: true });
+  for (const folder of folders) {
+    for (const name of await readdir(join(root, folder)).catch(() => [])) {
+      const program = join(root, folder, name);
+      const facts = await lstat(program);
+      if (!facts.isSymbolicLink() && (!facts.isFile() || (facts.mode & 0o111) === 0)) continue;
+      // systemd's folder has more than is meant here, and coreutils are better the machine's own.
+      if (folder === 'usr/bin' && !wanted.test(name)) continue;
+      if (folder !== 'usr/bin' && !wanted.test(name)) continue;
+      const line = `exec ${join(root, loader)} --library-path ${join(root, libraries)}:${join(root, libraries)}/systemd ${program} "$@"`;
+      const script = `#!/bin/sh\nMKE2FS_CONFIG=${join(root, 'etc/mke2fs.conf')}\nexport MKE2FS_CONFIG\n${line}\n`;
+      await writeFile(join(path, name), script);
+      await chmod(join(path, name), 0o755);
+    }
+  }
+};
+
+const wanted =
+  /^(mksquashfs|unsquashfs|veritysetup|mkfs\.(ext4|vfat)|mke2fs|e2fsck|debugfs|m(copy|md|dir|type)|sgdisk|depmod|modprobe|systemd-(sysusers|tmpfiles)|mkimage|mkenvimage|zstd)$/;
+
+/** Downloads about 40 MB the first time. */
+export const prepareToolbox = async (cacheFolder: string, mirror?: string, signal?: AbortSignal): Promise<Toolbox> => {
+  const architecture = hostArchitecture();
+  const folder = join(cacheFolder, 'toolbox');
+  const unpacked = await unpackPackages({ folder, architecture, packages, hasDependencies: true, mirror, signal });
+  const path = join(folder, 'bin');
+  await writeScripts(unpacked.root, path, architecture);
+  return { path, packages: unpacked.packages };
+};
