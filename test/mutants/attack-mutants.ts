@@ -38,7 +38,7 @@ export const attackMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'threshold-counts-key-ids',
-    edits: one('verity/tuf-verify.js', "signers.add(Buffer.from(material).toString('hex'));", 'signers.add(keyId);'),
+    edits: one('verity/role-signatures.js', 'signers.add(signer);', 'signers.add(keyId);'),
     suite: metadata,
   },
   {

@@ -144,7 +144,11 @@ export const coreMutants: readonly SimulatorMutant[] = [
   },
   {
     name: 'running-slot-written',
-    edits: one(steps, 'const slot = otherSlot(state.booted);', 'const slot = state.booted;'),
+    edits: one(
+      steps,
+      'release, isForced) => {\n    const slot = otherSlot(state.booted);',
+      'release, isForced) => {\n    const slot = state.booted;',
+    ),
     caughtBy: ['I8', 'I2'],
   },
   {

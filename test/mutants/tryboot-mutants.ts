@@ -157,7 +157,7 @@ export const trybootMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'tryboot-rota-not-asked',
-    edits: one('agent/adapters/boot-control.js', "if (found.kind === 'tryboot')", 'if (false)'),
+    edits: one('agent/adapters/boot-control.js', "if (found.kind !== 'tryboot')", 'if (found !== null)'),
     suite: ['agent/adapters/boot-control.test.js'],
   },
   {
