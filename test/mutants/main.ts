@@ -1,4 +1,4 @@
-// `npm run mutants [-- NAME ...]`: plants known bugs in a copy of the compiled production code and lets the simulator or the
+// `npm run mutants [-- NAME | TABLE ...]`: plants known bugs in a copy of the compiled production code and lets the simulator or the
 // tests hunt each. Fails when one survives, is caught by another invariant than it should be, or cannot be planted because
 // the code has moved on.
 
@@ -20,17 +20,18 @@ import { trustMutants } from './trust-mutants.ts';
 import { trybootMutants } from './tryboot-mutants.ts';
 import { ubootMutants } from './uboot-mutants.ts';
 
-const mutants: readonly Mutant[] = [
-  ...coreMutants,
-  ...lineageMutants,
-  ...ubootMutants,
-  ...systemdBootMutants,
-  ...bootScriptMutants,
-  ...trybootMutants,
-  ...trustMutants,
-  ...attackMutants,
-  ...otapubMutants,
-];
+const tables: Readonly<Record<string, readonly Mutant[]>> = {
+  core: coreMutants,
+  lineage: lineageMutants,
+  uboot: ubootMutants,
+  'systemd-boot': systemdBootMutants,
+  'boot-script': bootScriptMutants,
+  tryboot: trybootMutants,
+  trust: trustMutants,
+  attack: attackMutants,
+  otapub: otapubMutants,
+};
+const mutants = Object.values(tables).flat();
 
 const run = promisify(execFile);
 const dist = fileURLToPath(new URL('../..', import.meta.url));
@@ -151,10 +152,12 @@ const checkSuites = async (queue: readonly Mutant[]): Promise<void> => {
   }
 };
 
-const wanted = process.argv.slice(2);
+const wanted = process.argv.slice(2).flatMap((word) => tables[word]?.map(({ name }) => name) ?? [word]);
 const unknown = wanted.filter((name) => !mutants.some((mutant) => mutant.name === name));
 if (unknown.length > 0) {
-  console.error(`There is no mutant ${unknown.join(', ')}. There are: ${mutants.map(({ name }) => name).join(', ')}`);
+  console.error(
+    `There is no mutant ${unknown.join(', ')}. There are the tables ${Object.keys(tables).join(', ')}, and: ${mutants.map(({ name }) => name).join(', ')}`,
+  );
   process.exit(64);
 }
 const queue = mutants.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
