@@ -170,12 +170,6 @@ export const coreMutants: readonly SimulatorMutant[] = [
     caughtBy: ['I8'],
   },
   {
-    name: 'activation-not-recorded',
-    edits: one('agent/runtime/executors.js', 'await install.markActivated(effect.slot, signal);', ''),
-    caughtBy: ['I6'],
-    pairOf: ['panic-always', 'kill-with-database', 'cut-with-database', 'power-cycles'],
-  },
-  {
     name: 'flip-believed-undone-without-its-commit',
     edits: one(
       recover,
