@@ -24,6 +24,9 @@ import { attempt, Finding, type FuzzTarget, type Judge, mustEqual } from '../tar
 
 type Parse = (kind: TopLevelRole, bytes: Uint8Array) => MetadataFile<AnyMetadata>;
 
+/** What a member that may be left out means then. */
+const meantByAbsence: Readonly<Record<string, unknown>> = { terminating: false, consistent_snapshot: false };
+
 /** True if every member of `known` stands in `raw` with the same value; members that only `raw` has are tolerated. */
 const isPartOf = (known: Loose, raw: Loose): boolean => {
   if (typeof known !== 'object' || known === null) return known === raw;
@@ -32,9 +35,8 @@ const isPartOf = (known: Loose, raw: Loose): boolean => {
       Array.isArray(raw) && known.length === raw.length && known.every((item, index) => isPartOf(item, raw[index]))
     );
   }
-  return Object.entries(known).every(
-    // `terminating` may be left out, and means false then.
-    ([key, value]) => isPartOf(value, Object.hasOwn(raw, key) ? raw[key] : key === 'terminating' ? false : undefined),
+  return Object.entries(known).every(([key, value]) =>
+    isPartOf(value, Object.hasOwn(raw, key) ? raw[key] : meantByAbsence[key]),
   );
 };
 
