@@ -4,6 +4,7 @@
 import { execFile } from 'node:child_process';
 import type { FileHandle } from 'node:fs/promises';
 import { OtadError } from '../../agent/core/errors.ts';
+import { parseSuperblock, superblockBytes } from '../../delta/squashfs-superblock.ts';
 import { errorCodeOf } from '../durable-file.ts';
 import { type ImageIdentity, identityOf, parseOsRelease, vendorPath } from './os-release.ts';
 
@@ -12,8 +13,6 @@ const squashfsBlockBytes = 131_072;
 const zstdLevel = 15;
 const toolTimeoutMs = 30 * 60_000;
 const toolOutputBytesMax = 1024 * 1024;
-const superblockBytes = 96;
-const superblockMagic = 0x73717368;
 
 export const compressions = ['zstd', 'gzip'] as const;
 export type Compression = (typeof compressions)[number];
@@ -77,18 +76,10 @@ export const checkSquashfs = async (handle: FileHandle, path: string): Promise<{
   if (!facts.isFile()) throw new OtadError('IMAGE_UNUSABLE', { path, problem: 'not a plain file' });
   const header = Buffer.alloc(superblockBytes);
   const { bytesRead } = await handle.read(header, 0, superblockBytes, 0);
-  if (bytesRead < superblockBytes || header.readUInt32LE(0) !== superblockMagic) {
-    throw new OtadError('IMAGE_UNUSABLE', { path, problem: 'does not start with a squashfs superblock' });
-  }
-  const version = `${header.readUInt16LE(28)}.${header.readUInt16LE(30)}`;
-  if (version !== '4.0')
-    throw new OtadError('IMAGE_UNUSABLE', { path, problem: `squashfs version ${version}, not 4.0` });
-  const usedBytes = header.readBigUInt64LE(40);
-  if (usedBytes < superblockBytes || usedBytes > BigInt(facts.size)) {
-    throw new OtadError('IMAGE_UNUSABLE', {
-      path,
-      problem: `${facts.size} bytes long, but its superblock says ${usedBytes}`,
-    });
+  try {
+    parseSuperblock(header.subarray(0, bytesRead), facts.size);
+  } catch (error) {
+    throw error instanceof OtadError ? new OtadError(error.code, { path, ...error.details }) : error;
   }
   return { lengthBytes: facts.size };
 };
