@@ -38,7 +38,11 @@ export interface BootServer {
 
 /** One for otad's current step, the others for people who look. */
 export const connectionsMax = 4;
+/** Beyond that a caller is not even told that it is too many. */
+const callersMax = 256;
 const requestTimeoutMsDefault = 10_000;
+/** Time for the other side to take its answer. */
+const lingerMs = 2000;
 
 const isLook = (verb: BootVerb): boolean => verb === 'status' || verb === 'inspect';
 
@@ -71,6 +75,19 @@ const readLine = (socket: Socket, timeoutMs: number): Promise<Uint8Array> =>
     socket.once('close', onEnd);
   });
 
+/** What is left unread would break the connection before the answer is taken, so it is read and dropped. */
+const conclude = (socket: Socket, text: string): Promise<void> =>
+  new Promise((resolve) => {
+    if (socket.destroyed) return resolve();
+    const timer = setTimeout(() => socket.destroy(), lingerMs);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    socket.resume();
+    socket.end(text);
+  });
+
 export const createBootServer = ({
   verbs,
   requestTimeoutMs = requestTimeoutMsDefault,
@@ -101,7 +118,7 @@ export const createBootServer = ({
       verb = request.verb;
       // Whoever asked and went away wants nothing done any more.
       const gone = new AbortController();
-      socket.once('close', () => gone.abort());
+      for (const event of ['end', 'close']) socket.once(event, () => gone.abort());
       return encodeValue((await carryOut(request, gone.signal)) ?? null);
     } catch (error) {
       onRefusal(verb, error);
@@ -117,19 +134,16 @@ export const createBootServer = ({
     socket.on('error', () => undefined);
     if (idle !== null) clearTimeout(idle);
     if (open >= connectionsMax) {
-      socket.end(encodeRefusal(new OtadError('BUSY', { connectionsMax })), () => socket.destroy());
-      return;
+      return conclude(socket, encodeRefusal(new OtadError('BUSY', { connectionsMax })));
     }
     open += 1;
-    const gone = new Promise((resolve) => socket.once('close', resolve));
-    const text = await answer(socket);
-    socket.end(text, () => socket.destroy());
-    await gone;
+    await conclude(socket, await answer(socket));
     open -= 1;
     restIdle();
   };
 
   const server = createServer({ allowHalfOpen: true }, (socket) => void serve(socket));
+  server.maxConnections = callersMax;
   server.on('listening', restIdle);
   const ended = new Promise<void>((resolve) => server.once('close', resolve));
   return {
