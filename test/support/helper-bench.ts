@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createBootClient } from '../../agent/adapters/boot-client.ts';
+import { recordOffsetBytes } from '../../agent/core/slot-layout.ts';
 import type { Release, SlotName, SlotRecord, VerityParameters } from '../../agent/core/types.ts';
 import type { BootModel } from '../../bootctl/model.ts';
 import { parseFwEnvConfig } from '../../bootctl/uboot/fw-env-config.ts';
@@ -16,12 +17,11 @@ import { formatEnvironment } from '../../bootctl/uboot/medium.ts';
 import { powerOn } from '../../bootctl/uboot/power-on.ts';
 import { applyModel } from '../../bootctl/uboot/variables.ts';
 import { factoryRecord, type SealedImage, sealImage, writeFactorySlot } from '../../image/factory-slot.ts';
-import { type CarriedFile, carryRelease } from '../../verity/carried-metadata.ts';
 import type { ImageIdentity } from '../../publish/images/os-release.ts';
+import { type CarriedFile, carryRelease } from '../../verity/carried-metadata.ts';
 import { encodeRecord } from '../../verity/slot-record.ts';
 import { createTufClient } from '../../verity/tuf-client.ts';
 import { readRelease } from '../../verity/verified-release.ts';
-import { recordOffsetBytes } from '../../agent/core/slot-layout.ts';
 import { createUbootFiles, factoryVariables } from '../bootctl/uboot/machine.ts';
 import { aRepository, memoryFiles, repositoryFetcher, testNowS } from './tuf-repository.ts';
 
@@ -119,7 +119,11 @@ export const createHelperBench = async () => {
   });
 
   /** Image, tree and record, as otad leaves them after an install. `over`: what the record says otherwise. */
-  const install = async (slot: SlotName, { release, image, imagePath }: BenchRelease, over: Partial<SlotRecord> = {}) => {
+  const install = async (
+    slot: SlotName,
+    { release, image, imagePath }: BenchRelease,
+    over: Partial<SlotRecord> = {},
+  ) => {
     const place = { diskPath: slotPaths[slot], offsetBytes: 0, sizeBytes: slotBytes };
     await writeFactorySlot(place, imagePath, image, identityOf(release));
     const record = { ...factoryRecord(image, identityOf(release)), ...over };
