@@ -20,7 +20,7 @@ export const createMetadataWitness = (source: ReleaseSource): MetadataWitness =>
     return outcome;
   };
   return {
-    source: { check, stream: (...args) => source.stream(...args) },
+    source: { ...source, check },
     hasFetched: () => hasFetched,
     fetch: async (signal) => {
       const outcome = await check(signal);

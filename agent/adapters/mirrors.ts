@@ -5,6 +5,7 @@ import type { FreshFile, MetadataFetcher } from '../../verity/metadata-fetcher.t
 import { OtadError } from '../core/errors.ts';
 import type { ByteSink } from '../core/ports.ts';
 import type { HttpClient } from './http.ts';
+import type { FileRange } from './http-rules.ts';
 
 export interface Mirrors extends MetadataFetcher {
   /** Puts the mirror that is asked first at the end. */
@@ -12,6 +13,8 @@ export interface Mirrors extends MetadataFetcher {
   fetchFresh: NonNullable<MetadataFetcher['fetchFresh']>;
   /** Exactly the bytes from `offset` to `lengthTotal`, going on at the next mirror where one breaks off. */
   stream(path: string, offset: number, lengthTotal: number, sink: ByteSink, signal: AbortSignal): Promise<void>;
+  /** Exactly these bytes, in the same way. Throws HTTP_RANGE_MISMATCH where no mirror gives just them. */
+  streamRange(path: string, range: FileRange, sink: ByteSink, signal: AbortSignal): Promise<void>;
 }
 
 const joinUrl = (base: string, path: string): string => `${base.replace(/\/+$/, '')}/${path}`;
@@ -79,6 +82,35 @@ const streamFrom = async (
   }
 };
 
+/** Streams from the first mirror that gives all of it, each going on behind what has arrived. */
+type StreamAttempt = (base: string, position: number, sink: ByteSink) => Promise<void>;
+
+/** A mirror that broke off in the middle of a part is asked for the rest so often, while anything comes. */
+const resumesMax = 3;
+
+/** A part is short: a link that breaks now and then must not cost an attempt of the whole install each time. */
+const resumePart = async (
+  offset: number,
+  sink: ByteSink,
+  signal: AbortSignal,
+  attempt: (at: number, sink: ByteSink) => Promise<void>,
+): Promise<void> => {
+  let at = offset;
+  const counting: ByteSink = (bytes) => {
+    at += bytes.length;
+    return sink(bytes);
+  };
+  for (let resumes = 0; ; resumes += 1) {
+    const from = at;
+    try {
+      return await attempt(at, counting);
+    } catch (error) {
+      const isCut = error instanceof OtadError && error.class === 'transient' && !signal.aborted;
+      if (!isCut || at === from || resumes >= resumesMax) throw error;
+    }
+  }
+};
+
 export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mirrors => {
   let ordered = baseUrls;
 
@@ -111,6 +143,33 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
     }
   };
 
+  const streamInOrder = async (offset: number, sink: ByteSink, attempt: StreamAttempt): Promise<void> => {
+    let position = offset;
+    let isSinkFailed = false;
+    const counting: ByteSink = (bytes) => {
+      position += bytes.length;
+      const refuse = (error: unknown): never => {
+        isSinkFailed = true;
+        throw error;
+      };
+      try {
+        return sink(bytes)?.catch(refuse);
+      } catch (error) {
+        return refuse(error);
+      }
+    };
+    await tryInOrder(ordered, async (base) => {
+      try {
+        await attempt(base, position, counting);
+      } catch (error) {
+        // What the sink throws is about this device, whatever its class says: another mirror would not help.
+        throw isSinkFailed ? new SinkFailure(error) : error;
+      }
+    }).catch((error: unknown) => {
+      throw error instanceof SinkFailure ? error.reason : error;
+    });
+  };
+
   return {
     fetchFresh,
     demoteFirst: () => {
@@ -120,32 +179,16 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
       const file = await fetchFresh(path, maxBytes, null, signal);
       return file === null || file === 'unchanged' ? null : file.bytes;
     },
-    stream: async (path, offset, lengthTotal, sink, signal) => {
-      let position = offset;
-      let isSinkFailed = false;
-      const counting: ByteSink = (bytes) => {
-        position += bytes.length;
-        const refuse = (error: unknown): never => {
-          isSinkFailed = true;
-          throw error;
-        };
-        try {
-          return sink(bytes)?.catch(refuse);
-        } catch (error) {
-          return refuse(error);
-        }
-      };
-      await tryInOrder(ordered, async (base) => {
-        try {
-          await streamFrom(http, joinUrl(base, path), { offset: position, lengthTotal, sink: counting, signal });
-        } catch (error) {
-          // What the sink throws is about this device, whatever its class says: another mirror would not help.
-          throw isSinkFailed ? new SinkFailure(error) : error;
-        }
-      }).catch((error: unknown) => {
-        throw error instanceof SinkFailure ? error.reason : error;
-      });
-    },
+    stream: (path, offset, lengthTotal, sink, signal) =>
+      streamInOrder(offset, sink, (base, position, counting) =>
+        streamFrom(http, joinUrl(base, path), { offset: position, lengthTotal, sink: counting, signal }),
+      ),
+    streamRange: (path, { offset, end, lengthTotal }, sink, signal) =>
+      streamInOrder(offset, sink, (base, position, counting) =>
+        resumePart(position, counting, signal, (at, following) =>
+          http.streamRange(joinUrl(base, path), { offset: at, end, lengthTotal, sink: following, signal }),
+        ),
+      ),
   };
 };
 

@@ -1,6 +1,8 @@
 // The release source port over TUF and HTTP: what the server offers, verified, and an image's bytes. It decides nothing about
 // a release; what cannot be verified becomes a failed outcome with its code.
 
+import { fetchRequired } from '../../verity/metadata-fetcher.ts';
+import { createHasher } from '../../verity/sealing.ts';
 import { createTrustedStore } from '../../verity/trusted-store.ts';
 import { createTufClient } from '../../verity/tuf-client.ts';
 import { readRelease } from '../../verity/verified-release.ts';
@@ -29,6 +31,12 @@ export interface ReleaseSourceOptions {
   /** The local clock in seconds while it is known to be synchronised, null otherwise. */
   readonly syncedTimeS: () => number | null;
 }
+
+const sha256Of = (bytes: Uint8Array): string => {
+  const hasher = createHasher();
+  hasher.update(bytes);
+  return hasher.digestHex();
+};
 
 /** One check at a time: a second caller waits for the first. */
 const createQueue = (): (<T>(work: () => Promise<T>) => Promise<T>) => {
@@ -88,5 +96,19 @@ export const createReleaseSource = (options: ReleaseSourceOptions): ReleaseSourc
       const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
       await mirrors.stream(path, offsetBytes, artifact.lengthBytes, sink, signal);
     },
+    streamRange: async (artifact, { offsetBytes, lengthBytes }, sink, signal) => {
+      const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
+      const range = { offset: offsetBytes, end: offsetBytes + lengthBytes, lengthTotal: artifact.lengthBytes };
+      await mirrors.streamRange(path, range, sink, signal);
+    },
+    readFile: async (file, signal) => {
+      const path = await client.locateTarget(file.path, file.sha256Hex);
+      const bytes = await fetchRequired(mirrors, path, file.lengthBytes, signal);
+      if (bytes.length !== file.lengthBytes || sha256Of(bytes) !== file.sha256Hex) {
+        throw new OtadError('TARGET_DIGEST_MISMATCH', { path: file.path });
+      }
+      return bytes;
+    },
+    distrustServer: () => mirrors.demoteFirst(),
   };
 };

@@ -95,8 +95,11 @@ export const createSlotDevices = (settings: SlotDeviceSettings): GuardedSlotDevi
     }
   };
 
+  const openForReading = async (slot: SlotName): Promise<SlotHandle> =>
+    openSlot(slot, await identify(slot, paths[slot]), views, false, noLock);
+
   const reading = async <T>(slot: SlotName, read: (handle: SlotHandle) => Promise<T>): Promise<T> => {
-    const handle = await openSlot(slot, await identify(slot, paths[slot]), views, false, noLock);
+    const handle = await openForReading(slot);
     try {
       return await read(handle);
     } finally {
@@ -115,6 +118,10 @@ export const createSlotDevices = (settings: SlotDeviceSettings): GuardedSlotDevi
           ? null
           : (decodeRecord(await readRecordArea(handle, signal))?.record ?? null),
       ),
+    openReader: async (slot, signal) => {
+      if (signal.aborted) throw new OtadError('CANCELLED', { slot, step: 'open' });
+      return openForReading(slot);
+    },
     sizeBytes: (slot) => reading(slot, async (handle) => handle.sizeBytes),
   };
 };
