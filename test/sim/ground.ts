@@ -1,6 +1,7 @@
 // What is really so in the simulated world: bytes, bootloader memory, what runs, what was injected. The ports act on it and the
 // checkers read it; the production code never sees it.
 
+import { indexOffsetBytes } from '../../agent/core/slot-layout.ts';
 import type { Sealing } from '../../agent/core/ports.ts';
 import type { State } from '../../agent/core/state.ts';
 import { type HistoryEntry, type SlotName, slotNames } from '../../agent/core/types.ts';
@@ -68,6 +69,7 @@ const factorySlot = (sealed: SealedRelease, sealing: Sealing): Buffer => {
     0,
   );
   slot.set(record, slotSizeBytes - 2 * 4096);
+  slot.set(sealed.indexFile, indexOffsetBytes(0, sealed.sealed.length));
   return slot;
 };
 

@@ -1,6 +1,7 @@
 // The real decision core and the real executors over a Pi: what otad does with tryboot from boot to boot. Slots, server and
 // health are stand-ins; the reboot is systemd's, with the argument that was left for it.
 
+import { streamOnly } from '../../support/slot-bench.ts';
 import { decide } from '../../../agent/core/decide.ts';
 import type { Effect, EffectDone } from '../../../agent/core/effects.ts';
 import { toFailure } from '../../../agent/core/errors.ts';
@@ -64,6 +65,7 @@ const createPorts = ({ pi, records, requests, temper, offered }: World): Executo
     },
     source: {
       check: async () => ({ kind: 'release', release: aRelease({ sequence: offered() }) }),
+      ...streamOnly,
       stream: async () => {},
     },
     health: {
