@@ -30,6 +30,8 @@ interface Job {
   readonly table: ChunkTable;
   readonly held: HeldChunks;
   readonly source: ReleaseSource;
+  /** Requests up to this one went to a server that has sent wrong bytes. */
+  readonly suspects: { upTo: number };
   readonly risk: { waitingBytes: number; unmarkedBytes: number };
 }
 
@@ -50,6 +52,7 @@ const pushFetched = async (job: Job, chunk: number, bytes: Uint8Array): Promise<
   fill.tally.overheadBytes += bytes.length - freshBytes;
   risk.waitingBytes += bytes.length;
   risk.unmarkedBytes += bytes.length;
+  fill.onBytes();
   if (risk.waitingBytes < waitingBytesMax) return;
   const isMarked = risk.unmarkedBytes >= unmarkedBytesMax;
   await fill.writer.writeOut(isMarked);
@@ -111,18 +114,26 @@ const copy = async (job: Job, step: Extract<ChunkStep, { kind: 'copy' }>): Promi
   return 'done';
 };
 
+/** Once for each server: what was asked for before it was found out says nothing of the next one. */
+const distrust = ({ source, suspects }: Job, window: RangeWindow, pending: PendingRange): void => {
+  if (pending.number <= suspects.upTo) return;
+  suspects.upTo = window.newest();
+  source.distrustServer();
+};
+
 const fetch = async (
   job: Job,
   step: Extract<ChunkStep, { kind: 'fetch' }>,
+  window: RangeWindow,
   pending: PendingRange,
 ): Promise<Outcome> => {
-  const { table, source, fill } = job;
+  const { table, fill } = job;
   for (let chunk = step.first; chunk < step.end; chunk += 1) {
     await pending.arrived(lengthOf(table, step.first, chunk + 1));
     const from = lengthOf(table, step.first, chunk);
     let bytes: Uint8Array | null = pending.bytes.subarray(from, from + lengthOf(table, chunk, chunk + 1));
     if (!table.isChunk(chunk, bytes)) {
-      source.distrustServer();
+      distrust(job, window, pending);
       fill.tally.overheadBytes += bytes.length;
       bytes = await fetchAlone(job, chunk);
       if (bytes === null) return { closed: wrongChunk(job, chunk) };
@@ -151,7 +162,7 @@ const runPlan = async (job: Job, window: RangeWindow): Promise<Outcome> => {
     const { step, pending } = ahead.shift() ?? { step: null, pending: null };
     if (step === null) break;
     const outcome =
-      step.kind === 'copy' ? await copy(job, step) : pending === null ? 'done' : await fetch(job, step, pending);
+      step.kind === 'copy' ? await copy(job, step) : pending === null ? 'done' : await fetch(job, step, window, pending);
     pending?.release();
     if (outcome !== 'done') return outcome;
   }
@@ -178,6 +189,7 @@ const runJob = async (job: Job): Promise<string | null> => {
   const { fill, table, held, source } = job;
   const { tally, target, signal, onBytes, writer } = fill;
   for (;;) {
+    job.suspects.upTo = 0;
     let toFetchBytes = missingBytes(table, chunkAt(table, writer.arrivedBytes), held);
     const onFetched = (lengthBytes: number): void => {
       tally.fetchedBytes += lengthBytes;
@@ -240,7 +252,10 @@ export const createIndexWay = (ports: IndexWayPorts): FillWay => {
       try {
         const running = await openRunning(fill, readers);
         const others = await openOther(fill, table, readers);
-        const slotsHeld = [...others, ...(running === null ? [] : [running])];
+        // The running slot first: the other one may hold less than its index says.
+        const slotsHeld = [...(running === null ? [] : [running]), ...others];
+        const suspects = { upTo: 0 };
+        const risk = { waitingBytes: 0, unmarkedBytes: 0 };
         const held = createHeldChunks(table, slotsHeld, indexing);
         const leftBytes = table.imageLengthBytes - fill.writer.arrivedBytes;
         if (missingBytes(table, chunkAt(table, fill.writer.arrivedBytes), held) >= leftBytes) {
@@ -248,7 +263,7 @@ export const createIndexWay = (ports: IndexWayPorts): FillWay => {
             ? 'the running slot carries no chunk index'
             : 'no slot of this gateway holds a chunk of the image';
         }
-        return await runJob({ fill, table, held, source, risk: { waitingBytes: 0, unmarkedBytes: 0 } });
+        return await runJob({ fill, table, held, source, suspects, risk });
       } finally {
         for (const reader of readers) await reader.close();
       }

@@ -11,6 +11,8 @@ export const aheadBytesMax = 768 * 1024;
 
 /** One request under way. */
 export interface PendingRange {
+  /** Counts from 1, in the order in which they were started. */
+  readonly number: number;
   readonly bytes: Uint8Array;
   /** Waits for the first `lengthBytes` bytes. Throws what ended the request before they were there. */
   arrived(lengthBytes: number): Promise<void>;
@@ -19,6 +21,8 @@ export interface PendingRange {
 }
 
 export interface RangeWindow {
+  /** Of the newest request. */
+  newest(): number;
   /** True when another request of this length fits. The only one always does. */
   hasRoom(lengthBytes: number): boolean;
   start(range: ByteRange): PendingRange;
@@ -38,6 +42,7 @@ export const createRangeWindow = ({ source, artifact, onFetched, signal }: Windo
   const both = AbortSignal.any([signal, ending.signal]);
   const running = new Set<Promise<void>>();
   let aheadBytes = 0;
+  let newest = 0;
 
   const start = (range: ByteRange): PendingRange => {
     const bytes = new Uint8Array(range.lengthBytes);
@@ -46,6 +51,7 @@ export const createRangeWindow = ({ source, artifact, onFetched, signal }: Windo
     let wake: () => void = () => {};
     let isReleased = false;
     aheadBytes += bytes.length;
+    newest += 1;
     const sink = (piece: Uint8Array): void => {
       if (arrivedBytes + piece.length > bytes.length) {
         throw new OtadError('FILE_TOO_LARGE', { path: artifact.path, ...range });
@@ -68,6 +74,7 @@ export const createRangeWindow = ({ source, artifact, onFetched, signal }: Windo
     running.add(request);
     void request.then(() => running.delete(request));
     return {
+      number: newest,
       bytes,
       async arrived(lengthBytes) {
         while (arrivedBytes < lengthBytes) {
@@ -85,6 +92,7 @@ export const createRangeWindow = ({ source, artifact, onFetched, signal }: Windo
   };
 
   return {
+    newest: () => newest,
     hasRoom: (lengthBytes) =>
       running.size < requestsInFlightMax && (aheadBytes === 0 || aheadBytes + lengthBytes <= aheadBytesMax),
     start,
