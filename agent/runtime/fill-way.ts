@@ -16,6 +16,8 @@ export interface Fill {
   readonly writer: SlotWriter;
   /** The image's chunk index, or the reason why there is none to go by. */
   readonly index: IndexFile | string;
+  /** So many bytes of this very image an attempt before this one had written; not all of them may still be there. */
+  readonly writtenBytes: number;
   /** What the slot held before this image, as far as it is not overwritten. */
   readonly before: HeldIndex | null;
   readonly tally: Tally;

@@ -228,11 +228,11 @@ export const createIndexWay = (ports: IndexWayPorts): FillWay => {
 
   /** What the other slot held before, and behind the mark whatever of this image an attempt that died had written. */
   const openOther = async (fill: Fill, table: ChunkTable, readers: SlotReader[]): Promise<readonly HeldSlot[]> => {
-    const { writer, before, signal, slot } = fill;
+    const { writer, before, signal, slot, writtenBytes } = fill;
     const reader = await slots.openReader(slot, signal);
     readers.push(reader);
     const first = chunkAt(table, writer.arrivedBytes);
-    let end = first;
+    let end = Math.max(first, chunkAt(table, writtenBytes));
     for (; end < table.count; end += 1) {
       const bytes = await readBytes(reader, table.offsetOf(end), lengthOf(table, end, end + 1), signal);
       if (bytes === null || !table.isChunk(end, bytes)) break;

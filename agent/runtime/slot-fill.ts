@@ -181,9 +181,9 @@ const indexBefore = async (
 const prepareFill = async (
   request: FillRequest,
   { writer, report, signal }: Attempt,
-  before: HeldIndex | null,
-  tally: Tally,
+  found: Pick<Fill, 'before' | 'writtenBytes' | 'tally'>,
 ): Promise<Fill> => {
+  const { tally } = found;
   const { slot, target, handle, ports, trouble } = request;
   const { sealing, indexing, source, log } = ports;
   const onBytes = (): void => report('fetching', writer.arrivedBytes);
@@ -193,7 +193,7 @@ const prepareFill = async (
   };
   const index = await loadIndex({ target, handle, source, sealing, indexing, onFetched, trouble }, signal);
   onBytes();
-  return { slot, target, writer, index, before, tally, onBytes, signal, log };
+  return { ...found, slot, target, writer, index, onBytes, signal, log };
 };
 
 /** Leaves image and tree durable in the slot and gives its record, which says 'writing' and all bytes. */
@@ -205,10 +205,12 @@ export const fillSlot = async (
   const { target, ways, ports } = request;
   const tally = emptyTally();
   const attempt = openAttempt(request, tally, signal, onProgress);
+  const record = request.ledger.current();
+  const writtenBytes = record !== null && isSameImage(record, target) ? record.writtenBytes : 0;
   const before = await indexBefore(request, signal);
   await resume(attempt);
   if (attempt.writer.arrivedBytes < target.artifact.lengthBytes) {
-    const fill = await prepareFill(request, attempt, before, tally);
+    const fill = await prepareFill(request, attempt, { before, writtenBytes, tally });
     const way = await bring(attempt, fill, ways);
     if (isDigestWrong(attempt) && way !== null && way !== 'full') {
       // Each piece was what index or patch name, and the whole is not the image: they are of another one. Nothing of it stays.

@@ -79,7 +79,7 @@ export const fillSlotWith = (path: string, slotBytes: number, image: Uint8Array,
 
 /** Files by their path below any of these servers, without TUF. */
 export const aMirrorSource = (t: TestContext, baseUrls: readonly string[]): ReleaseSource => {
-  const http = createHttpClient({ ...defaultHttpSettings, headersTimeoutMs: 5000, idleTimeoutMs: 5000 });
+  const http = createHttpClient({ ...defaultHttpSettings, headersTimeoutMs: 60_000, idleTimeoutMs: 60_000 });
   t.after(() => http.close());
   const mirrors = createMirrors(http, baseUrls);
   return {
