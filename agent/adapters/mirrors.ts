@@ -100,13 +100,17 @@ const resumePart = async (
     at += bytes.length;
     return sink(bytes);
   };
+  let isIdle = true;
   for (let resumes = 0; ; resumes += 1) {
     const from = at;
     try {
       return await attempt(at, counting);
     } catch (error) {
       const isCut = error instanceof OtadError && error.class === 'transient' && !signal.aborted;
-      if (!isCut || at === from || resumes >= resumesMax) throw error;
+      // A server may close a connection that waited while chunks were copied, just as it is used again: once is no sign of anything.
+      const isStale = isIdle && isCut && error.code === 'HTTP_UNREACHABLE';
+      if (!isCut || (at === from && !isStale) || resumes >= resumesMax) throw error;
+      isIdle = false;
     }
   }
 };
