@@ -18,7 +18,6 @@ const groupBlocks = 4;
 /** Tables change all over with every release: larger pieces would match less, smaller ones cost more than they save. */
 const tablePieceBytes = 64 * 1024;
 
-/** Read at once from the image while a piece is longer than a chunk may be. */
 const isGroupEnd = (digest: Buffer): boolean => digest.readUInt32LE(0) % groupBlocks === 0;
 
 const toChunk = (lengthBytes: number, digest: Buffer): Chunk => ({ lengthBytes, digestHex: digest.toString('hex') });

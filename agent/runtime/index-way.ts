@@ -162,7 +162,11 @@ const runPlan = async (job: Job, window: RangeWindow): Promise<Outcome> => {
     const { step, pending } = ahead.shift() ?? { step: null, pending: null };
     if (step === null) break;
     const outcome =
-      step.kind === 'copy' ? await copy(job, step) : pending === null ? 'done' : await fetch(job, step, window, pending);
+      step.kind === 'copy'
+        ? await copy(job, step)
+        : pending === null
+          ? 'done'
+          : await fetch(job, step, window, pending);
     pending?.release();
     if (outcome !== 'done') return outcome;
   }

@@ -93,7 +93,8 @@ export const createReporter = (
       rebuiltBytes,
       savedBytes: savedBytesOf(tally),
       bytesPerS: bytesPerS === null ? null : Math.round(bytesPerS),
-      secondsLeft: leftBytes === null || bytesPerS === null || bytesPerS === 0 ? null : Math.ceil(leftBytes / bytesPerS),
+      secondsLeft:
+        leftBytes === null || bytesPerS === null || bytesPerS === 0 ? null : Math.ceil(leftBytes / bytesPerS),
     });
   };
 };

@@ -162,10 +162,7 @@ const openAttempt = (request: FillRequest, tally: Tally, signal: AbortSignal, on
     { handle, sealing, checkpointBytes: checkpointBytesOf(totalBytes), checkpoint },
     target,
   );
-  const report = createReporter(
-    { slot, version: target.release.version, totalBytes },
-    { monoMs, tally, onProgress },
-  );
+  const report = createReporter({ slot, version: target.release.version, totalBytes }, { monoMs, tally, onProgress });
   return { slot, target, handle, ledger, writer, commit, report, log, signal };
 };
 

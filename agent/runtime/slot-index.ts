@@ -111,7 +111,8 @@ export const loadIndex = async (request: IndexRequest, signal: AbortSignal): Pro
   const { artifact, verity } = target;
   const file = artifact.index;
   if (file === null) return 'the release names no chunk index';
-  if (file.lengthBytes > indexing.indexBytesMax) return `its chunk index is longer than ${indexing.indexBytesMax} bytes`;
+  if (file.lengthBytes > indexing.indexBytesMax)
+    return `its chunk index is longer than ${indexing.indexBytesMax} bytes`;
   const offsetBytes = placeOf({ verity, imageLengthBytes: artifact.lengthBytes }, sealing);
   const stored = await readStored(handle, offsetBytes, request, signal).catch((error: unknown) => {
     if (!isMediumFault(error)) throw error;

@@ -3,7 +3,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { createHttpClient } from '../../agent/adapters/http.ts';
-import { anInstall, anArtifact, aRelease, createFileSlots, streamOnly } from '../support/slot-bench.ts';
+import { anArtifact, anInstall, aRelease, createFileSlots, streamOnly } from '../support/slot-bench.ts';
 
 const [url, folder, slotBytes, lengthBytes, sha256Hex, rootHex, saltHex] = process.argv.slice(2);
 

@@ -12,6 +12,7 @@ import { invariants } from '../sim/verdict.ts';
 import { attackMutants } from './attack-mutants.ts';
 import { bootScriptMutants } from './boot-script-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
+import { indexMutants } from './index-mutants.ts';
 import { lineageMutants } from './lineage-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
 import { otapubMutants } from './otapub-mutants.ts';
@@ -30,6 +31,7 @@ const tables: Readonly<Record<string, readonly Mutant[]>> = {
   trust: trustMutants,
   attack: attackMutants,
   otapub: otapubMutants,
+  index: indexMutants,
 };
 const mutants = Object.values(tables).flat();
 

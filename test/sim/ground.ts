@@ -1,8 +1,8 @@
 // What is really so in the simulated world: bytes, bootloader memory, what runs, what was injected. The ports act on it and the
 // checkers read it; the production code never sees it.
 
-import { indexOffsetBytes } from '../../agent/core/slot-layout.ts';
 import type { Sealing } from '../../agent/core/ports.ts';
+import { indexOffsetBytes } from '../../agent/core/slot-layout.ts';
 import type { State } from '../../agent/core/state.ts';
 import { type HistoryEntry, type SlotName, slotNames } from '../../agent/core/types.ts';
 import { activate, type BootModel, lostModel, markGood } from '../../bootctl/model.ts';

@@ -159,7 +159,8 @@ class LifeRun {
       indexing: createIndexing(),
       monoMs: () => this.#timeline.nowMs(),
       log: {
-        info: (message, fields) => this.#gate.note(`install: ${message} ${String(fields.reason ?? fields.fetchedBytes)}`),
+        info: (message, fields) =>
+          this.#gate.note(`install: ${message} ${String(fields.reason ?? fields.fetchedBytes)}`),
         warn: (message) => this.#gate.note(`install: ${message}`),
       },
     });

@@ -34,7 +34,13 @@ export const pieces = (...named: readonly (readonly [string, number])[]): Pieces
 export const indexOf = (image: Pieces, over: { readonly sha256Hex?: string } = {}): Uint8Array => {
   const whole = Buffer.concat(image);
   return encodeIndex(
-    { lengthBytes: whole.length, sha256Hex: over.sha256Hex ?? sha256Of(whole), codec: 'zstd', level: 15, blockBytes: 131_072 },
+    {
+      lengthBytes: whole.length,
+      sha256Hex: over.sha256Hex ?? sha256Of(whole),
+      codec: 'zstd',
+      level: 15,
+      blockBytes: 131_072,
+    },
     image.map((bytes) => ({ lengthBytes: bytes.length, digestHex: digestOf(bytes).toString('hex') })),
   );
 };
@@ -45,12 +51,20 @@ export const aTarget = (image: Uint8Array, index: Uint8Array | null) => {
     path: imagePath,
     index: index === null ? null : { path: indexPath, lengthBytes: index.length, sha256Hex: sha256Of(index) },
   });
-  const files = new Map<string, Uint8Array>([[imagePath, image], ...(index === null ? [] : [[indexPath, index] as const])]);
+  const files = new Map<string, Uint8Array>([
+    [imagePath, image],
+    ...(index === null ? [] : [[indexPath, index] as const]),
+  ]);
   return { artifact, files };
 };
 
 /** Writes image, tree, index and record into a slot, as an install before left them. */
-export const fillSlotWith = (path: string, slotBytes: number, image: Uint8Array, index: Uint8Array | null): SlotRecord => {
+export const fillSlotWith = (
+  path: string,
+  slotBytes: number,
+  image: Uint8Array,
+  index: Uint8Array | null,
+): SlotRecord => {
   const { lengthBytes, sha256Hex, verity } = anArtifact(image);
   if (verity === null) throw new RangeError('an image without dm-verity');
   const padded = Buffer.alloc(verity.hashOffsetBytes);
@@ -103,7 +117,10 @@ export interface DeltaBench {
   readonly log: { readonly message: string; readonly fields: Readonly<Record<string, unknown>> }[];
   readonly progress: Progress[];
   /** A process of its own: nothing is remembered from one to the next. */
-  start(over?: Partial<InstallPorts>): { write(signal?: AbortSignal): Promise<SlotRecord>; verify(): Promise<SlotRecord> };
+  start(over?: Partial<InstallPorts>): {
+    write(signal?: AbortSignal): Promise<SlotRecord>;
+    verify(): Promise<SlotRecord>;
+  };
   /** Why a way was left, in order. */
   reasons(): readonly string[];
 }

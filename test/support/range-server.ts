@@ -100,10 +100,9 @@ export const aRangeServer = async (t: TestContext, files: ReadonlyMap<string, Ui
     else response.writeHead(206, { ...headers, 'content-range': `bytes ${from}-${to - 1}/${file.length}` });
     const bytes = Buffer.from(file.subarray(from, to));
     const go = (): void => void send(response, entry, spoil?.(path, from, bytes) ?? bytes);
-    if (asked === null || behaviour.gathers === undefined) return go();
     gathered.push(go);
-    if (gathered.length < behaviour.gathers) return;
-    behaviour = { ...behaviour, gathers: 0 };
+    if (asked !== null && gathered.length < (behaviour.gathers ?? 0)) return;
+    if (asked !== null) behaviour = { ...behaviour, gathers: 0 };
     for (const release of gathered.splice(0)) release();
   };
 

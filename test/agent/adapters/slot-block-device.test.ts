@@ -12,7 +12,15 @@ import { createSlotDevices } from '../../../agent/adapters/slot-device.ts';
 import { identify, kernelViews } from '../../../agent/adapters/slot-identity.ts';
 import { noise } from '../../support/noise.ts';
 import { reportNotRun } from '../../support/not-run.ts';
-import { anInstall, anArtifact, aRelease, createFakeSource, createFileSlots, isCode, rootOf } from '../../support/slot-bench.ts';
+import {
+  anArtifact,
+  anInstall,
+  aRelease,
+  createFakeSource,
+  createFileSlots,
+  isCode,
+  rootOf,
+} from '../../support/slot-bench.ts';
 import { isAcceptedByVeritysetup } from '../../support/veritysetup.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'otad-block-'));

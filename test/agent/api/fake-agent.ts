@@ -300,10 +300,7 @@ export class FakeAgent implements AgentControl {
     const { installFailure } = this.offer;
     if (part < 4) {
       const doneBytes = 2048 * (part + 1);
-      this.change(
-        {},
-        aProgress({ version: release.version, doneBytes, totalBytes: 8192, fetchedBytes: doneBytes }),
-      );
+      this.change({}, aProgress({ version: release.version, doneBytes, totalBytes: 8192, fetchedBytes: doneBytes }));
       const isHalfWay = part === 1 && this.gate !== null;
       (isHalfWay ? this.gate : Promise.resolve())?.then(() => setImmediate(() => this.#write(release, part + 1)));
     } else if (installFailure !== null) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { metrics } from '../../../agent/api/metrics.ts';
-import { aProgress, aFailure, aRecord, aRelease, FakeAgent } from './fake-agent.ts';
+import { aFailure, aProgress, aRecord, aRelease, FakeAgent } from './fake-agent.ts';
 import { ask, openApi } from './open-api.ts';
 
 test('every line is a comment or a sample, every sample has its help and type before it, no name comes twice', async (t) => {

@@ -7,7 +7,7 @@ import { commandRoutes, readRoutes } from '../../../agent/api/route.ts';
 import { errorSchema } from '../../../agent/api/schema.ts';
 import { type ApiOptions, createApi } from '../../../agent/api/server.ts';
 import { OtadError } from '../../../agent/core/errors.ts';
-import { aProgress, aFailure, aRecord, aRelease, aStagedState, FakeAgent } from './fake-agent.ts';
+import { aFailure, aProgress, aRecord, aRelease, aStagedState, FakeAgent } from './fake-agent.ts';
 import { apiOptions, ask, openApi, post, temporaryDirectory } from './open-api.ts';
 
 const json = { 'content-type': 'application/json' };

@@ -6,7 +6,7 @@ import { whyBody } from '../../../agent/api/why.ts';
 import type { Snapshot } from '../../../agent/core/ports.ts';
 import type { Phase, State } from '../../../agent/core/state.ts';
 import type { BootStatus, HistoryEntry, Moment, Progress, Release, Verified } from '../../../agent/core/types.ts';
-import { aProgress, aBoot, aFailure, aMoment, aRecord, aRelease, aStagedState, aState, rootOf } from './fake-agent.ts';
+import { aBoot, aFailure, aMoment, aProgress, aRecord, aRelease, aStagedState, aState, rootOf } from './fake-agent.ts';
 
 const automation = { isAutoInstall: true, isAutoReboot: true };
 const context = {

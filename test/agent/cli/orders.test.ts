@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { statusSchema } from '../../../agent/api/schema.ts';
 import { createApi } from '../../../agent/api/server.ts';
-import { aProgress, aFailure, aRecord, aRelease, aStagedState, FakeAgent } from '../api/fake-agent.ts';
+import { aFailure, aProgress, aRecord, aRelease, aStagedState, FakeAgent } from '../api/fake-agent.ts';
 import { apiOptions, openApi, temporaryDirectory } from '../api/open-api.ts';
 import { assertExit, ended, otactl, otactlOnTerminal, printed, start, startOnTerminal } from './run-otactl.ts';
 

@@ -11,8 +11,9 @@ import type { ReleaseSource, Sealing, SlotDevices, SlotHandle } from '../../../a
 import { checkpointBytesOf } from '../../../agent/runtime/slot-fill.ts';
 import { createSealing } from '../../../verity/sealing.ts';
 import { noise } from '../../support/noise.ts';
-import { anInstall,
+import {
   anArtifact,
+  anInstall,
   aRelease,
   createFakeSource,
   createFileSlots,

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, type TestContext, test } from 'node:test';
 import { recordAreaBytes } from '../../../agent/core/slot-layout.ts';
+import { bytesSource } from '../../../delta/byte-source.ts';
 import { makeIndex } from '../../../delta/chunk-cut.ts';
 import { decodeIndex } from '../../../delta/chunk-index.ts';
-import { createIndexing } from '../../../delta/indexing.ts';
-import { bytesSource } from '../../../delta/byte-source.ts';
 import { decompressorOf } from '../../../publish/images/squashfs-codec.ts';
+import { treeLengthBytes } from '../../../verity/dm-verity.ts';
 import {
   aDeltaBench,
   aMirrorSource,
@@ -20,14 +20,21 @@ import {
   pieces,
 } from '../../support/delta-bench.ts';
 import { aRangeServer, type RangeServer } from '../../support/range-server.ts';
-import { isCode, rootOf } from '../../support/slot-bench.ts';
+import { isCode } from '../../support/slot-bench.ts';
 import { squashfsOf, withTree } from '../../support/squashfs-bench.ts';
 import { isAcceptedByVeritysetup } from '../../support/veritysetup.ts';
 
 const mebibyte = 1024 * 1024;
 const slotBytes = 8 * mebibyte;
 
-const oldImage: Pieces = pieces(['super', 96], ['a', 90_000], ['b', 131_072], ['c', 70_001], ['d', 130_000], ['e', 50_000]);
+const oldImage: Pieces = pieces(
+  ['super', 96],
+  ['a', 90_000],
+  ['b', 131_072],
+  ['c', 70_001],
+  ['d', 130_000],
+  ['e', 50_000],
+);
 const newImage: Pieces = pieces(
   ['super 2', 96],
   ['a', 90_000],
@@ -38,7 +45,6 @@ const newImage: Pieces = pieces(
   ['e', 50_000],
   ['tables', 33_333],
 );
-const isNew = (name: string): boolean => /new|super 2|tables/.test(name);
 const missingBytes = 96 + 40_000 + 125_003 + 33_333;
 
 interface Scene {
@@ -141,7 +147,6 @@ describe('an update by index', () => {
     const { artifact, files } = aTarget(Buffer.concat(oldImage), indexOf(oldImage));
     const server = await aRangeServer(t, files);
     const next = aDeltaBench({ slotBytes, running: null, artifact, source: aMirrorSource(t, [server.url]) });
-    const { writeFileSync } = await import('node:fs');
     writeFileSync(next.slots.paths.a, slot);
     await next.start().write();
     assert.equal(server.sentBytes(imagePath), 96 + 130_000);
@@ -149,11 +154,13 @@ describe('an update by index', () => {
 
   test('does without a stored index where the slot has no room for it', async (t) => {
     const image = Buffer.concat(newImage);
-    const { treeLengthBytes } = await import('../../../verity/dm-verity.ts');
     const exact = Math.ceil(image.length / 4096) * 4096 + treeLengthBytes(image.length) + recordAreaBytes;
     const scene = await aScene(t, { slotBytes: exact, running: { image: Buffer.concat(oldImage), index: null } });
     await writeWhole(scene);
-    assert.equal(scene.index === null ? 0 : readFileSync(scene.bench.slots.paths.b).indexOf(Buffer.from(scene.index)), -1);
+    assert.equal(
+      scene.index === null ? 0 : readFileSync(scene.bench.slots.paths.b).indexOf(Buffer.from(scene.index)),
+      -1,
+    );
     assert.match(scene.bench.reasons()[0] ?? '', /the running slot carries no chunk index/);
   });
 
@@ -165,7 +172,6 @@ describe('an update by index', () => {
     const { artifact, files } = aTarget(Buffer.concat(later), indexOf(later));
     const server = await aRangeServer(t, files);
     const bench = aDeltaBench({ slotBytes, running: null, artifact, source: aMirrorSource(t, [server.url]) });
-    const { copyFileSync } = await import('node:fs');
     for (const name of ['a', 'b'] as const) copyFileSync(first.bench.slots.paths[name], bench.slots.paths[name]);
     await bench.start().write();
     const again = server.sentBytes(imagePath);
@@ -181,7 +187,11 @@ describe('the way back to the whole image', () => {
   const whole = async (scene: Scene, reason: RegExp): Promise<void> => {
     await writeWhole(scene);
     assert.match(scene.bench.reasons().join('; '), reason);
-    assert.ok(scene.server.requests.some(({ path, range, isOpen, sentBytes }) => path === imagePath && (range === null || isOpen) && sentBytes > 0));
+    assert.ok(
+      scene.server.requests.some(
+        ({ path, range, isOpen, sentBytes }) => path === imagePath && (range === null || isOpen) && sentBytes > 0,
+      ),
+    );
   };
 
   test('no index in the release', async (t) => whole(await aScene(t, { index: null }), /names no chunk index/));
@@ -223,7 +233,9 @@ describe('the way back to the whole image', () => {
   test('a signed index whose pieces the running slot has, and that are not the image', async (t) => {
     const lie = newImage.map((bytes, place) => (place === 3 ? bytes : place === 1 ? (oldImage[1] ?? bytes) : bytes));
     // Two chunks that the running slot holds, exchanged: each is right by the index, the whole is not the image.
-    const exchanged = lie.map((bytes, place) => (place === 3 ? (lie[4] ?? bytes) : place === 4 ? (lie[3] ?? bytes) : bytes));
+    const exchanged = lie.map((bytes, place) =>
+      place === 3 ? (lie[4] ?? bytes) : place === 4 ? (lie[3] ?? bytes) : bytes,
+    );
     const index = indexOf(exchanged, { sha256Hex: decodeIndex(indexOf(newImage)).image.sha256Hex });
     const scene = await aScene(t, { index });
     await writeWhole(scene);
@@ -244,7 +256,10 @@ describe('the way back to the whole image', () => {
   }
 
   test('a running slot without an index', async (t) => {
-    await whole(await aScene(t, { running: { image: Buffer.concat(oldImage), index: null } }), /carries no chunk index/);
+    await whole(
+      await aScene(t, { running: { image: Buffer.concat(oldImage), index: null } }),
+      /carries no chunk index/,
+    );
   });
 
   test('a running slot without a record', async (t) => {
@@ -275,7 +290,6 @@ describe('a source that is not what its index says', () => {
     const rotten = Buffer.from(image);
     rotten.writeUInt8(rotten.readUInt8(100_000 + 131_072) ^ 1, 100_000 + 131_072);
     const scene = await aScene(t);
-    const { writeFileSync } = await import('node:fs');
     const slot = readFileSync(scene.bench.slots.paths.a);
     slot.set(rotten);
     writeFileSync(scene.bench.slots.paths.a, slot);
@@ -293,7 +307,6 @@ describe('a source that is not what its index says', () => {
       index: indexOf(image),
       running: { image: Buffer.concat(many), index },
     });
-    const { writeFileSync } = await import('node:fs');
     const slot = readFileSync(scene.bench.slots.paths.a);
     slot.fill(0, 0, 59 * 20_000);
     writeFileSync(scene.bench.slots.paths.a, slot);
@@ -328,11 +341,11 @@ describe('a source that is not what its index says', () => {
 
   test('a server that lies about every byte is found out at the end, and nothing of it stays', async (t) => {
     const scene = await aScene(t);
-    scene.server.behave({ spoil: (path, _offset, bytes) => (path === imagePath ? Buffer.from(bytes).fill(1, 0, 1) : bytes) });
+    scene.server.behave({
+      spoil: (path, _offset, bytes) => (path === imagePath ? Buffer.from(bytes).fill(1, 0, 1) : bytes),
+    });
     await assert.rejects(scene.bench.start().write(), isCode('IMAGE_DIGEST_MISMATCH'));
     scene.server.behave({});
     await writeWhole(scene);
   });
 });
-
-void [createIndexing, rootOf, isNew];

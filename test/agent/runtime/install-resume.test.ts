@@ -1,11 +1,19 @@
 // What a cut costs, in bytes that the server sends twice: for connections that break, and for processes that die, at many points.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { OtadError } from '../../../agent/core/errors.ts';
 import type { SlotDevices, SlotHandle } from '../../../agent/core/ports.ts';
-import { aDeltaBench, aMirrorSource, aTarget, imagePath, indexOf, type Pieces, pieces } from '../../support/delta-bench.ts';
+import {
+  aDeltaBench,
+  aMirrorSource,
+  aTarget,
+  imagePath,
+  indexOf,
+  type Pieces,
+  pieces,
+} from '../../support/delta-bench.ts';
 import { aRangeServer } from '../../support/range-server.ts';
 
 const mebibyte = 1024 * 1024;
@@ -25,7 +33,8 @@ const image: Pieces = [
 ];
 const index = indexOf(image);
 const whole = Buffer.concat(image);
-const missingBytes = whole.length - [...held.slice(0, 10), ...held.slice(20)].reduce((sum, { length }) => sum + length, 0);
+const missingBytes =
+  whole.length - [...held.slice(0, 10), ...held.slice(20)].reduce((sum, { length }) => sum + length, 0);
 
 /** From its n-th write on the process is gone: nothing more reaches the slot, not even a record. */
 const dyingAt =
@@ -129,7 +138,6 @@ test('a written part that rotted meanwhile is found, and only then fetched again
   const { server, bench } = await aScene(t);
   server.behave({ cutAfterBytes: index.length + 2_000_000 });
   await assert.rejects(bench.start().write());
-  const { writeFileSync } = await import('node:fs');
   const slot = readFileSync(bench.slots.paths.b);
   slot[300_000] = (slot[300_000] ?? 0) ^ 1;
   writeFileSync(bench.slots.paths.b, slot);

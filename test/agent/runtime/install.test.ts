@@ -9,8 +9,9 @@ import type { Install } from '../../../agent/runtime/install.ts';
 import { checkpointBytesOf } from '../../../agent/runtime/slot-fill.ts';
 import { createSealing } from '../../../verity/sealing.ts';
 import { noise } from '../../support/noise.ts';
-import { anInstall,
+import {
   anArtifact,
+  anInstall,
   aRelease,
   createFakeSource,
   createFileSlots,

@@ -1,7 +1,6 @@
 // The real decision core and the real executors over a Pi: what otad does with tryboot from boot to boot. Slots, server and
 // health are stand-ins; the reboot is systemd's, with the argument that was left for it.
 
-import { streamOnly } from '../../support/slot-bench.ts';
 import { decide } from '../../../agent/core/decide.ts';
 import type { Effect, EffectDone } from '../../../agent/core/effects.ts';
 import { toFailure } from '../../../agent/core/errors.ts';
@@ -11,6 +10,7 @@ import type { State } from '../../../agent/core/state.ts';
 import type { HistoryEntry, Moment, Policy, SlotName, SlotRecord } from '../../../agent/core/types.ts';
 import { createExecutors } from '../../../agent/runtime/executors.ts';
 import { aMoment, aPolicy, aRecord, aRelease } from '../../support/builders.ts';
+import { streamOnly } from '../../support/slot-bench.ts';
 import { createTrybootMachine, type Pi } from './machine.ts';
 
 /** How a system behaves once the firmware has started its kernel. */

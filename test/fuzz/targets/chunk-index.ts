@@ -1,6 +1,13 @@
 // The chunk index: refused, or exactly the bytes that its content encodes to.
 
-import { type ChunkIndex, decodeIndex, digestOf, encodeIndex, type IndexedImage, indexLengthOf } from '../../../delta/chunk-index.ts';
+import {
+  type ChunkIndex,
+  decodeIndex,
+  digestOf,
+  encodeIndex,
+  type IndexedImage,
+  indexLengthOf,
+} from '../../../delta/chunk-index.ts';
 import { attempt, type FuzzTarget, type Judge, mustEqual } from '../target.ts';
 
 const chunksOf = (index: ChunkIndex) =>
@@ -24,7 +31,13 @@ const judgeBy =
     return 'accepted';
   };
 
-const anImage: IndexedImage = { lengthBytes: 0, sha256Hex: '5a'.repeat(32), codec: 'zstd', level: 15, blockBytes: 131_072 };
+const anImage: IndexedImage = {
+  lengthBytes: 0,
+  sha256Hex: '5a'.repeat(32),
+  codec: 'zstd',
+  level: 15,
+  blockBytes: 131_072,
+};
 
 const seedOf = (lengths: readonly number[]): Uint8Array =>
   encodeIndex(
