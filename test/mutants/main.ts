@@ -12,6 +12,7 @@ import { invariants } from '../sim/verdict.ts';
 import { attackMutants } from './attack-mutants.ts';
 import { bootScriptMutants } from './boot-script-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
+import { helperMutants } from './helper-mutants.ts';
 import { lineageMutants } from './lineage-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
 import { otapubMutants } from './otapub-mutants.ts';
@@ -23,6 +24,7 @@ import { ubootMutants } from './uboot-mutants.ts';
 const tables: Readonly<Record<string, readonly Mutant[]>> = {
   core: coreMutants,
   lineage: lineageMutants,
+  helper: helperMutants,
   uboot: ubootMutants,
   'systemd-boot': systemdBootMutants,
   'boot-script': bootScriptMutants,
