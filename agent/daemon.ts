@@ -8,9 +8,10 @@ import { readInitialRoot } from '../verity/trusted-root.ts';
 import { type BootDevice, openBootDevice } from './adapters/boot-control.ts';
 import { createBootInspector } from './adapters/boot-inspection.ts';
 import { readFacts } from './adapters/device-facts.ts';
+import { createFolderOffers, type FolderOffers } from './adapters/folder-offers.ts';
 import { createHealth } from './adapters/health.ts';
 import { createHttpClient, defaultHttpSettings, type HttpClient } from './adapters/http.ts';
-import { proxyFromEnvironment } from './adapters/http-dispatcher.ts';
+import { type ProxySettings, proxyFromEnvironment } from './adapters/http-dispatcher.ts';
 import { readBootId, readDeviceId, readOsRelease, wavePercent } from './adapters/identity.ts';
 import { inheritedSockets } from './adapters/inherited-descriptors.ts';
 import { createMetadataWitness } from './adapters/metadata-witness.ts';
@@ -43,6 +44,12 @@ const readRequired = (path: string, code: ErrorCode): Promise<Buffer> =>
     throw new OtadError(code, { file: path, errno: cause.code }, { cause });
   });
 
+const proxyOf = ({ proxyUrl, noProxy }: Config['http']): ProxySettings => {
+  const told = proxyFromEnvironment(process.env);
+  const { http, https } = proxyUrl === null ? told : { http: proxyUrl, https: proxyUrl };
+  return { http, https, except: noProxy === null ? told.except : noProxy.join(',') };
+};
+
 const createHttp = ({ http }: Config): HttpClient =>
   createHttpClient({
     ...defaultHttpSettings,
@@ -52,11 +59,13 @@ const createHttp = ({ http }: Config): HttpClient =>
     idleTimeoutMs: http.idleTimeoutMs,
     fetchDeadlineMs: http.metadataTimeoutMs,
     minRateBytesPerS: http.bytesPerSecondMin,
-    proxy:
-      http.proxyUrl === null
-        ? proxyFromEnvironment(process.env)
-        : { http: http.proxyUrl, https: http.proxyUrl, except: process.env.no_proxy ?? '' },
+    bytesPerSMax: http.bytesPerSecondMax,
+    proxy: proxyOf(http),
     caFile: http.caFile,
+    clientCertificate:
+      http.clientCertFile === null || http.clientKeyFile === null
+        ? null
+        : { certFile: http.clientCertFile, keyFile: http.clientKeyFile },
   });
 
 /** Files that are elsewhere on a virtual gateway; undefined: where Linux and the image have them. */
@@ -148,13 +157,20 @@ type OnStop = (close: () => unknown) => void;
 type Identified = Awaited<ReturnType<typeof identify>>;
 
 /** The signed releases of this gateway, and whether this process has seen any. */
-const openSource = (ground: Ground, identity: Identified, initialRoot: Uint8Array | null, onStop: OnStop) => {
+const openSource = (
+  ground: Ground,
+  identity: Identified,
+  { initialRoot, folders }: { readonly initialRoot: Uint8Array | null; readonly folders: FolderOffers },
+  onStop: OnStop,
+) => {
   const { config, clock, log } = ground;
   const http = createHttp(config);
   onStop(() => http.close());
   const source = createReleaseSource({
     http,
     baseUrls: config.baseUrls,
+    openFolder: (folder) => folders.open(folder),
+    downloadDeadlineMs: config.http.downloadTimeoutMs,
     channel: config.channel,
     compatible: identity.compatible,
     metadataFolder: join(config.stateDir, 'metadata'),
@@ -172,7 +188,7 @@ const openSource = (ground: Ground, identity: Identified, initialRoot: Uint8Arra
 const openApi = async (
   ground: Ground,
   identity: Identified,
-  parts: Pick<ApiOptions, 'control' | 'store' | 'slotPaths' | 'inspectBoot'>,
+  parts: Pick<ApiOptions, 'control' | 'store' | 'slotPaths' | 'inspectBoot' | 'parkFolder'>,
 ) => {
   const { config, loaded, clock, log } = ground;
   const sockets = socketPaths(config);
@@ -213,8 +229,11 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
   const { bootId, bootedRelease } = identity;
   const problems = [...ground.loaded.problems, ...rootProblems, ...(await slotProblems(device))];
   const facts = await readFacts({ boot, slots, bootId, bootedRelease, problems }, signal);
-  const { source, hasFetched, fetch } = openSource(ground, identity, initialRoot, onStop);
-  const health = createHealth({ ...config.health, clock, hasFetchedMetadata: hasFetched, fetchMetadata: fetch });
+  const folders = createFolderOffers();
+  onStop(() => folders.close());
+  const { source, hasFetched, fetch } = openSource(ground, identity, { initialRoot, folders }, onStop);
+  const fetchMetadata = config.baseUrls.length === 0 ? null : fetch;
+  const health = createHealth({ ...config.health, clock, hasFetchedMetadata: hasFetched, fetchMetadata });
   const policy = policyOf(config, {
     compatible: identity.compatible,
     hardwareRevision: identity.hardwareRevision,
@@ -232,7 +251,13 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
   onStop(() => runtime.stop());
   await runtime.start(facts);
   const inspectBoot = createBootInspector({ device, settings: config.bootloader, slotPaths: slotPathsOf(config) });
-  const api = await openApi(ground, identity, { control: runtime, store, slotPaths: slotPathsOf(config), inspectBoot });
+  const api = await openApi(ground, identity, {
+    control: runtime,
+    store,
+    slotPaths: slotPathsOf(config),
+    inspectBoot,
+    parkFolder: (id, socket) => folders.park(id, socket),
+  });
   onStop(() => api.close());
   tellSystemd(runtime, onStop);
 };

@@ -198,7 +198,7 @@ test('without a root nothing is asked for', async (t) => {
 });
 
 const troubles: readonly (readonly [string, ErrorCode, RequestListener])[] = [
-  ['a login page', 'HTTP_PORTAL', (_, r) => r.writeHead(200, { 'content-type': 'text/html' }).end('<html>')],
+  ['a login page', 'CAPTIVE_PORTAL', (_, r) => r.writeHead(200, { 'content-type': 'text/html' }).end('<html>')],
   ['a maintenance notice', 'HTTP_STATUS', (_, r) => r.writeHead(503, { 'retry-after': '77' }).end()],
   ['an empty server', 'METADATA_MISSING', (_, r) => r.writeHead(404).end()],
   ['nonsense', 'METADATA_MALFORMED', (_, r) => r.end('\u0000\u0001')],
