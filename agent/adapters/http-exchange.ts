@@ -61,11 +61,14 @@ const errnoOf = (error: unknown): string => {
 };
 
 /** What a TLS error of these names means here; null for the others. */
-const tlsProblem = (errno: string): string | null => {
+const tlsProblem = (errno: string, phase: 'head' | 'body'): string | null => {
   if (/CERTIFICATE_REQUIRED/.test(errno)) return 'the server wants a client certificate (http.clientCertFile)';
   // The alerts of a server that looked at a certificate of ours; TLS 1.2 has no word for a missing one.
   const isRefusal = /ALERT_(BAD_CERTIFICATE|UNSUPPORTED_CERT|CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAIL)/;
-  return isRefusal.test(errno) ? 'the server refuses the client certificate, or the lack of one' : null;
+  if (isRefusal.test(errno)) return 'the server refuses the client certificate, or the lack of one';
+  // The alert is often lost behind the end of the connection.
+  const isHungUp = phase === 'head' && (errno === 'UND_ERR_SOCKET' || errno === 'ECONNRESET');
+  return isHungUp ? 'the server hung up without an answer, as one that wants another client certificate does' : null;
 };
 
 /** What undici or a socket threw, as a code: before the head nothing was said, after it the body broke off. */
@@ -77,7 +80,7 @@ export const toHttpError = (cause: unknown, phase: 'head' | 'body', url: URL, wa
     return cause;
   }
   const errno = errnoOf(cause);
-  const details = { url: shownUrl(url), errno, problem: tlsProblem(errno) };
+  const details = { url: shownUrl(url), errno, problem: url.protocol === 'https:' ? tlsProblem(errno, phase) : null };
   if (errno === 'ERR_TLS_CERT_ALTNAME_INVALID') {
     return new OtadError('CAPTIVE_PORTAL', { url: details.url, problem: certificateForAnother }, { cause });
   }

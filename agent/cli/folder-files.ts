@@ -36,9 +36,8 @@ const isAbsent = (error: unknown): boolean =>
 
 /** Null where there is no such file, or where a link leads out of the folder: nothing else of this machine is offered. */
 const openBelow = async (folder: string, path: string): Promise<FileHandle | null> => {
-  const file = join(folder, path);
-  const real = await realpath(file);
-  if (!real.startsWith(`${folder}${sep}`)) return null;
+  const real = await realpath(join(folder, path));
+  if (!served.some((name) => real.startsWith(join(folder, name) + sep))) return null;
   const handle = await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   if ((await handle.stat()).isFile()) return handle;
   await handle.close();
