@@ -129,7 +129,11 @@ export const createFolderOffers = (): FolderOffers => {
 
   return {
     park,
-    open: (folder) => createHttpClient(defaultHttpSettings, openConnections(() => take(folder))),
+    open: (folder) =>
+      createHttpClient(
+        defaultHttpSettings,
+        openConnections(() => take(folder)),
+      ),
     close: () => {
       for (const { parked } of [...offers.values()]) for (const drop of [...parked.values()]) drop();
     },

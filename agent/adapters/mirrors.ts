@@ -63,7 +63,6 @@ const skipFirst = (skipBytes: number, sink: ByteSink): ByteSink => {
 
 const isRangeRefused = (error: unknown): boolean => error instanceof OtadError && error.code === 'HTTP_RANGE_MISMATCH';
 
-
 export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mirrors => {
   let ordered = baseUrls;
 
@@ -125,7 +124,12 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
       const from = async (base: string, isWhole: boolean): Promise<void> => {
         const target = isWhole ? skipFirst(position, counting) : counting;
         try {
-          await http.streamRange(joinUrl(base, path), { offset: isWhole ? 0 : position, lengthTotal, sink: target, signal });
+          await http.streamRange(joinUrl(base, path), {
+            offset: isWhole ? 0 : position,
+            lengthTotal,
+            sink: target,
+            signal,
+          });
         } catch (error) {
           // What the sink throws is about this device, whatever its class says: another mirror would not help.
           if (isSinkFailed) throw new SinkFailure(error);

@@ -45,7 +45,10 @@ const defaultPort = (url: URL): string => (url.protocol === 'https:' ? '443' : '
  * (with all below it), `.name` or `*.name` (only what is below), an address, a network (`10.0.0.0/8`); each may end in `:port`.
  */
 export const isExemptFromProxy = (url: URL, except: string): boolean => {
-  const host = url.hostname.toLowerCase().replace(/^\[|\]$/g, '').replace(/\.$/, '');
+  const host = url.hostname
+    .toLowerCase()
+    .replace(/^\[|\]$/g, '')
+    .replace(/\.$/, '');
   const port = url.port === '' ? defaultPort(url) : url.port;
   return except.split(/[\s,]+/).some((entry) => {
     if (entry === '' || entry === '*') return entry === '*';

@@ -7,11 +7,11 @@ import { readRelease } from '../../verity/verified-release.ts';
 import { OtadError, toFailure } from '../core/errors.ts';
 import type { ReleaseSource } from '../core/ports.ts';
 import type { CheckOutcome, OfferedFolder, Release, Verified } from '../core/types.ts';
-import type { HttpClient } from './http.ts';
+import { withDeadline } from './deadline.ts';
 import { throughFolder } from './folder-errors.ts';
+import type { HttpClient } from './http.ts';
 import { createMirrors, type Mirrors } from './mirrors.ts';
 import { createStandbyFiles, type OnDiskChange } from './standby-files.ts';
-import { withDeadline } from './deadline.ts';
 import { raiseTimeFloor, readTimeFloor } from './trusted-time.ts';
 
 export interface ReleaseSourceOptions {
@@ -47,7 +47,17 @@ const createQueue = (): (<T>(work: () => Promise<T>) => Promise<T>) => {
 };
 
 export const createReleaseSource = (options: ReleaseSourceOptions): ReleaseSource => {
-  const { http, baseUrls, openFolder, downloadDeadlineMs = null, channel, compatible, initialRoot, buildTimeS, syncedTimeS } = options;
+  const {
+    http,
+    baseUrls,
+    openFolder,
+    downloadDeadlineMs = null,
+    channel,
+    compatible,
+    initialRoot,
+    buildTimeS,
+    syncedTimeS,
+  } = options;
   const files = createStandbyFiles(
     createTrustedStore(options.metadataFolder),
     options.onDiskChange ?? (() => undefined),

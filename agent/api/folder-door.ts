@@ -2,8 +2,8 @@
 // does the asking. Whoever may order an install may offer what is installed; what it brings is verified like any server's.
 
 import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
-import type { Duplex } from 'node:stream';
 import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { errorCodes, OtadError } from '../core/errors.ts';
 import { errorBody } from './answer.ts';
 import { folderIdPattern, folderProtocol } from './folder-protocol.ts';

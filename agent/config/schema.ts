@@ -221,7 +221,9 @@ const httpSchema = z
       .describe('The most that all downloads together take of the line; null: as much as there is.'),
     downloadTimeoutMs: whole(second, 30 * day)
       .default(day)
-      .describe('Time for one attempt to download an image, over all servers. It ends the attempt; the next one goes on there.'),
+      .describe(
+        'Time for one attempt to download an image, over all servers. It ends the attempt; the next one goes on there.',
+      ),
     proxyUrl: urlSchema
       .nullable()
       .default(null)
@@ -237,7 +239,9 @@ const httpSchema = z
       .max(64)
       .nullable()
       .default(null)
-      .describe('What is reached without the proxy, such as ".lan" or "10.0.0.0/8"; null: as the variable no_proxy says.'),
+      .describe(
+        'What is reached without the proxy, such as ".lan" or "10.0.0.0/8"; null: as the variable no_proxy says.',
+      ),
     caFile: pathSchema
       .nullable()
       .default(null)
@@ -369,7 +373,11 @@ export const configSchema = z
     }
     if ((http.clientCertFile === null) !== (http.clientKeyFile === null)) {
       const missing = http.clientCertFile === null ? 'clientCertFile' : 'clientKeyFile';
-      context.addIssue({ code: 'custom', path: ['http', missing], message: 'both http.clientCertFile and its key, or neither' });
+      context.addIssue({
+        code: 'custom',
+        path: ['http', missing],
+        message: 'both http.clientCertFile and its key, or neither',
+      });
     }
     if (http.bytesPerSecondMax !== null && http.bytesPerSecondMax < http.bytesPerSecondMin) {
       context.addIssue({

@@ -2,7 +2,16 @@
 // and gives exactly one event that carries its plan id.
 
 import type { Failure } from './errors.ts';
-import type { CheckOutcome, HealthReport, OfferedFolder, Release, SlotName, SlotRecord, Verified, VerityParameters } from './types.ts';
+import type {
+  CheckOutcome,
+  HealthReport,
+  OfferedFolder,
+  Release,
+  SlotName,
+  SlotRecord,
+  Verified,
+  VerityParameters,
+} from './types.ts';
 
 export type Effect =
   /** `folder`: of that, instead of the servers. */

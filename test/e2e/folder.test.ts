@@ -82,7 +82,9 @@ describe('an update from a folder', { concurrency: 2 }, () => {
   });
 
   test('works on a gateway whose servers are out of reach, also with a copy that is older than its clock', async (context) => {
-    const { gateway, vendor, served } = await stage.world(context, { settings: { timeSync: { markerPath: '/nowhere' } } });
+    const { gateway, vendor, served } = await stage.world(context, {
+      settings: { timeSync: { markerPath: '/nowhere' } },
+    });
     served.link.close();
     // Signed long ago; without a time that can be trusted, this is as good as the day it was made.
     await vendor.offer('1.1', Date.now() + 1000);

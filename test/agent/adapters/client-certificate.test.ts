@@ -45,7 +45,17 @@ const aStrictServer = async (t: TestContext) => {
 /** One that says by a TLS alert what it does not like, as most servers do; Node's own just hangs up. */
 const anOpensslServer = async (t: TestContext, version: string): Promise<string> => {
   const files = ['-cert', 'server.crt', '-key', 'server.key', '-CAfile', 'authority.crt'];
-  const args = ['s_server', '-accept', '127.0.0.1:0', version, ...files, '-Verify', '1', '-verify_return_error', '-www'];
+  const args = [
+    's_server',
+    '-accept',
+    '127.0.0.1:0',
+    version,
+    ...files,
+    '-Verify',
+    '1',
+    '-verify_return_error',
+    '-www',
+  ];
   const child = spawn('openssl', args, { cwd: dirname(caFile), stdio: ['ignore', 'pipe', 'ignore'] });
   t.after(() => child.kill('SIGKILL'));
   let text = '';
@@ -115,7 +125,8 @@ for (const version of ['-tls1_2', '-tls1_3']) {
 test('names the file that cannot be used, and why, before it connects', async (t) => {
   const { files, put } = aFolder(t);
   const url = 'https://127.0.0.1:1/';
-  const fails = (pattern: RegExp) => assert.rejects(aClient(t, files)(url), isError('CLIENT_CERTIFICATE_UNUSABLE', pattern));
+  const fails = (pattern: RegExp) =>
+    assert.rejects(aClient(t, files)(url), isError('CLIENT_CERTIFICATE_UNUSABLE', pattern));
   await fails(/client\.crt, problem: ENOENT/);
   put('certFile', first.cert);
   await fails(/client\.key, problem: ENOENT/);
@@ -142,7 +153,9 @@ test('does not show who this gateway is to another host that it was redirected t
   t.after(() => connections.close());
   const ask = async (isGuarded: boolean): Promise<void> => {
     const { origin, pathname } = new URL(url);
-    const answer = await connections.dispatcherFor(new URL(url), isGuarded).request({ origin, path: pathname, method: 'GET' });
+    const answer = await connections
+      .dispatcherFor(new URL(url), isGuarded)
+      .request({ origin, path: pathname, method: 'GET' });
     await answer.body.dump();
   };
   // A server of Node hangs up on a client that shows nothing.

@@ -45,7 +45,13 @@ const aPublished = (image: Uint8Array = randomBytes(3_000_000)) => {
   repository.addRelease();
   repository.publish();
   repository.files.set(consistentName('image', sha256Hex(image)), image);
-  const artifact = { role: 'app', path: 'image', lengthBytes: image.length, sha256Hex: sha256Hex(image), verity: null } as const;
+  const artifact = {
+    role: 'app',
+    path: 'image',
+    lengthBytes: image.length,
+    sha256Hex: sha256Hex(image),
+    verity: null,
+  } as const;
   return { repository, image, artifact };
 };
 
@@ -67,7 +73,7 @@ const bothSides = async (t: TestContext, repository: TestRepository, syncedTimeS
     buildTimeS: testNowS - 86_400,
     syncedTimeS: () => syncedTimeS,
   });
-  const api = createClient(socketsAt(directory), 5000);
+  const api = createClient(socketsAt(directory), 30_000);
   const offer = async (stick: string) => {
     const made = await offerFolder(api, stick);
     t.after(() => made.close());
@@ -114,7 +120,12 @@ test('a stick that is pulled out ends the stream, keeps what arrived, and is rea
   await assert.rejects(first.source.stream(artifact, 0, sink, never), isError('FOLDER_GONE', /What arrived is kept/));
   assert.ok(position() > 1_000_000 && position() < image.length, String(position()));
   await assert.rejects(first.source.stream(artifact, position(), sink, never), isError('FOLDER_GONE'));
-  await (await offer(stick)).source.stream(artifact, position(), (bytes) => void pieces.push(Buffer.from(bytes)), never);
+  await (await offer(stick)).source.stream(
+    artifact,
+    position(),
+    (bytes) => void pieces.push(Buffer.from(bytes)),
+    never,
+  );
   assert.ok(Buffer.concat(pieces).equals(image));
 });
 
@@ -181,7 +192,8 @@ test('offers metadata and targets of the folder, and not one file beside or outs
   const { folder } = await offer(stick);
   const http = offers.open(folder);
   t.after(() => http.close());
-  const fetch = (path: string) => http.fetchBytes(`http://folder.invalid/${path}`, { maxBytes: 100_000, signal: never });
+  const fetch = (path: string) =>
+    http.fetchBytes(`http://folder.invalid/${path}`, { maxBytes: 100_000, signal: never });
   assert.notEqual(await fetch('metadata/timestamp.json'), 'unchanged');
   for (const path of [
     'targets/link',

@@ -18,7 +18,10 @@ const aClock = () => {
       waits.push(delayMs);
     },
   };
-  return { clock, waits, pass: (ms: number) => (nowMs += ms) };
+  const pass = (ms: number): void => {
+    nowMs += ms;
+  };
+  return { clock, waits, pass };
 };
 
 describe('a bandwidth limit', () => {
@@ -29,7 +32,10 @@ describe('a bandwidth limit', () => {
       assert.notEqual(limit.pay(100, never), null);
       pass(100);
     }
-    assert.deepEqual(waits, Array.from({ length: 10 }, () => 100));
+    assert.deepEqual(
+      waits,
+      Array.from({ length: 10 }, () => 100),
+    );
   });
 
   test('is one for all streams: each waits behind what the others took', () => {
@@ -66,12 +72,20 @@ describe('a bandwidth limit', () => {
     const bytes = randomBytes(40_000);
     const server = await aServer(t, serveFiles(new Map([['file', bytes]])));
     const bytesPerSMax = 200_000;
-    const http = createHttpClient({ ...defaultHttpSettings, bytesPerSMax, minRateBytesPerS: 190_000, rateWindowMs: 40 });
+    const http = createHttpClient({
+      ...defaultHttpSettings,
+      bytesPerSMax,
+      minRateBytesPerS: 190_000,
+      rateWindowMs: 40,
+    });
     t.after(() => http.close());
     const startMs = performance.now();
     let received = 0;
-    const sink = (piece: Uint8Array): void => void (received += piece.length);
-    const stream = () => http.streamRange(`${server.url}/file`, { offset: 0, lengthTotal: bytes.length, sink, signal: never });
+    const sink = (piece: Uint8Array): void => {
+    received += piece.length;
+  };
+    const stream = () =>
+      http.streamRange(`${server.url}/file`, { offset: 0, lengthTotal: bytes.length, sink, signal: never });
     await Promise.all([stream(), stream()]);
     assert.equal(received, 80_000);
     // A lower bound only: a busy machine takes longer, never less.

@@ -408,7 +408,9 @@ for (const [what, answer] of portals) {
     const source = await aSource(t, aPublished(), { baseUrls: [server.url] });
     failsWith(await source.check(never), 'CAPTIVE_PORTAL');
     let delivered = 0;
-    const sink = (bytes: Uint8Array): void => void (delivered += bytes.length);
+    const sink = (bytes: Uint8Array): void => {
+    delivered += bytes.length;
+  };
     for (const offset of [0, 4096]) {
       const isPortal = (error: unknown): boolean => error instanceof OtadError && error.code === 'CAPTIVE_PORTAL';
       await assert.rejects(source.stream(anArtifact(image), offset, sink, never), isPortal);
@@ -429,7 +431,9 @@ test('the deadline of a download ends the attempt over all mirrors, and the next
   });
   const source = await aSource(t, aRepository(), { baseUrls: [server.url, server.url], downloadDeadlineMs: 60 });
   let position = 0;
-  const sink = (bytes: Uint8Array): void => void (position += bytes.length);
+  const sink = (bytes: Uint8Array): void => {
+    position += bytes.length;
+  };
   await assert.rejects(
     source.stream(anArtifact(image), 0, sink, never),
     (error) => error instanceof OtadError && error.code === 'HTTP_TIMEOUT' && error.details.phase === 'download',
