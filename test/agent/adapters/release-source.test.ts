@@ -429,7 +429,7 @@ test('the deadline of a download ends the attempt over all mirrors, and the next
     const timer = setInterval(() => response.write(image.subarray(0, 100)), 5);
     response.on('close', () => clearInterval(timer));
   });
-  const source = await aSource(t, aRepository(), { baseUrls: [server.url, server.url], downloadDeadlineMs: 60 });
+  const source = await aSource(t, aRepository(), { baseUrls: [server.url, server.url], downloadDeadlineMs: 1500 });
   let position = 0;
   const sink = (bytes: Uint8Array): void => {
     position += bytes.length;
