@@ -10,7 +10,7 @@ import { type ImageIdentity, identityOf, parseOsRelease, vendorPath } from './os
 
 export const imageBlockBytes = 4096;
 const squashfsBlockBytes = 131_072;
-const zstdLevel = 15;
+const zstdLevelDefault = 15;
 const toolTimeoutMs = 30 * 60_000;
 const toolOutputBytesMax = 1024 * 1024;
 
@@ -46,6 +46,8 @@ const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? '';
 
 export interface SquashfsOptions {
   readonly compression: Compression;
+  /** Of zstd; default 15, the level of releases. Patches are made and applied at the level of the image. */
+  readonly zstdLevel?: number | undefined;
   /** Seconds since 1970 that every file and the file system carry. */
   readonly sourceDateEpochS: number;
   readonly signal?: AbortSignal | undefined;
@@ -54,7 +56,8 @@ export interface SquashfsOptions {
 /** Makes `outputPath` (which must not exist) from the tree. Order, owners, times and block size are fixed. */
 export const makeSquashfs = async (tree: string, outputPath: string, options: SquashfsOptions): Promise<void> => {
   const time = String(options.sourceDateEpochS);
-  const level = options.compression === 'zstd' ? ['-Xcompression-level', String(zstdLevel)] : [];
+  const level =
+    options.compression === 'zstd' ? ['-Xcompression-level', String(options.zstdLevel ?? zstdLevelDefault)] : [];
   const args = [
     ...[tree, outputPath, '-noappend', '-no-recovery', '-no-progress', '-quiet'],
     ...['-reproducible', '-all-root', '-no-xattrs', '-no-exports', '-mkfs-time', time, '-all-time', time],
