@@ -82,8 +82,8 @@ describe('a bandwidth limit', () => {
     const startMs = performance.now();
     let received = 0;
     const sink = (piece: Uint8Array): void => {
-    received += piece.length;
-  };
+      received += piece.length;
+    };
     const stream = () =>
       http.streamRange(`${server.url}/file`, { offset: 0, lengthTotal: bytes.length, sink, signal: never });
     await Promise.all([stream(), stream()]);

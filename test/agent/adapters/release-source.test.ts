@@ -409,8 +409,8 @@ for (const [what, answer] of portals) {
     failsWith(await source.check(never), 'CAPTIVE_PORTAL');
     let delivered = 0;
     const sink = (bytes: Uint8Array): void => {
-    delivered += bytes.length;
-  };
+      delivered += bytes.length;
+    };
     for (const offset of [0, 4096]) {
       const isPortal = (error: unknown): boolean => error instanceof OtadError && error.code === 'CAPTIVE_PORTAL';
       await assert.rejects(source.stream(anArtifact(image), offset, sink, never), isPortal);
