@@ -16,6 +16,7 @@ import { helperMutants } from './helper-mutants.ts';
 import { lineageMutants } from './lineage-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
 import { otapubMutants } from './otapub-mutants.ts';
+import { sourceMutants } from './source-mutants.ts';
 import { systemdBootMutants } from './systemd-boot-mutants.ts';
 import { trustMutants } from './trust-mutants.ts';
 import { trybootMutants } from './tryboot-mutants.ts';
@@ -31,6 +32,7 @@ const tables: Readonly<Record<string, readonly Mutant[]>> = {
   tryboot: trybootMutants,
   trust: trustMutants,
   attack: attackMutants,
+  sources: sourceMutants,
   otapub: otapubMutants,
 };
 const mutants = Object.values(tables).flat();
