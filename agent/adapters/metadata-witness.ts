@@ -20,6 +20,7 @@ export const createMetadataWitness = (source: ReleaseSource): MetadataWitness =>
     return outcome;
   };
   return {
+    // What a technician brings says nothing about the way to the server.
     source: { ...source, check },
     hasFetched: () => hasFetched,
     fetch: async (signal) => {

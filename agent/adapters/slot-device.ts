@@ -49,6 +49,8 @@ const readRecordArea = async (handle: SlotHandle, signal: AbortSignal): Promise<
 export interface GuardedSlotDevices extends LocalSlotDevices {
   /** Throws what {@link SlotDevices.open} would throw before it opens anything. */
   refuse(slot: SlotName): Promise<void>;
+  /** For a look at what the medium holds; the running slot as well. Whoever may not write the device can do this. */
+  openForReading(slot: SlotName, signal: AbortSignal): Promise<SlotHandle>;
 }
 
 export interface LocalSlotDevices extends SlotDevices {
@@ -109,6 +111,10 @@ export const createSlotDevices = (settings: SlotDeviceSettings): GuardedSlotDevi
 
   return {
     open,
+    openForReading: async (slot, signal) => {
+      if (signal.aborted) throw new OtadError('CANCELLED', { slot, step: 'open' });
+      return openForReading(slot);
+    },
     refuse: async (slot) => {
       await requireWritable(slot);
     },
@@ -118,10 +124,6 @@ export const createSlotDevices = (settings: SlotDeviceSettings): GuardedSlotDevi
           ? null
           : (decodeRecord(await readRecordArea(handle, signal))?.record ?? null),
       ),
-    openReader: async (slot, signal) => {
-      if (signal.aborted) throw new OtadError('CANCELLED', { slot, step: 'open' });
-      return openForReading(slot);
-    },
     sizeBytes: (slot) => reading(slot, async (handle) => handle.sizeBytes),
   };
 };

@@ -13,6 +13,7 @@ import type {
   HealthReport,
   HistoryEntry,
   Moment,
+  OfferedFolder,
   Progress,
   Release,
   SlotName,
@@ -62,13 +63,16 @@ export interface SlotDevices {
   /** The record that the slot carries, or null where there is none that is whole. Also for the running slot. */
   readRecord(slot: SlotName, signal: AbortSignal): Promise<SlotRecord | null>;
   /** Opens the slot for reading, beside whoever writes or runs it. */
-  openReader(slot: SlotName, signal: AbortSignal): Promise<SlotReader>;
+  openForReading(slot: SlotName, signal: AbortSignal): Promise<SlotReader>;
 }
 
 /** Called for each piece of a stream, in order. A returned promise holds the stream back until it settles. */
 export type ByteSink = (bytes: Uint8Array) => void | Promise<void>;
 
+/** Where releases come from: the servers of the settings, unless `from` says otherwise. */
 export interface ReleaseSource {
+  /** The same from a folder that a technician offers, under all the same checks. Absent where none can be offered. */
+  from?(folder: OfferedFolder): ReleaseSource;
   /** Refreshes the signed metadata and reads the release document of this device's channel. Never throws for what a server can do. */
   check(signal: AbortSignal): Promise<CheckOutcome>;
   /** Streams the artifact from `offsetBytes` to its signed end. Throws on anything else than exactly these bytes. */
@@ -216,7 +220,7 @@ export type Executors = {
 export interface Installer {
   /** Writes image and verity tree, resuming what the slot already holds of the same image. The record stays `writing`. */
   write(
-    request: { readonly slot: SlotName; readonly release: Verified<Release> },
+    request: { readonly slot: SlotName; readonly release: Verified<Release>; readonly folder?: OfferedFolder },
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
   ): Promise<SlotRecord>;

@@ -3,7 +3,8 @@
 
 import { OtadError } from '../core/errors.ts';
 import type { InstallPorts, SlotHandle } from '../core/ports.ts';
-import type { Release, SlotName, SlotRecord, Verified } from '../core/types.ts';
+import type { OfferedFolder, Release, SlotName, SlotRecord, Verified } from '../core/types.ts';
+import { chosenSource } from './chosen-source.ts';
 import type { FillWay } from './fill-way.ts';
 import { createFullWay } from './full-way.ts';
 import { createIndexWay } from './index-way.ts';
@@ -17,7 +18,7 @@ import { isMediumFault, readBack } from './slot-medium.ts';
 export interface Install {
   /** Writes the release's image and tree into `slot`. The record it leaves says 'writing' and all bytes, or 'verified' already. */
   write(
-    request: { readonly slot: SlotName; readonly release: Verified<Release> },
+    request: { readonly slot: SlotName; readonly release: Verified<Release>; readonly folder?: OfferedFolder },
     signal: AbortSignal,
     onProgress: OnProgress,
   ): Promise<SlotRecord>;
@@ -53,8 +54,7 @@ const requireWhole = (slot: SlotName, record: SlotRecord | null, rootHex: string
 };
 
 export const createInstall = (ports: InstallPorts): Install => {
-  const { slots, sealing, monoMs } = ports;
-  const ways: readonly FillWay[] = [createIndexWay(ports), createFullWay(ports.source)];
+  const { slots, sealing, source, monoMs } = ports;
   const trouble: IndexTrouble = { path: '', failures: 0 };
   // Records are written to their end even when the step is cancelled: one block and its flush.
   const steady = new AbortController().signal;
@@ -76,14 +76,17 @@ export const createInstall = (ports: InstallPorts): Install => {
     return result;
   };
 
-  const write: Install['write'] = async ({ slot, release }, signal, onProgress) => {
+  const write: Install['write'] = async ({ slot, release, folder }, signal, onProgress) => {
     const target = installTargetOf(release);
+    const from = chosenSource(source, folder);
     return withSlot(slot, signal, async (handle, ledger) => {
       requireFit(target, handle.sizeBytes, sealing);
       const record = ledger.current();
       const isDone = record?.status === 'verified' && isSameImage(record, target) && isSameRelease(record, target);
       if (record !== null && isDone) return record;
-      return fillSlot({ slot, target, handle, ledger, ports, ways, trouble }, signal, onProgress);
+      const ways: readonly FillWay[] = [createIndexWay({ ...ports, source: from }), createFullWay(from)];
+      const request = { slot, target, handle, ledger, ports: { ...ports, source: from }, ways, trouble };
+      return fillSlot(request, signal, onProgress);
     });
   };
 
