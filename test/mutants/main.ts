@@ -13,6 +13,7 @@ import { attackMutants } from './attack-mutants.ts';
 import { bootScriptMutants } from './boot-script-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
 import { helperMutants } from './helper-mutants.ts';
+import { indexMutants } from './index-mutants.ts';
 import { lineageMutants } from './lineage-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
 import { otapubMutants } from './otapub-mutants.ts';
@@ -34,6 +35,7 @@ const tables: Readonly<Record<string, readonly Mutant[]>> = {
   attack: attackMutants,
   sources: sourceMutants,
   otapub: otapubMutants,
+  index: indexMutants,
 };
 const mutants = Object.values(tables).flat();
 

@@ -98,7 +98,7 @@ export const createHelperBench = async () => {
       id: `gw-${sequence}`,
       version: `1.${sequence}`,
       sequence,
-      artifacts: [{ role: 'rootfs', path, lengthBytes, sha256Hex, verity }],
+      artifacts: [{ role: 'rootfs', path, lengthBytes, sha256Hex, verity, index: null }],
       ...changes,
     });
     repository.publish();
