@@ -3,7 +3,7 @@
 // the code has moved on.
 
 import { execFile, spawn } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,6 +16,7 @@ import { helperMutants } from './helper-mutants.ts';
 import { lineageMutants } from './lineage-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
 import { otapubMutants } from './otapub-mutants.ts';
+import { sourceMutants } from './source-mutants.ts';
 import { systemdBootMutants } from './systemd-boot-mutants.ts';
 import { trustMutants } from './trust-mutants.ts';
 import { trybootMutants } from './tryboot-mutants.ts';
@@ -31,6 +32,7 @@ const tables: Readonly<Record<string, readonly Mutant[]>> = {
   tryboot: trybootMutants,
   trust: trustMutants,
   attack: attackMutants,
+  sources: sourceMutants,
   otapub: otapubMutants,
 };
 const mutants = Object.values(tables).flat();
@@ -49,6 +51,8 @@ interface Verdict {
 /** A project of its own to spoil: the compiled code, and what tests read beside it. */
 const makeBench = async (): Promise<string> => {
   const bench = await mkdtemp(join(tmpdir(), 'otad-mutants-'));
+  // Tests act as other users as well, who must be able to pass through.
+  await chmod(bench, 0o711);
   await cp(dist, join(bench, 'dist'), { recursive: true });
   for (const name of ['node_modules', 'package.json', 'bootctl', 'units', 'test', 'docs']) {
     await symlink(join(project, name), join(bench, name));
