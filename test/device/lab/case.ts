@@ -1,0 +1,37 @@
+// What a case of the lab is: a claim about a gateway, the stage that it starts from, and what is done to find out.
+
+import type { DebianRoot } from '../debian-root.ts';
+import type { LabBoard } from './boards.ts';
+import type { Guest } from './guest.ts';
+import type { Machine, Stage } from './machine.ts';
+import type { LabReleases } from './releases.ts';
+import type { Site } from './site.ts';
+import type { StageName } from './stages.ts';
+
+/** Where an update is, as one can see it from outside, and when it got there the last time: what power cuts are spread over. */
+export interface Waypoint {
+  readonly name: string;
+  readonly atMs: number;
+}
+
+export interface CaseContext {
+  readonly debian: DebianRoot;
+  readonly board: LabBoard;
+  readonly releases: LabReleases;
+  readonly machine: Machine;
+  readonly guest: Guest;
+  readonly site: Site;
+}
+
+export interface LabCase {
+  /** Letters, digits and dashes. */
+  readonly name: string;
+  /** A sentence that can be wrong. */
+  readonly claim: string;
+  readonly from: StageName;
+  /** Belongs to the short run. */
+  readonly isSmoke: boolean;
+  readonly run: (context: CaseContext) => Promise<void>;
+}
+
+export type { Stage };

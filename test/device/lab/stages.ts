@@ -1,0 +1,54 @@
+// Machines that have really got somewhere, kept to go on from: `new` was never switched on, `factory` has booted the factory's
+// image and waits, `updated` has installed, booted and confirmed the good release after that. Made once a run, by real boots.
+
+import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import type { DebianRoot } from '../debian-root.ts';
+import type { LabBoard } from './boards.ts';
+import type { CaseContext } from './case.ts';
+import { expectConfirmed, follow, sentences, untilConfirmed, versionOf } from './journey.ts';
+import type { Stage } from './machine.ts';
+import type { LabReleases } from './releases.ts';
+
+export type StageName = 'new' | 'factory' | 'updated';
+
+/** A gateway out of its box. */
+export const newStage = async (
+  debian: DebianRoot,
+  board: LabBoard,
+  releases: LabReleases,
+  folder: string,
+): Promise<Stage> => {
+  await mkdir(folder, { recursive: true });
+  await board.prepareMemory(debian, folder);
+  return {
+    folder,
+    disk: { path: releases.diskPath, format: 'raw' },
+    memoryFiles: board.memoryFiles,
+    state: null,
+  };
+};
+
+/** Which stage each one begins with, and the way from there. The machine has its power on already. */
+export const stageWays: Readonly<
+  Record<Exclude<StageName, 'new'>, { readonly from: StageName; readonly go: (context: CaseContext) => Promise<void> }>
+> = {
+  factory: {
+    from: 'new',
+    go: async (context) => {
+      await context.machine.nextBoot(null);
+      await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
+      // What starts once in a life has started: from here on the machine only waits.
+      assert.equal((await context.guest.run('systemctl is-system-running --wait')).output, 'running');
+    },
+  },
+  updated: {
+    from: 'factory',
+    go: async (context) => {
+      const mark = context.machine.console.mark();
+      await follow(context, 'good');
+      await context.machine.said(sentences.activated(versionOf('good')), mark, 'the activation');
+      await untilConfirmed(context, 'good', mark, 'b');
+    },
+  },
+};
