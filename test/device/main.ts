@@ -43,9 +43,22 @@ interface Plan {
   readonly bootloaders: readonly string[];
 }
 
+const cutsDefault = { smoke: 2, full: 20 } as const;
+
+const cutsOf = ({ cuts, isSmoke, seed }: Wish) => ({
+  seed,
+  count: cuts ?? (isSmoke ? cutsDefault.smoke : cutsDefault.full),
+});
+
+/** Words that plan the same power cuts again. */
+const cutWords = (wish: Wish): string => {
+  const { seed, count } = cutsOf(wish);
+  return ` --cuts ${count} --seed ${seed}`;
+};
+
 /** Throws RangeError for a name that nothing has. */
 const makePlan = (wish: Wish): Plan => {
-  const all = labBoards.flatMap((board) => labCases.map((labCase) => ({ board, labCase })));
+  const all = labBoards.flatMap((board) => labCases(cutsOf(wish)).map((labCase) => ({ board, labCase })));
   const alone = bootloaderCases();
   if (wish.cases.length === 0) {
     return wish.isSmoke
@@ -63,8 +76,9 @@ const makePlan = (wish: Wish): Plan => {
   };
 };
 
-const list = (): void => {
-  for (const { name, claim, isSmoke } of labCases) console.log(`${name.padEnd(24)} ${isSmoke ? '*' : ' '} ${claim}`);
+const list = (wish: Wish): void => {
+  for (const { name, claim, isSmoke } of labCases(cutsOf(wish)))
+    console.log(`${name.padEnd(24)} ${isSmoke ? '*' : ' '} ${claim}`);
   console.log(`on ${labBoards.map(({ name }) => `@${name}`).join(', ')}; * in the short run (--smoke)`);
   console.log(`the bootloaders alone (${bootloaders}): ${bootloaderCases().join(', ')}`);
 };
@@ -72,12 +86,12 @@ const list = (): void => {
 const run = async (): Promise<number> => {
   const wish = readWords(process.argv.slice(2));
   if (wish.isHelp) console.log(usage);
-  if (wish.isList) list();
+  if (wish.isList) list(wish);
   if (wish.isHelp || wish.isList) return 0;
   const plan = makePlan(wish);
   const sinceMs = performance.now();
   const failedAlone = await runBootloaders(plan.bootloaders);
-  const tally = await runLab(plan.jobs, wish.jobs, '');
+  const tally = await runLab(plan.jobs, wish.jobs, cutWords(wish));
   const minutes = ((performance.now() - sinceMs) / 60_000).toFixed(1);
   const failed = [...failedAlone, ...tally.failed];
   const cuts = plan.jobs.filter(({ labCase }) => labCase.name.startsWith('power-cut')).length;

@@ -9,10 +9,10 @@ import type { LabBoard } from './boards.ts';
 import type { CaseContext } from './case.ts';
 import { EmulatorDied } from './emulator.ts';
 import { limits } from './limits.ts';
-import { createMachine, type Machine, type Stage } from './machine.ts';
+import { createMachine, type Leg, type Machine, type Stage } from './machine.ts';
 import { MonitorError } from './monitor.ts';
 import type { LabReleases } from './releases.ts';
-import { openSite } from './site.ts';
+import { openSite, type Site } from './site.ts';
 
 const restartsMax = 2;
 
@@ -21,8 +21,11 @@ export interface BenchOptions {
   readonly board: LabBoard;
   readonly releases: LabReleases;
   readonly stage: Stage;
+  readonly legs: () => Promise<readonly Leg[]>;
   /** Of the machine; short, since sockets lie in it. */
   readonly folder: string;
+  /** Takes over the network of the machine, which then outlives it; null: closed with the machine. */
+  readonly keepSite: ((site: Site) => void) | null;
   /** Console log and history; what an earlier run left there goes. */
   readonly logFolder: string;
 }
@@ -45,13 +48,13 @@ const keepHistory = async (machine: Machine, context: CaseContext): Promise<void
 };
 
 const runOnce = async <T>(options: BenchOptions, run: (context: CaseContext) => Promise<T>): Promise<T> => {
-  const { debian, board, releases, stage, folder, logFolder } = options;
+  const { debian, board, releases, stage, folder, logFolder, legs } = options;
   await rm(logFolder, { recursive: true, force: true });
   await mkdir(logFolder, { recursive: true });
   const site = await openSite(releases.repositoryFolder);
   const consolePath = join(logFolder, 'console.log');
   const machine = await createMachine({ debian, board, folder, consolePath, stage });
-  const context = { debian, board, releases, machine, guest: machine.guest, site };
+  const context = { debian, board, releases, machine, guest: machine.guest, site, legs };
   try {
     await machine.powerOn();
     return await Promise.race([
@@ -63,7 +66,8 @@ const runOnce = async <T>(options: BenchOptions, run: (context: CaseContext) => 
   } finally {
     if (machine.isOn()) await keepHistory(machine, context);
     await machine.close();
-    await site.close();
+    if (options.keepSite === null) await site.close();
+    else options.keepSite(site);
     await rm(folder, { recursive: true, force: true });
   }
 };

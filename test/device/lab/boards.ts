@@ -16,8 +16,13 @@ export interface LabBoard {
   /** Makes them as the factory has them. */
   prepareMemory(debian: DebianRoot, folder: string): Promise<void>;
   emulatorArguments(debian: DebianRoot, folder: string): readonly string[];
+  /** What the firmware says on the console when it starts. */
+  readonly firmwareSays: RegExp;
   /** Shell command that makes the bootloader hand a wrong dm-verity root to this slot's kernel. */
   spoilRoot(slot: SlotName): string;
+  /** Shell commands that put a word on the kernel command line of a slot, and take it away. */
+  addArgument(slot: SlotName, word: string): string;
+  dropArgument(slot: SlotName, word: string): string;
   /** Shell command that prints what the bootloader holds, for the record. */
   readonly showBoot: string;
   /** Where the bootloader's own files are written to: nobody but the agent and root may. */
@@ -31,6 +36,9 @@ const imageBoard = (name: string): Board => {
 };
 
 const wrongRoot = '0'.repeat(63);
+
+/** Whatever its counter says. */
+const entryOf = (slot: SlotName): string => `/efi/loader/entries/otad-${slot}*.conf`;
 
 const systemdBoot: LabBoard = {
   name: 'systemd-boot',
@@ -46,8 +54,10 @@ const systemdBoot: LabBoard = {
       ...['-drive', `if=pflash,format=raw,unit=1,file=${join(folder, 'vars.fd')}`],
     ];
   },
-  spoilRoot: (slot) =>
-    `sed -i -E 's/otad.root=[0-9a-f]{63}/otad.root=${wrongRoot}/' /efi/loader/entries/otad-${slot}*.conf && sync`,
+  firmwareSays: /BdsDxe: starting/,
+  spoilRoot: (slot) => `sed -i -E 's/otad.root=[0-9a-f]{63}/otad.root=${wrongRoot}/' ${entryOf(slot)} && sync`,
+  addArgument: (slot, word) => `sed -i 's/^options .*/& ${word}/' ${entryOf(slot)} && sync`,
+  dropArgument: (slot, word) => `sed -i 's/ ${word}//' ${entryOf(slot)} && sync`,
   showBoot: 'bootctl list --json=short --no-pager; ls -l /efi/loader/entries; cat /efi/loader/entries/*',
   bootMedium: '/efi',
 };

@@ -3,16 +3,10 @@
 import type { DebianRoot } from '../debian-root.ts';
 import type { LabBoard } from './boards.ts';
 import type { Guest } from './guest.ts';
-import type { Machine, Stage } from './machine.ts';
+import type { Leg, Machine } from './machine.ts';
 import type { LabReleases } from './releases.ts';
 import type { Site } from './site.ts';
 import type { StageName } from './stages.ts';
-
-/** Where an update is, as one can see it from outside, and when it got there the last time: what power cuts are spread over. */
-export interface Waypoint {
-  readonly name: string;
-  readonly atMs: number;
-}
 
 export interface CaseContext {
   readonly debian: DebianRoot;
@@ -21,6 +15,8 @@ export interface CaseContext {
   readonly machine: Machine;
   readonly guest: Guest;
   readonly site: Site;
+  /** How long each leg of an undisturbed update takes on this machine today. */
+  readonly legs: () => Promise<readonly Leg[]>;
 }
 
 export interface LabCase {
@@ -33,5 +29,3 @@ export interface LabCase {
   readonly isSmoke: boolean;
   readonly run: (context: CaseContext) => Promise<void>;
 }
-
-export type { Stage };

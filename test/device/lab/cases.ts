@@ -2,5 +2,15 @@
 
 import type { LabCase } from './case.ts';
 import { installCases } from './cases/install.ts';
+import { type CutOptions, powerCutCases } from './cases/power-cut.ts';
+import { sickCases } from './cases/sick.ts';
+import { systemCases } from './cases/system.ts';
+import { troubleCases } from './cases/trouble.ts';
 
-export const labCases: readonly LabCase[] = [...installCases];
+export const labCases = (cuts: CutOptions): readonly LabCase[] => [
+  ...installCases,
+  ...powerCutCases(cuts),
+  ...sickCases,
+  ...troubleCases,
+  ...systemCases,
+];

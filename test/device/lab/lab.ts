@@ -10,6 +10,7 @@ import type { LabBoard } from './boards.ts';
 import type { CaseContext, LabCase } from './case.ts';
 import type { Stage } from './machine.ts';
 import { deviceFolder, type LabReleases, prepareReleases } from './releases.ts';
+import type { Site } from './site.ts';
 import { newStage, type StageName, stageWays } from './stages.ts';
 
 export interface Job {
@@ -31,6 +32,7 @@ const seconds = (sinceMs: number): string => `${Math.round((performance.now() - 
 /** What the cases of one boot path start from. Made when the first case asks for it. */
 interface Shelf {
   stage(name: StageName): Promise<Stage>;
+  close(): Promise<void>;
 }
 
 interface Workshop {
@@ -46,24 +48,29 @@ const benchOptions = (
   board: LabBoard,
   releases: LabReleases,
   stage: Stage,
+  shelf: Shelf,
   name: string,
 ): BenchOptions => ({
   ...{ debian: shop.debian, board, releases, stage },
+  legs: async () => (await shelf.stage('updated')).legs,
+  keepSite: null,
   folder: join(shop.folder, String(shop.nextNumber())),
   logFolder: join(logsFolder, name),
 });
 
 const openShelf = (shop: Workshop, board: LabBoard, releases: LabReleases): Shelf => {
   const stages = new Map<StageName, Promise<Stage>>();
+  const sites: Site[] = [];
   const make = async (name: StageName): Promise<Stage> => {
     const folder = join(shop.folder, `${board.name}-${name}`);
     if (name === 'new') return await newStage(shop.debian, board, releases, folder);
     const sinceMs = performance.now();
     const { from, go } = stageWays[name];
-    const options = benchOptions(shop, board, releases, await stage(from), `stage-${name}@${board.name}`);
-    const { error, value, restarts } = await runOnBench(options, async (context: CaseContext) => {
-      await go(context);
-      return await context.machine.saveTo(folder);
+    const options = benchOptions(shop, board, releases, await stage(from), shelf, `stage-${name}@${board.name}`);
+    // Whoever goes on from the stage still asks the server that it was made with.
+    const { error, value, restarts } = await runOnBench({ ...options, keepSite: (site) => sites.push(site) }, async (context: CaseContext) => {
+      const legs = await go(context);
+      return await context.machine.saveTo(folder, legs);
     });
     shop.onRestarts(restarts);
     if (error !== null)
@@ -76,7 +83,13 @@ const openShelf = (shop: Workshop, board: LabBoard, releases: LabReleases): Shel
     stages.set(name, known);
     return known;
   };
-  return { stage };
+  const shelf: Shelf = {
+    stage,
+    close: async () => {
+      for (const site of sites) await site.close();
+    },
+  };
+  return shelf;
 };
 
 const describe = (job: Job, outcome: Outcome<unknown>, extra: string, sinceMs: number): string => {
@@ -93,7 +106,7 @@ const describe = (job: Job, outcome: Outcome<unknown>, extra: string, sinceMs: n
 const runJob = async (shop: Workshop, shelf: Shelf, job: Job, releases: LabReleases): Promise<Outcome<unknown>> => {
   try {
     const stage = await shelf.stage(job.labCase.from);
-    return await runOnBench(benchOptions(shop, job.board, releases, stage, jobName(job)), job.labCase.run);
+    return await runOnBench(benchOptions(shop, job.board, releases, stage, shelf, jobName(job)), job.labCase.run);
   } catch (error) {
     return { restarts: 0, error: error as Error, value: null };
   }
@@ -116,8 +129,8 @@ export const runLab = async (jobs: readonly Job[], width: number, extra: string)
       return number;
     },
   };
+  const shelves = new Map<LabBoard, { readonly shelf: Shelf; readonly releases: LabReleases }>();
   try {
-    const shelves = new Map<LabBoard, { readonly shelf: Shelf; readonly releases: LabReleases }>();
     for (const board of new Set(jobs.map((job) => job.board))) {
       const releases = await prepareReleases(board, (line) => console.log(`  build   ${line}`));
       shelves.set(board, { shelf: openShelf(shop, board, releases), releases });
@@ -136,6 +149,7 @@ export const runLab = async (jobs: readonly Job[], width: number, extra: string)
     };
     await Promise.all(Array.from({ length: width }, work));
   } finally {
+    for (const { shelf } of shelves.values()) await shelf.close();
     await rm(folder, { recursive: true, force: true });
   }
   return { cases: jobs.length, failed, restarts };

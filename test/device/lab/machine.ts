@@ -20,6 +20,14 @@ export interface Stage {
   /** Files of the board that outlive a power cut, by name; they lie in the folder. */
   readonly memoryFiles: readonly string[];
   readonly state: { readonly path: string; readonly boot: string } | null;
+  /** How long the legs of the way to it took here and now. */
+  readonly legs: readonly Leg[];
+}
+
+/** A part of an update, as one sees it from outside. */
+export interface Leg {
+  readonly name: string;
+  readonly ms: number;
 }
 
 export interface PowerOptions {
@@ -46,8 +54,10 @@ export interface Machine {
   nextBoot(than: string | null): Promise<string>;
   /** Until the console has said this since the mark. Gives the match. */
   said(pattern: RegExp, since: number, what: string): Promise<RegExpExecArray>;
+  /** Until `ask` gives something. */
+  until<T>(what: string, ask: () => T | null): Promise<T>;
   /** Writes the running machine's whole state into a stage's folder; the machine is off then. */
-  saveTo(folder: string): Promise<Stage>;
+  saveTo(folder: string, legs: readonly Leg[]): Promise<Stage>;
   close(): Promise<void>;
 }
 
@@ -143,7 +153,8 @@ export const createMachine = async (options: MachineOptions): Promise<Machine> =
         return boot === than ? null : boot;
       }),
     said: (pattern, since, what) => progress(what, limits.comeBackMs, () => console.find(pattern, since)),
-    saveTo: async (target) => {
+    until: (what, ask) => progress(what, limits.installMs, ask),
+    saveTo: async (target, legs) => {
       await mkdir(target, { recursive: true });
       const boot = on().channel.boot();
       if (boot === null) throw new Error('nobody answers: a state to go on from has somebody');
@@ -157,6 +168,7 @@ export const createMachine = async (options: MachineOptions): Promise<Machine> =
         disk: { path: join(target, 'disk.qcow2'), format: 'qcow2' },
         memoryFiles: stage.memoryFiles,
         state: { path, boot },
+        legs,
       };
     },
     close: async () => {

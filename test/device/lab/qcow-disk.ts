@@ -35,7 +35,8 @@ export const extractSlot = async (
   target: string,
 ): Promise<void> => {
   const { offsetBytes, sizeBytes } = findPartition(plan, `system_${slot}`);
-  const place = [`skip=${offsetBytes / blockBytes}`, `count=${sizeBytes / blockBytes}`];
+  // qemu-img counts from the beginning of the disk, not from where it starts to copy.
+  const place = [`skip=${offsetBytes / blockBytes}`, `count=${(offsetBytes + sizeBytes) / blockBytes}`];
   await rm(target, { force: true });
   const ends = [`if=${diskPath}`, `of=${target}`];
   await qemuImg(debian, ['dd', '-f', 'qcow2', '-O', 'raw', `bs=${blockBytes}`, ...place, ...ends]);

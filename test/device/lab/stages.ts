@@ -6,9 +6,10 @@ import { mkdir } from 'node:fs/promises';
 import type { DebianRoot } from '../debian-root.ts';
 import type { LabBoard } from './boards.ts';
 import type { CaseContext } from './case.ts';
-import { expectConfirmed, follow, sentences, untilConfirmed, versionOf } from './journey.ts';
-import type { Stage } from './machine.ts';
+import { expectConfirmed, follow, untilConfirmed, versionOf } from './journey.ts';
+import type { Leg, Stage } from './machine.ts';
 import type { LabReleases } from './releases.ts';
+import { updateLegs } from './update-legs.ts';
 
 export type StageName = 'new' | 'factory' | 'updated';
 
@@ -26,12 +27,16 @@ export const newStage = async (
     disk: { path: releases.diskPath, format: 'raw' },
     memoryFiles: board.memoryFiles,
     state: null,
+    legs: [],
   };
 };
 
 /** Which stage each one begins with, and the way from there. The machine has its power on already. */
 export const stageWays: Readonly<
-  Record<Exclude<StageName, 'new'>, { readonly from: StageName; readonly go: (context: CaseContext) => Promise<void> }>
+  Record<
+    Exclude<StageName, 'new'>,
+    { readonly from: StageName; readonly go: (context: CaseContext) => Promise<readonly Leg[]> }
+  >
 > = {
   factory: {
     from: 'new',
@@ -40,6 +45,7 @@ export const stageWays: Readonly<
       await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
       // What starts once in a life has started: from here on the machine only waits.
       assert.equal((await context.guest.run('systemctl is-system-running --wait')).output, 'running');
+      return [];
     },
   },
   updated: {
@@ -47,8 +53,14 @@ export const stageWays: Readonly<
     go: async (context) => {
       const mark = context.machine.console.mark();
       await follow(context, 'good');
-      await context.machine.said(sentences.activated(versionOf('good')), mark, 'the activation');
+      const legs: Leg[] = [];
+      for (const { name, until } of updateLegs(context.board)) {
+        const sinceMs = performance.now();
+        await context.machine.said(until, mark, name);
+        legs.push({ name, ms: performance.now() - sinceMs });
+      }
       await untilConfirmed(context, 'good', mark, 'b');
+      return legs;
     },
   },
 };
