@@ -9,7 +9,7 @@ import type { LabBoard } from './boards.ts';
 import type { CaseContext } from './case.ts';
 import { EmulatorDied } from './emulator.ts';
 import { limits } from './limits.ts';
-import { createMachine, type Leg, type Machine, type Stage } from './machine.ts';
+import { createMachine, type Machine, type MeasuredUpdate, type Stage } from './machine.ts';
 import { MonitorError } from './monitor.ts';
 import type { LabReleases } from './releases.ts';
 import { openSite, type Site } from './site.ts';
@@ -21,7 +21,7 @@ export interface BenchOptions {
   readonly board: LabBoard;
   readonly releases: LabReleases;
   readonly stage: Stage;
-  readonly legs: () => Promise<readonly Leg[]>;
+  readonly update: () => Promise<MeasuredUpdate>;
   /** Of the machine; short, since sockets lie in it. */
   readonly folder: string;
   /** Takes over the network of the machine, which then outlives it; null: closed with the machine. */
@@ -48,13 +48,13 @@ const keepHistory = async (machine: Machine, context: CaseContext): Promise<void
 };
 
 const runOnce = async <T>(options: BenchOptions, run: (context: CaseContext) => Promise<T>): Promise<T> => {
-  const { debian, board, releases, stage, folder, logFolder, legs } = options;
+  const { debian, board, releases, stage, folder, logFolder, update } = options;
   await rm(logFolder, { recursive: true, force: true });
   await mkdir(logFolder, { recursive: true });
   const site = await openSite(releases.repositoryFolder);
   const consolePath = join(logFolder, 'console.log');
   const machine = await createMachine({ debian, board, folder, consolePath, stage });
-  const context = { debian, board, releases, machine, guest: machine.guest, site, legs };
+  const context = { debian, board, releases, machine, guest: machine.guest, site, update };
   try {
     await machine.powerOn();
     return await Promise.race([

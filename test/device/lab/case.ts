@@ -3,7 +3,7 @@
 import type { DebianRoot } from '../debian-root.ts';
 import type { LabBoard } from './boards.ts';
 import type { Guest } from './guest.ts';
-import type { Leg, Machine } from './machine.ts';
+import type { Machine, MeasuredUpdate } from './machine.ts';
 import type { LabReleases } from './releases.ts';
 import type { Site } from './site.ts';
 import type { StageName } from './stages.ts';
@@ -15,8 +15,8 @@ export interface CaseContext {
   readonly machine: Machine;
   readonly guest: Guest;
   readonly site: Site;
-  /** How long each leg of an undisturbed update takes on this machine today. */
-  readonly legs: () => Promise<readonly Leg[]>;
+  /** What an undisturbed update costs here today. */
+  readonly update: () => Promise<MeasuredUpdate>;
 }
 
 export interface LabCase {

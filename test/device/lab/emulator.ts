@@ -41,7 +41,8 @@ export interface Emulator {
 
 const complaintCharsMax = 4096;
 
-const memory = ['-m', '512', '-smp', '2', '-accel', 'tcg,thread=multi,tb-size=256'];
+/** One processor: two machines share the cores of the lab, and a second processor would only wait for the first. */
+const memory = ['-m', '512', '-smp', '1', '-accel', 'tcg,thread=multi,tb-size=512'];
 
 const argumentsOf = (options: EmulatorOptions): readonly string[] => {
   const { debian, folder, boardArguments, diskPath, statePath, clock } = options;

@@ -52,7 +52,11 @@ const benchOptions = (
   name: string,
 ): BenchOptions => ({
   ...{ debian: shop.debian, board, releases, stage },
-  legs: async () => (await shelf.stage('updated')).legs,
+  update: async () => {
+    const { update } = await shelf.stage('updated');
+    if (update === null) throw new Error('the stage updated has seen no update');
+    return update;
+  },
   keepSite: null,
   folder: join(shop.folder, String(shop.nextNumber())),
   logFolder: join(logsFolder, name),
@@ -68,10 +72,13 @@ const openShelf = (shop: Workshop, board: LabBoard, releases: LabReleases): Shel
     const { from, go } = stageWays[name];
     const options = benchOptions(shop, board, releases, await stage(from), shelf, `stage-${name}@${board.name}`);
     // Whoever goes on from the stage still asks the server that it was made with.
-    const { error, value, restarts } = await runOnBench({ ...options, keepSite: (site) => sites.push(site) }, async (context: CaseContext) => {
-      const legs = await go(context);
-      return await context.machine.saveTo(folder, legs);
-    });
+    const { error, value, restarts } = await runOnBench(
+      { ...options, keepSite: (site) => sites.push(site) },
+      async (context: CaseContext) => {
+        const update = await go(context);
+        return await context.machine.saveTo(folder, update);
+      },
+    );
     shop.onRestarts(restarts);
     if (error !== null)
       throw new Error(`stage ${name}: ${error.message}; console: ${options.logFolder}`, { cause: error });

@@ -20,14 +20,20 @@ export interface Stage {
   /** Files of the board that outlive a power cut, by name; they lie in the folder. */
   readonly memoryFiles: readonly string[];
   readonly state: { readonly path: string; readonly boot: string } | null;
-  /** How long the legs of the way to it took here and now. */
-  readonly legs: readonly Leg[];
+  /** What the update cost that leads to it; null: none does. */
+  readonly update: MeasuredUpdate | null;
 }
 
 /** A part of an update, as one sees it from outside. */
 export interface Leg {
   readonly name: string;
   readonly ms: number;
+}
+
+export interface MeasuredUpdate {
+  readonly legs: readonly Leg[];
+  /** From the server, headers included. */
+  readonly receivedBytes: number;
 }
 
 export interface PowerOptions {
@@ -57,7 +63,7 @@ export interface Machine {
   /** Until `ask` gives something. */
   until<T>(what: string, ask: () => T | null): Promise<T>;
   /** Writes the running machine's whole state into a stage's folder; the machine is off then. */
-  saveTo(folder: string, legs: readonly Leg[]): Promise<Stage>;
+  saveTo(folder: string, update: MeasuredUpdate | null): Promise<Stage>;
   close(): Promise<void>;
 }
 
@@ -154,7 +160,7 @@ export const createMachine = async (options: MachineOptions): Promise<Machine> =
       }),
     said: (pattern, since, what) => progress(what, limits.comeBackMs, () => console.find(pattern, since)),
     until: (what, ask) => progress(what, limits.installMs, ask),
-    saveTo: async (target, legs) => {
+    saveTo: async (target, update) => {
       await mkdir(target, { recursive: true });
       const boot = on().channel.boot();
       if (boot === null) throw new Error('nobody answers: a state to go on from has somebody');
@@ -168,7 +174,7 @@ export const createMachine = async (options: MachineOptions): Promise<Machine> =
         disk: { path: join(target, 'disk.qcow2'), format: 'qcow2' },
         memoryFiles: stage.memoryFiles,
         state: { path, boot },
-        legs,
+        update,
       };
     },
     close: async () => {

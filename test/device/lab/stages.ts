@@ -7,7 +7,7 @@ import type { DebianRoot } from '../debian-root.ts';
 import type { LabBoard } from './boards.ts';
 import type { CaseContext } from './case.ts';
 import { expectConfirmed, follow, untilConfirmed, versionOf } from './journey.ts';
-import type { Leg, Stage } from './machine.ts';
+import type { Leg, MeasuredUpdate, Stage } from './machine.ts';
 import type { LabReleases } from './releases.ts';
 import { updateLegs } from './update-legs.ts';
 
@@ -27,7 +27,7 @@ export const newStage = async (
     disk: { path: releases.diskPath, format: 'raw' },
     memoryFiles: board.memoryFiles,
     state: null,
-    legs: [],
+    update: null,
   };
 };
 
@@ -35,7 +35,7 @@ export const newStage = async (
 export const stageWays: Readonly<
   Record<
     Exclude<StageName, 'new'>,
-    { readonly from: StageName; readonly go: (context: CaseContext) => Promise<readonly Leg[]> }
+    { readonly from: StageName; readonly go: (context: CaseContext) => Promise<MeasuredUpdate | null> }
   >
 > = {
   factory: {
@@ -45,7 +45,7 @@ export const stageWays: Readonly<
       await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
       // What starts once in a life has started: from here on the machine only waits.
       assert.equal((await context.guest.run('systemctl is-system-running --wait')).output, 'running');
-      return [];
+      return null;
     },
   },
   updated: {
@@ -60,7 +60,7 @@ export const stageWays: Readonly<
         legs.push({ name, ms: performance.now() - sinceMs });
       }
       await untilConfirmed(context, 'good', mark, 'b');
-      return legs;
+      return { legs, receivedBytes: context.site.link.receivedBytes() };
     },
   },
 };

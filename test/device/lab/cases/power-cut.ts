@@ -21,7 +21,7 @@ const powerCutCase = (number: number, { seed, count }: CutOptions): LabCase => (
   isSmoke: true,
   run: async (context) => {
     const { machine, guest, board } = context;
-    const place = placeCut(await context.legs(), seed, number, count);
+    const place = placeCut((await context.update()).legs, seed, number, count);
     const legs = updateLegs(board);
     const mark = machine.console.mark();
     await follow(context, 'good');
