@@ -99,8 +99,9 @@ const reasonOf = (child: ChildProcess): string => `exit status ${child.exitCode}
 export const startEmulator = async (options: EmulatorOptions): Promise<Emulator> => {
   const { debian, folder, console } = options;
   for (const name of ['console', 'monitor', 'control']) await rm(join(folder, name), { force: true });
-  const [program, ...first] = debian.command('usr/bin/qemu-system-x86_64');
-  const child = spawn(program, [...first, ...argumentsOf(options)], { stdio: ['ignore', 'ignore', 'pipe'] });
+  // However the lab ends, its emulators end with it.
+  const command = ['--pdeathsig', 'KILL', ...debian.command('usr/bin/qemu-system-x86_64'), ...argumentsOf(options)];
+  const child = spawn('setpriv', command, { stdio: ['ignore', 'ignore', 'pipe'] });
   const end = new AbortController();
   let complaint = '';
   child.stderr.on('data', (bytes: Buffer) => {

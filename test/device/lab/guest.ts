@@ -1,6 +1,6 @@
 // The running system as its own tools show it: shell commands over the control channel, and otactl. Waits by progress.
 
-import type { BootBody, DenylistBody, HistoryBody, StatusBody, WhyBody } from '../../../agent/api/schema.ts';
+import type { BootBody, HistoryBody, StatusBody, WhyBody } from '../../../agent/api/schema.ts';
 import type { CommandResult, ControlChannel } from './control-channel.ts';
 
 /** The guest answered, and the answer is wrong. */
@@ -15,7 +15,6 @@ export interface Guest {
   history(): Promise<HistoryBody['history']>;
   why(): Promise<WhyBody>;
   boot(): Promise<BootBody>;
-  denylist(): Promise<DenylistBody['denylist']>;
   /** Writes a file; what is in it has no single quote. */
   write(path: string, text: string): Promise<void>;
   /** Settings of the site, as a technician leaves them in /etc. Counts from the next start of otad. */
@@ -52,7 +51,6 @@ export const createGuest = (channel: () => ControlChannel): Guest => {
     history: async () => (await otactl<HistoryBody>('history')).history,
     why: () => otactl('why'),
     boot: () => otactl('boot status'),
-    denylist: async () => (await otactl<DenylistBody>('denylist')).denylist,
     configure: (settings) => write(settingsPath, JSON.stringify(settings)),
     restartAgent: async () => {
       await ok('systemctl restart otad');

@@ -54,7 +54,7 @@ export const systemCases: readonly LabCase[] = [
         return JSON.parse(found) as Record<string, string>;
       };
       const confirmed = await find('confirmed');
-      assert.equal(confirmed.OTAD_HISTORY_TYPE ?? confirmed.OTAD_HISTORY, 'confirmed', JSON.stringify(confirmed));
+      assert.equal(confirmed.OTAD_HISTORY, 'confirmed', JSON.stringify(confirmed));
       assert.equal(confirmed.OTAD_VERSION, versionOf('good'));
       assert.equal(confirmed.OTAD_SLOT, 'b');
       assert.equal(confirmed._SYSTEMD_UNIT, 'otad.service');
