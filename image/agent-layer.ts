@@ -28,6 +28,9 @@ const places: readonly (readonly [from: string, to: string, mode?: number])[] = 
   ['units/10-default.json', 'usr/lib/otad/config.d/10-default.json'],
 ];
 
+/** Drop-ins that only the bootloader of the board needs; a generator chooses at each start. */
+const bootloaders = ['systemd-boot', 'tryboot', 'uboot'];
+
 const enabled = ['otad.service', 'otad-reboot.path'];
 
 /** `#!/usr/bin/env node` would search the path; the image has one Node. */
@@ -48,6 +51,11 @@ export const makeAgentLayer = async (options: AgentLayerOptions): Promise<void> 
   };
   for (const [from, to, mode] of places) await put(join(projectFolder, from), to, mode);
   await cp(join(projectFolder, 'units/health.d'), await at('usr/lib/otad/health.d'), { recursive: true });
+  for (const name of bootloaders) {
+    const from = join(projectFolder, 'units', name);
+    await cp(from, await at(`usr/lib/otad/bootloaders/${name}`), { recursive: true, filter: (path) => !path.endsWith('.json') });
+  }
+  await put(join(projectFolder, 'units/tryboot/20-tryboot.json'), 'usr/lib/otad/config.d/20-tryboot.json');
   if (trustRootPath !== null) await put(trustRootPath, 'usr/lib/otad/root.json');
   if (settingsPath !== null) await put(settingsPath, 'usr/lib/otad/config.d/50-image.json');
   const program = await at('usr/bin/otactl');

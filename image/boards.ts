@@ -1,21 +1,35 @@
-// The boards that the reference image is built for, as data: architecture, kernel, modules, how their disk is divided. All
-// of them start by systemd-boot. A new board is a new entry here and a folder of files in boards/.
+// The boards that the reference image is built for, as data. A root is one build of the system; boards that share a root
+// differ in how they start and how their disk is divided, never in a byte of the root. A new board is a new entry here.
 
-export interface Board {
-  readonly name: string;
+export interface Root {
   readonly architecture: 'amd64' | 'arm64';
-  /** Architecture as the kernel and EFI name it. */
+  /** Architecture as EFI names it in its files. */
   readonly efiName: 'x64' | 'aa64';
   /** GUID of a root partition (Discoverable Partitions Specification). */
   readonly slotType: string;
   /** Stands for the kernel that is newest in the archive, or in the lock. */
   readonly kernelMetapackage: string;
+  /** Unpacked beside the kernel, never installed: what boards of this root start by. */
+  readonly bootPackages: readonly string[];
   /** Loaded in the initramfs, in this order; dependencies come by themselves. */
   readonly initramfsModules: readonly string[];
   /** Besides those; what they depend on comes by itself. */
   readonly rootModules: readonly string[];
+}
+
+/** How a board starts; it decides which partitions stand before the slots. */
+export type Start =
+  | { readonly kind: 'systemd-boot' }
+  /** uboot/NAME.env has what is compiled in beside the boot script. */
+  | { readonly kind: 'u-boot' };
+
+export interface Board {
+  readonly name: string;
+  readonly root: Root;
+  readonly start: Start;
   /** Arguments that do not change from boot to boot. */
   readonly commandLine: readonly string[];
+  /** `boot`: of each partition with kernel and initramfs. */
   readonly sizesMiB: { readonly boot: number; readonly slot: number; readonly data: number };
 }
 
@@ -54,16 +68,37 @@ const commonInitramfsModules = [
   'overlay',
 ];
 
+const amd64: Root = {
+  architecture: 'amd64',
+  efiName: 'x64',
+  slotType: '4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709',
+  kernelMetapackage: 'linux-image-cloud-amd64',
+  bootPackages: ['systemd-boot-efi'],
+  initramfsModules: ['i6300esb', 'ahci', 'sd_mod', 'virtio_scsi', ...commonInitramfsModules, 'efivarfs'],
+  rootModules: commonRootModules,
+};
+
 export const boards: readonly Board[] = [
   {
     name: 'qemu-amd64',
-    architecture: 'amd64',
-    efiName: 'x64',
-    slotType: '4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709',
-    kernelMetapackage: 'linux-image-cloud-amd64',
-    initramfsModules: ['i6300esb', 'ahci', 'sd_mod', 'virtio_scsi', ...commonInitramfsModules, 'efivarfs'],
-    rootModules: commonRootModules,
+    root: amd64,
+    start: { kind: 'systemd-boot' },
     commandLine: ['console=ttyS0', ...commonCommandLine],
     sizesMiB: { boot: 128, slot: 192, data: 256 },
   },
+  {
+    name: 'qemu-amd64-uboot',
+    root: amd64,
+    start: { kind: 'u-boot' },
+    // U-Boot sets up fewer memory type registers than the kernel expects, and it would throw away most of the memory.
+    commandLine: ['console=ttyS0', 'disable_mtrr_trim', ...commonCommandLine],
+    sizesMiB: { boot: 64, slot: 192, data: 256 },
+  },
 ];
+
+/** Throws what `refuse` makes of the names that are known. */
+export const findBoard = (name: string, refuse: (known: string) => Error): Board => {
+  const board = boards.find((known) => known.name === name);
+  if (board !== undefined) return board;
+  throw refuse(boards.map((known) => known.name).join(', '));
+};

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { runTool, toolEnvironment } from './tool.ts';
 
 const mebibyte = 1024 * 1024;
+/** Below it a file system has so few clusters that firmware takes it for FAT16 whatever it says. */
+const fat32MiBMin = 64;
 
 export interface FileSystemOptions {
   readonly folder: string;
@@ -26,7 +28,8 @@ export const makeFat = async (options: FileSystemOptions): Promise<void> => {
   await rm(path, { force: true });
   await fixTimes(folder, sourceDateEpochS);
   const environment = { ...toolEnvironment(sourceDateEpochS), MTOOLS_SKIP_CHECK: '1' };
-  const args = ['-F', '32', '-n', label, '-i', id, '--invariant', '-C', path, String(sizeMiB * 1024)];
+  const kind = sizeMiB < fat32MiBMin ? '16' : '32';
+  const args = ['-F', kind, '-n', label, '-i', id, '--invariant', '-C', path, String(sizeMiB * 1024)];
   await runTool('mkfs.vfat', args, { environment });
   // One by one in order: mcopy takes a folder in the order of the disk that it comes from.
   for (const name of (await readdir(folder, { recursive: true, withFileTypes: true }))

@@ -28,7 +28,21 @@ const removed = [
 ];
 const emptied = ['etc/machine-id'];
 /** Mount points that a read-only root must already have. */
-const folders = ['boot', 'data', 'efi', 'dev', 'proc', 'sys', 'run', 'tmp', 'var'];
+const folders = [
+  'boot',
+  'boot/env',
+  'boot/config',
+  'boot/a',
+  'boot/b',
+  'data',
+  'efi',
+  'dev',
+  'proc',
+  'sys',
+  'run',
+  'tmp',
+  'var',
+];
 
 const forEachEntry = async (
   root: string,

@@ -3,7 +3,7 @@
 // the code has moved on.
 
 import { execFile, spawn } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -47,6 +47,8 @@ interface Verdict {
 /** A project of its own to spoil: the compiled code, and what tests read beside it. */
 const makeBench = async (): Promise<string> => {
   const bench = await mkdtemp(join(tmpdir(), 'otad-mutants-'));
+  // Tests act as other users as well, who must be able to pass through.
+  await chmod(bench, 0o711);
   await cp(dist, join(bench, 'dist'), { recursive: true });
   for (const name of ['node_modules', 'package.json', 'bootctl', 'units', 'test', 'docs']) {
     await symlink(join(project, name), join(bench, name));
