@@ -58,7 +58,11 @@ const cutWords = (wish: Wish): string => {
 
 /** Throws RangeError for a name that nothing has. */
 const makePlan = (wish: Wish): Plan => {
-  const all = labBoards.flatMap((board) => labCases(cutsOf(wish)).map((labCase) => ({ board, labCase })));
+  const all = labBoards.flatMap((board) =>
+    labCases(cutsOf(wish))
+      .filter(({ isFor }) => isFor?.(board) ?? true)
+      .map((labCase) => ({ board, labCase })),
+  );
   const alone = bootloaderCases();
   if (wish.cases.length === 0) {
     return wish.isSmoke

@@ -4,14 +4,15 @@
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SlotName } from '../../../agent/core/types.ts';
-import { type Board, boards as imageBoards } from '../../../image/boards.ts';
+import { type Board, findBoard } from '../../../image/boards.ts';
 import type { DebianRoot } from '../debian-root.ts';
+import { buildUboot } from '../u-boot-build.ts';
 
 export interface LabBoard {
   /** The boot path. */
   readonly name: 'systemd-boot' | 'u-boot';
   readonly image: Board;
-  /** Files that keep their bytes while the power is off, besides the disk. */
+  /** Files of the firmware: what it is, and what it keeps while the power is off. */
   readonly memoryFiles: readonly string[];
   /** Makes them as the factory has them. */
   prepareMemory(debian: DebianRoot, folder: string): Promise<void>;
@@ -20,22 +21,24 @@ export interface LabBoard {
   readonly firmwareSays: RegExp;
   /** Shell command that makes the bootloader hand a wrong dm-verity root to this slot's kernel. */
   spoilRoot(slot: SlotName): string;
-  /** Shell commands that put a word on the kernel command line of a slot, and take it away. */
-  addArgument(slot: SlotName, word: string): string;
-  dropArgument(slot: SlotName, word: string): string;
+  /**
+   * Shell commands that put a word on the kernel command line of a slot, and take it away; null: nothing in the running
+   * system can, because the arguments are compiled into the bootloader.
+   */
+  readonly argument: {
+    add(slot: SlotName, word: string): string;
+    drop(slot: SlotName, word: string): string;
+  } | null;
   /** Shell command that prints what the bootloader holds, for the record. */
   readonly showBoot: string;
   /** Where the bootloader's own files are written to: nobody but the agent and root may. */
   readonly bootMedium: string;
 }
 
-const imageBoard = (name: string): Board => {
-  const found = imageBoards.find((board) => board.name === name);
-  if (found === undefined) throw new Error(`image/boards.ts has no board ${name}`);
-  return found;
-};
+const imageBoard = (name: string): Board =>
+  findBoard(name, (known) => new Error(`image/boards.ts has no board ${name}, only ${known}`));
 
-const wrongRoot = '0'.repeat(63);
+const wrongRoot = '0'.repeat(64);
 
 /** Whatever its counter says. */
 const entryOf = (slot: SlotName): string => `/efi/loader/entries/otad-${slot}*.conf`;
@@ -55,11 +58,32 @@ const systemdBoot: LabBoard = {
     ];
   },
   firmwareSays: /BdsDxe: starting/,
-  spoilRoot: (slot) => `sed -i -E 's/otad.root=[0-9a-f]{63}/otad.root=${wrongRoot}/' ${entryOf(slot)} && sync`,
-  addArgument: (slot, word) => `sed -i 's/^options .*/& ${word}/' ${entryOf(slot)} && sync`,
-  dropArgument: (slot, word) => `sed -i 's/ ${word}//' ${entryOf(slot)} && sync`,
+  spoilRoot: (slot) => `sed -i -E 's/otad.root=[0-9a-f]{64}/otad.root=${wrongRoot}/' ${entryOf(slot)} && sync`,
+  argument: {
+    add: (slot, word) => `sed -i 's/^options .*/& ${word}/' ${entryOf(slot)} && sync`,
+    drop: (slot, word) => `sed -i 's/ ${word}//' ${entryOf(slot)} && sync`,
+  },
   showBoot: 'bootctl list --json=short --no-pager; ls -l /efi/loader/entries; cat /efi/loader/entries/*',
   bootMedium: '/efi',
 };
 
-export const labBoards: readonly LabBoard[] = [systemdBoot];
+/** Both copies of the environment lie there as files; fw_setenv of libubootenv writes them as otad does. */
+const ubootVariable = (slot: SlotName, name: string): string => `otad_${slot}_${name}`;
+
+const uboot: LabBoard = {
+  name: 'u-boot',
+  image: imageBoard('qemu-amd64-uboot'),
+  memoryFiles: ['u-boot.rom'],
+  prepareMemory: async (_, folder) => {
+    const build = await buildUboot('qemu-amd64');
+    await copyFile(join(build.folder, 'u-boot-redundant.rom'), join(folder, 'u-boot.rom'));
+  },
+  emulatorArguments: (_, folder) => ['-machine', 'pc', '-cpu', 'max', '-bios', join(folder, 'u-boot.rom')],
+  firmwareSays: /U-Boot 20/,
+  spoilRoot: (slot) => `fw_setenv ${ubootVariable(slot, 'root')} ${wrongRoot} && sync`,
+  argument: null,
+  showBoot: 'fw_printenv',
+  bootMedium: '/boot/env',
+};
+
+export const labBoards: readonly LabBoard[] = [systemdBoot, uboot];

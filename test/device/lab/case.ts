@@ -27,5 +27,7 @@ export interface LabCase {
   readonly from: StageName;
   /** Belongs to the short run. */
   readonly isSmoke: boolean;
+  /** Default: every boot path. */
+  readonly isFor?: (board: LabBoard) => boolean;
   readonly run: (context: CaseContext) => Promise<void>;
 }

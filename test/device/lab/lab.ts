@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DebianRoot, prepareDebianRoot } from '../debian-root.ts';
 import { type BenchOptions, type Outcome, runOnBench } from './bench.ts';
-import type { LabBoard } from './boards.ts';
+import { type LabBoard, labBoards } from './boards.ts';
 import type { CaseContext, LabCase } from './case.ts';
 import type { Stage } from './machine.ts';
 import { deviceFolder, type LabReleases, prepareReleases } from './releases.ts';
@@ -138,8 +138,8 @@ export const runLab = async (jobs: readonly Job[], width: number, extra: string)
   };
   const shelves = new Map<LabBoard, { readonly shelf: Shelf; readonly releases: LabReleases }>();
   try {
+    const releases = await prepareReleases(labBoards, (line) => console.log(`  build   ${line}`));
     for (const board of new Set(jobs.map((job) => job.board))) {
-      const releases = await prepareReleases(board, (line) => console.log(`  build   ${line}`));
       shelves.set(board, { shelf: openShelf(shop, board, releases), releases });
     }
     const queue = [...jobs];

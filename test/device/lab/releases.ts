@@ -38,17 +38,17 @@ export interface LabImage {
 
 export interface LabReleases {
   readonly compatible: string;
-  /** The whole disk as the factory writes it. */
-  readonly diskPath: string;
+  /** The whole disk as the factory writes it, by the board's name in image/boards.ts. */
+  readonly disks: Readonly<Record<string, string>>;
   /** What a web server serves. */
   readonly repositoryFolder: string;
   readonly images: Readonly<Record<LabChannel, LabImage>>;
 }
 
-const inputs = ['dist/bundle', 'image', 'units', 'test/device/lab-layer', 'test/device/lab-releases'];
+const inputs = ['dist/bundle', 'dist/image', 'image', 'units', 'test/device/lab-layer', 'test/device/lab-releases'];
 
-const hashInputs = async (board: string): Promise<string> => {
-  const hash = createHash('sha256').update(board);
+const hashInputs = async (): Promise<string> => {
+  const hash = createHash('sha256');
   for (const input of inputs) {
     const path = join(projectFolder, input);
     const names = await readdir(path, { recursive: true, withFileTypes: true }).catch(() => null);
@@ -94,23 +94,27 @@ const buildRelease = async (shop: Workshop, channel: LabChannel): Promise<string
   return path;
 };
 
-const buildAll = async (board: LabBoard, folder: string, onStep: (line: string) => void): Promise<void> => {
-  const compatible = `otad-lab-${board.image.name}`;
+const compatible = 'otad-lab';
+
+const buildAll = async (boards: readonly LabBoard[], folder: string, onStep: (line: string) => void): Promise<void> => {
+  const [first] = boards;
+  if (first === undefined) throw new Error('there is no board to build for');
   const publisher = join(folder, 'publisher');
   await initRepository({ folder: publisher, name: 'device-lab-TEST' });
-  const factory = join(folder, 'factory');
   const built = await buildGatewayImage({
-    board: board.image,
+    root: first.image.root,
+    boards: boards.map(({ image }) => image),
     projectFolder,
     cacheFolder: join(projectFolder, '.image/cache'),
-    outputFolder: factory,
+    outputFolder: join(folder, 'factory'),
     identity: identityOf(compatible, 'factory'),
     layers: [labLayer],
     lock: null,
     trustRootPath: publisherPaths(publisher).root,
     settingsPath: null,
+    isDraft: true,
     sourceDateEpochS: epochS,
-    onStep: (line) => onStep(`${board.name}: ${line}`),
+    onStep,
   });
   const tree = join(folder, 'tree');
   await runTool('unsquashfs', ['-quiet', '-no-progress', '-d', tree, built.image]);
@@ -119,7 +123,7 @@ const buildAll = async (board: LabBoard, folder: string, onStep: (line: string) 
     factory: { rootHex: built.rootHex, lengthBytes: built.hashOffsetBytes },
   };
   for (const channel of ['good', 'sick'] as const) {
-    onStep(`${board.name}: release ${labReleases[channel].version}`);
+    onStep(`release ${labReleases[channel].version}`);
     const imagePath = await buildRelease(shop, channel);
     const { version, healthDeadlineS } = labReleases[channel];
     const wish = { folder: publisher, channel, compatible, version, healthDeadlineS };
@@ -132,25 +136,29 @@ const buildAll = async (board: LabBoard, folder: string, onStep: (line: string) 
   await rm(tree, { recursive: true });
   await rm(built.image);
   await writeFile(join(folder, 'images.json'), JSON.stringify(images));
+  await writeFile(join(folder, 'disks.json'), JSON.stringify(built.disks));
 };
 
-/** Builds what is not there yet; takes minutes the first time. */
-export const prepareReleases = async (board: LabBoard, onStep: (line: string) => void): Promise<LabReleases> => {
-  const folder = join(deviceFolder, 'lab', board.name);
+/** Builds what is not there yet, for all boards at once, since they share one root; takes minutes the first time. */
+export const prepareReleases = async (
+  boards: readonly LabBoard[],
+  onStep: (line: string) => void,
+): Promise<LabReleases> => {
+  const folder = join(deviceFolder, 'lab');
   const stamp = join(folder, 'ready');
-  const wanted = await hashInputs(board.image.name);
+  const wanted = await hashInputs();
   if ((await readFile(stamp, 'utf8').catch(() => '')) !== wanted) {
     await rm(folder, { recursive: true, force: true });
     await mkdir(folder, { recursive: true });
-    await buildAll(board, folder, onStep);
+    await buildAll(boards, folder, onStep);
     await writeFile(stamp, wanted);
   } else {
     // Signatures of the online roles live for days only.
     await renewRepository({ folder: join(folder, 'publisher') });
   }
   return {
-    compatible: `otad-lab-${board.image.name}`,
-    diskPath: join(folder, 'factory/disk.img'),
+    compatible,
+    disks: JSON.parse(await readFile(join(folder, 'disks.json'), 'utf8')),
     repositoryFolder: publisherPaths(join(folder, 'publisher')).repository,
     images: JSON.parse(await readFile(join(folder, 'images.json'), 'utf8')),
   };

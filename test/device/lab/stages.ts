@@ -13,6 +13,12 @@ import { updateLegs } from './update-legs.ts';
 
 export type StageName = 'new' | 'factory' | 'updated';
 
+const diskOf = ({ image }: LabBoard, { disks }: LabReleases): string => {
+  const path = disks[image.name];
+  if (path === undefined) throw new Error(`no disk was built for ${image.name}`);
+  return path;
+};
+
 /** A gateway out of its box. */
 export const newStage = async (
   debian: DebianRoot,
@@ -24,7 +30,7 @@ export const newStage = async (
   await board.prepareMemory(debian, folder);
   return {
     folder,
-    disk: { path: releases.diskPath, format: 'raw' },
+    disk: { path: diskOf(board, releases), format: 'raw' },
     memoryFiles: board.memoryFiles,
     state: null,
     update: null,

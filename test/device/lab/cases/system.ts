@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { messageIds } from '../../../../agent/log/message-ids.ts';
+import type { LabBoard } from '../boards.ts';
 import type { CaseContext, LabCase } from '../case.ts';
 import { expectConfirmed, follow, restart, sentences, untilConfirmed, versionOf } from '../journey.ts';
 
@@ -20,6 +21,11 @@ const rollBack = async (context: CaseContext): Promise<void> => {
   await guest.ok('otactl rollback --yes --no-wait back again');
   await machine.nextBoot(before);
   await machine.said(sentences.confirmed(versionOf('factory')), mark, `${versionOf('factory')} is confirmed`);
+};
+
+const argumentOf = ({ board }: CaseContext): NonNullable<LabBoard['argument']> => {
+  if (board.argument === null) throw new Error(`${board.name} has its arguments compiled in`);
+  return board.argument;
 };
 
 export const systemCases: readonly LabCase[] = [
@@ -84,18 +90,20 @@ export const systemCases: readonly LabCase[] = [
   },
   {
     name: 'volatile',
+    isFor: ({ argument }) => argument !== null,
     claim: 'a start with systemd.volatile=overlay takes every change and forgets it',
     from: 'factory',
     isSmoke: false,
     run: async (context) => {
-      const { guest, board } = context;
-      await guest.ok(board.addArgument('a', 'systemd.volatile=overlay'));
+      const { guest } = context;
+      const argument = argumentOf(context);
+      await guest.ok(argument.add('a', 'systemd.volatile=overlay'));
       await restart(context);
       await guest.status();
       await guest.ok(
         'for folder in /usr/share /etc /var/lib /root; do echo x > $folder/forget-me || exit 1; done; sync',
       );
-      await guest.ok(board.dropArgument('a', 'systemd.volatile=overlay'));
+      await guest.ok(argument.drop('a', 'systemd.volatile=overlay'));
       await restart(context);
       const { output } = await guest.run('ls /usr/share/forget-me /etc/forget-me /var/lib/forget-me /root/forget-me');
       assert.equal(output.match(/No such file or directory/g)?.length, 4, output);
