@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { treeLengthBytes } from '../verity/dm-verity.ts';
 import { createSealing } from '../verity/sealing.ts';
 import { readInitialRoot } from '../verity/trusted-root.ts';
-import { type BootDevice, openBootDevice } from './adapters/boot-control.ts';
+import { createBootClient } from './adapters/boot-client.ts';
+import { type BootDevice, openBootDevice, openHelpedDevice } from './adapters/boot-control.ts';
 import { createBootInspector } from './adapters/boot-inspection.ts';
 import { readFacts } from './adapters/device-facts.ts';
 import { createHealth } from './adapters/health.ts';
@@ -16,7 +17,7 @@ import { inheritedSockets } from './adapters/inherited-descriptors.ts';
 import { createMetadataWitness } from './adapters/metadata-witness.ts';
 import { createNotify } from './adapters/notify.ts';
 import { createRebooter } from './adapters/rebooter.ts';
-import { createReleaseSource } from './adapters/release-source.ts';
+import { createReleaseSource, type SignedSource } from './adapters/release-source.ts';
 import { createStandbyStore } from './adapters/standby-store.ts';
 import { SqliteStore } from './adapters/store.ts';
 import { readGroupId } from './api/group.ts';
@@ -78,18 +79,27 @@ export interface Ground {
   readonly onFatal: (error: OtadError) => void;
 }
 
-/** Bootloader and slots: what the facts are read from. */
-const openDevice = ({ config }: Ground) =>
-  openBootDevice({
-    bootloader: config.bootloader,
-    slotPaths: slotPathsOf(config),
-    stateDir: config.stateDir,
-    runDir: config.runDir,
-    rebootCommand: config.reboot.command,
-  });
+/** Bootloader and slots: what the facts are read from. What changes the bootloader is in this process, or behind the helper's socket. */
+const openDevice = async ({ config, signal }: Ground, carry: SignedSource['carry']) => {
+  const { bootloader } = config;
+  const slotPaths = slotPathsOf(config);
+  if (bootloader.helperSocket !== null) {
+    const client = createBootClient({ socketPath: bootloader.helperSocket, carry });
+    const device = await openHelpedDevice({ bootloader, slotPaths }, client, signal);
+    return { device, inspectBoot: client.inspect, rebooter: client.rebooter };
+  }
+  const { stateDir, runDir } = config;
+  const rebootCommand = config.reboot.command;
+  const device = await openBootDevice({ bootloader, slotPaths, stateDir, runDir, rebootCommand });
+  const inspectBoot = createBootInspector({ device, settings: bootloader, slotPaths });
+  return { device, inspectBoot, rebooter: createRebooter({ command: rebootCommand }) };
+};
 
 /** The slot that cannot be written as the settings have it; otad runs all the same, for status and for a person. */
-const slotProblems = async ({ slots, readLineage }: BootDevice): Promise<readonly Failure[]> => {
+const slotProblems = async ({
+  slots,
+  readLineage,
+}: Pick<BootDevice, 'slots' | 'readLineage'>): Promise<readonly Failure[]> => {
   try {
     await slots.refuse(otherSlot((await readLineage()).slot));
     return [];
@@ -166,7 +176,7 @@ const openSource = (ground: Ground, identity: Identified, initialRoot: Uint8Arra
     buildTimeS: identity.buildTimeS,
     syncedTimeS: () => (clock.now().isSynced ? clock.now().wallMs / 1000 : null),
   });
-  return createMetadataWitness(source);
+  return { ...createMetadataWitness(source), carry: source.carry };
 };
 
 const openApi = async (
@@ -207,13 +217,13 @@ const tellSystemd = (runtime: Runtime, onStop: OnStop): void => {
 export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void> => {
   const { config, clock, log, signal, onFatal } = ground;
   const identity = await identify(ground);
-  const device = await openDevice(ground);
-  const { boot, slots } = device;
   const { initialRoot, rootProblems } = await readTrustRoot(ground);
+  const { source, hasFetched, fetch, carry } = openSource(ground, identity, initialRoot, onStop);
+  const { device, inspectBoot, rebooter } = await openDevice(ground, carry);
+  const { boot, slots } = device;
   const { bootId, bootedRelease } = identity;
   const problems = [...ground.loaded.problems, ...rootProblems, ...(await slotProblems(device))];
   const facts = await readFacts({ boot, slots, bootId, bootedRelease, problems }, signal);
-  const { source, hasFetched, fetch } = openSource(ground, identity, initialRoot, onStop);
   const health = createHealth({ ...config.health, clock, hasFetchedMetadata: hasFetched, fetchMetadata: fetch });
   const policy = policyOf(config, {
     compatible: identity.compatible,
@@ -224,14 +234,12 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
     footprintBytes: (length) => ceilToBlock(length) + treeLengthBytes(length) + recordAreaBytes,
   });
   const install = createInstall({ slots, source, sealing: createSealing() });
-  const rebooter = createRebooter({ command: config.reboot.command });
   const executors = createExecutors({ boot, install, source, health, rebooter });
   const { store, close: closeStore } = openStore(ground);
   onStop(closeStore);
   const runtime = createRuntime({ store, boot, clock, executors, policy, log, onFatal });
   onStop(() => runtime.stop());
   await runtime.start(facts);
-  const inspectBoot = createBootInspector({ device, settings: config.bootloader, slotPaths: slotPathsOf(config) });
   const api = await openApi(ground, identity, { control: runtime, store, slotPaths: slotPathsOf(config), inspectBoot });
   onStop(() => api.close());
   tellSystemd(runtime, onStop);

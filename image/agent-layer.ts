@@ -2,7 +2,7 @@
 // for them. Made at build time from what the tree holds, so that nothing of it stands twice.
 
 import { chmod, copyFile, cp, mkdir, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 export interface AgentLayerOptions {
   readonly projectFolder: string;
@@ -16,9 +16,16 @@ export interface AgentLayerOptions {
 
 const places: readonly (readonly [from: string, to: string, mode?: number])[] = [
   ['dist/bundle/otad.mjs', 'usr/lib/otad/otad.mjs'],
+  ['dist/bundle/otad-boot.mjs', 'usr/lib/otad/otad-boot.mjs'],
   ['dist/bundle/otactl.mjs', 'usr/lib/otad/otactl.mjs', 0o755],
   ['dist/bundle/node_sqlite3.node', 'usr/lib/otad/node_sqlite3.node'],
   ['units/otad.service', 'usr/lib/systemd/system/otad.service'],
+  ['units/otad-boot.socket', 'usr/lib/systemd/system/otad-boot.socket'],
+  ['units/otad-boot.service', 'usr/lib/systemd/system/otad-boot.service'],
+  ['units/otad-gate.service', 'usr/lib/systemd/system/otad-gate.service'],
+  ['units/otad-deadman.timer', 'usr/lib/systemd/system/otad-deadman.timer'],
+  ['units/otad-deadman.service', 'usr/lib/systemd/system/otad-deadman.service'],
+  ['units/trial', 'usr/lib/otad/trial', 0o755],
   ['units/otad-reboot.path', 'usr/lib/systemd/system/otad-reboot.path'],
   ['units/otad-reboot.service', 'usr/lib/systemd/system/otad-reboot.service'],
   ['units/otad.sysusers', 'usr/lib/sysusers.d/otad.conf'],
@@ -31,7 +38,14 @@ const places: readonly (readonly [from: string, to: string, mode?: number])[] = 
 /** Drop-ins that only the bootloader of the board needs; a generator chooses at each start. */
 const bootloaders = ['systemd-boot', 'tryboot', 'uboot'];
 
-const enabled = ['otad.service', 'otad-reboot.path'];
+/** As `systemctl enable` would link them. */
+const enabled = [
+  'multi-user.target.wants/otad.service',
+  'multi-user.target.wants/otad-reboot.path',
+  'sockets.target.wants/otad-boot.socket',
+  'timers.target.wants/otad-deadman.timer',
+  'boot-complete.target.requires/otad-gate.service',
+];
 
 /** `#!/usr/bin/env node` would search the path; the image has one Node. */
 const otactl = '#!/bin/sh\nexec /usr/bin/node /usr/lib/otad/otactl.mjs "$@"\n';
@@ -53,7 +67,10 @@ export const makeAgentLayer = async (options: AgentLayerOptions): Promise<void> 
   await cp(join(projectFolder, 'units/health.d'), await at('usr/lib/otad/health.d'), { recursive: true });
   for (const name of bootloaders) {
     const from = join(projectFolder, 'units', name);
-    await cp(from, await at(`usr/lib/otad/bootloaders/${name}`), { recursive: true, filter: (path) => !path.endsWith('.json') });
+    await cp(from, await at(`usr/lib/otad/bootloaders/${name}`), {
+      recursive: true,
+      filter: (path) => !path.endsWith('.json'),
+    });
   }
   await put(join(projectFolder, 'units/tryboot/20-tryboot.json'), 'usr/lib/otad/config.d/20-tryboot.json');
   if (trustRootPath !== null) await put(trustRootPath, 'usr/lib/otad/root.json');
@@ -61,8 +78,6 @@ export const makeAgentLayer = async (options: AgentLayerOptions): Promise<void> 
   const program = await at('usr/bin/otactl');
   await writeFile(program, otactl);
   await chmod(program, 0o755);
-  for (const unit of enabled) {
-    await symlink(`../${unit}`, await at(`usr/lib/systemd/system/multi-user.target.wants/${unit}`));
-  }
+  for (const link of enabled) await symlink(`../${basename(link)}`, await at(`usr/lib/systemd/system/${link}`));
   await writeFile(join(folder, 'layer.json'), JSON.stringify({ name: 'otad', modes: 'plain' }));
 };

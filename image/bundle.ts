@@ -1,5 +1,5 @@
-// Makes the agent's programs into single files for devices: otad.mjs and otactl.mjs, with the sqlite3 addon beside them.
-// A gateway needs Node and these three files, no node_modules.
+// Makes the agent's programs into single files for devices: otad.mjs, otad-boot.mjs and otactl.mjs, with the sqlite3 addon
+// beside them. A gateway needs Node and these four files, no node_modules.
 
 import { copyFile, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -68,11 +68,12 @@ const bundleOne = async (projectDir: string, entry: string, outfile: string): Pr
   });
 };
 
-/** Writes otad.mjs, otactl.mjs and the addon into `outDir`. */
+/** Writes otad.mjs, otad-boot.mjs, otactl.mjs and the addon into `outDir`. */
 export const bundleAgent = async ({ projectDir, outDir }: BundleOptions): Promise<void> => {
   await mkdir(outDir, { recursive: true });
   await Promise.all([
     bundleOne(projectDir, 'agent/main.ts', join(outDir, 'otad.mjs')),
+    bundleOne(projectDir, 'agent/otad-boot.ts', join(outDir, 'otad-boot.mjs')),
     bundleOne(projectDir, 'agent/otactl.ts', join(outDir, 'otactl.mjs')),
   ]);
   // By rename: a running daemon keeps the file that it has mapped.

@@ -1,6 +1,7 @@
 // The release source port over TUF and HTTP: what the server offers, verified, and an image's bytes. It decides nothing about
 // a release; what cannot be verified becomes a failed outcome with its code.
 
+import { type CarriedFile, carryRelease } from '../../verity/carried-metadata.ts';
 import { createTrustedStore } from '../../verity/trusted-store.ts';
 import { createTufClient } from '../../verity/tuf-client.ts';
 import { readRelease } from '../../verity/verified-release.ts';
@@ -40,7 +41,13 @@ const createQueue = (): (<T>(work: () => Promise<T>) => Promise<T>) => {
   };
 };
 
-export const createReleaseSource = (options: ReleaseSourceOptions): ReleaseSource => {
+/** The release source, and the metadata that it believes now, to be verified again by whoever gets it. */
+export interface SignedSource extends ReleaseSource {
+  /** Throws what keeps the stored metadata from naming a release. */
+  carry(signal: AbortSignal): Promise<readonly CarriedFile[]>;
+}
+
+export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource => {
   const { http, baseUrls, channel, compatible, initialRoot, buildTimeS, syncedTimeS } = options;
   const files = createStandbyFiles(
     createTrustedStore(options.metadataFolder),
@@ -84,6 +91,8 @@ export const createReleaseSource = (options: ReleaseSourceOptions): ReleaseSourc
         return { kind: 'failed', failure: toFailure(isCancelled ? new OtadError('CANCELLED') : error) };
       }
     },
+    // In turn: in the middle of a refresh the files do not belong together.
+    carry: (signal) => inTurn(() => carryRelease(files, initialRoot, { channel, compatible }, signal)),
     stream: async (artifact, offsetBytes, sink, signal) => {
       const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
       await mirrors.stream(path, offsetBytes, artifact.lengthBytes, sink, signal);

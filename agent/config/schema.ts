@@ -115,6 +115,12 @@ const bootloaderSchema = z
       .describe(
         'Which bootloader flips the slots; auto: the one that left its traces in this boot. The groups of the other ones are not read.',
       ),
+    helperSocket: pathSchema
+      .nullable()
+      .default(null)
+      .describe(
+        'Socket of the boot helper (otad-boot), the one process that may change what boots next; null: otad does it itself, with the rights for it.',
+      ),
     commandLinePath: pathSchema.default('/proc/cmdline').describe('The kernel command line: which slot was booted.'),
     uboot: ubootSchema,
     systemdBoot: systemdBootSchema,
