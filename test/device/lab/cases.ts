@@ -3,6 +3,7 @@
 import type { LabCase } from './case.ts';
 import { installCases } from './cases/install.ts';
 import { type CutOptions, powerCutCases } from './cases/power-cut.ts';
+import { sandboxCases } from './cases/sandbox.ts';
 import { sickCases } from './cases/sick.ts';
 import { systemCases } from './cases/system.ts';
 import { troubleCases } from './cases/trouble.ts';
@@ -13,4 +14,5 @@ export const labCases = (cuts: CutOptions): readonly LabCase[] => [
   ...sickCases,
   ...troubleCases,
   ...systemCases,
+  ...sandboxCases,
 ];
