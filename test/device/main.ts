@@ -6,7 +6,7 @@ import { readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { labBoards } from './lab/boards.ts';
 import { labCases } from './lab/cases.ts';
-import { type Job, jobName, runLab } from './lab/lab.ts';
+import { type Job, runLab } from './lab/lab.ts';
 import { readWords, usage, type Wish } from './lab/words.ts';
 
 const folder = import.meta.dirname;
@@ -36,6 +36,12 @@ const runBootloaders = async (names: readonly string[]): Promise<readonly string
   const child = spawn(process.execPath, args, { stdio: 'inherit' });
   const status = await new Promise((done) => child.once('exit', done));
   return status === 0 ? [] : [bootloaders];
+};
+
+/** What a job may be called: its case, its case on this boot path, or, of numbered ones, what they have in common. */
+const namesOf = (job: Job): readonly string[] => {
+  const names = [job.labCase.name, job.labCase.name.replace(/-[0-9]+$/, '')];
+  return [...names, ...names.map((name) => `${name}@${job.board.name}`)];
 };
 
 interface Plan {
@@ -70,12 +76,12 @@ const makePlan = (wish: Wish): Plan => {
       : { jobs: all, bootloaders: alone };
   }
   const isWanted = (names: readonly string[]): boolean => names.some((name) => wish.cases.includes(name));
-  const known = [...all.flatMap((job) => [job.labCase.name, jobName(job)]), ...alone, bootloaders];
+  const known = [...all.flatMap(namesOf), ...alone, bootloaders];
   const unknown = wish.cases.filter((name) => !known.includes(name));
   if (unknown.length > 0)
     throw new RangeError(`there is no case ${unknown.join(', ')}: --list names all that there are`);
   return {
-    jobs: all.filter((job) => isWanted([job.labCase.name, jobName(job)])),
+    jobs: all.filter((job) => isWanted(namesOf(job))),
     bootloaders: alone.filter((name) => isWanted([name, bootloaders])),
   };
 };

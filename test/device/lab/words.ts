@@ -20,7 +20,7 @@ export const usage = `usage: npm run test:device -- [options]
 Boots the reference image in QEMU, on every boot path, and does to it what gateways live through.
 
   --list           name every case and what it claims
-  --case NAME      only this case, on every boot path, or NAME@PATH; may be repeated
+  --case NAME      only this case, on every boot path, or NAME@PATH; may be repeated (power-cut: all of them)
   --smoke          the short run: both boot paths, install and confirm, two sick kinds, rollback, four power cuts
   --cuts N         power cuts a boot path (20; with --smoke 2)
   --seed S         where the power cuts strike (1)
