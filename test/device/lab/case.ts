@@ -25,6 +25,8 @@ export interface LabCase {
   /** A sentence that can be wrong. */
   readonly claim: string;
   readonly from: StageName;
+  /** A stage that must have been made before, because of what was measured on the way to it. */
+  readonly after?: StageName;
   /** Belongs to the short run. */
   readonly isSmoke: boolean;
   /** Default: every boot path. */

@@ -32,6 +32,8 @@ const seconds = (sinceMs: number): string => `${Math.round((performance.now() - 
 /** What the cases of one boot path start from. Made when the first case asks for it. */
 interface Shelf {
   stage(name: StageName): Promise<Stage>;
+  /** Somebody makes it just now. */
+  isBeingMade(name: StageName): boolean;
   close(): Promise<void>;
 }
 
@@ -85,19 +87,27 @@ const openShelf = (shop: Workshop, board: LabBoard, releases: LabReleases): Shel
     console.log(`  ready   stage ${name} of ${board.name} (${seconds(sinceMs)})`);
     return value as Stage;
   };
+  const underWay = new Set<StageName>();
   const stage = (name: StageName): Promise<Stage> => {
-    const known = stages.get(name) ?? make(name);
-    stages.set(name, known);
-    return known;
+    const known = stages.get(name);
+    if (known !== undefined) return known;
+    underWay.add(name);
+    const made = make(name).finally(() => underWay.delete(name));
+    stages.set(name, made);
+    return made;
   };
   const shelf: Shelf = {
     stage,
+    isBeingMade: (name) => underWay.has(name),
     close: async () => {
       for (const site of sites) await site.close();
     },
   };
   return shelf;
 };
+
+const isReady = (shelf: Shelf | undefined, { from, after }: LabCase): boolean =>
+  shelf !== undefined && !shelf.isBeingMade(from) && (after === undefined || !shelf.isBeingMade(after));
 
 const describe = (job: Job, outcome: Outcome<unknown>, extra: string, sinceMs: number): string => {
   const name = jobName(job);
@@ -112,7 +122,9 @@ const describe = (job: Job, outcome: Outcome<unknown>, extra: string, sinceMs: n
 
 const runJob = async (shop: Workshop, shelf: Shelf, job: Job, releases: LabReleases): Promise<Outcome<unknown>> => {
   try {
-    const stage = await shelf.stage(job.labCase.from);
+    const { from, after } = job.labCase;
+    if (after !== undefined) await shelf.stage(after);
+    const stage = await shelf.stage(from);
     return await runOnBench(benchOptions(shop, job.board, releases, stage, shelf, jobName(job)), job.labCase.run);
   } catch (error) {
     return { restarts: 0, error: error as Error, value: null };
@@ -144,7 +156,11 @@ export const runLab = async (jobs: readonly Job[], width: number, extra: string)
     }
     const queue = [...jobs];
     const work = async (): Promise<void> => {
-      for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
+      for (;;) {
+        // What need not wait for a stage that another machine makes comes first.
+        const free = queue.findIndex(({ board, labCase }) => isReady(shelves.get(board)?.shelf, labCase));
+        const [job] = queue.splice(Math.max(0, free), 1);
+        if (job === undefined) return;
         const bench = shelves.get(job.board);
         if (bench === undefined) continue;
         const sinceMs = performance.now();

@@ -18,6 +18,7 @@ const powerCutCase = (number: number, { seed, count }: CutOptions): LabCase => (
   name: `power-cut-${number + 1}`,
   claim: `comes back and ends up confirmed after a power cut in part ${number + 1} of ${count} of an update`,
   from: 'factory',
+  after: 'updated',
   isSmoke: true,
   run: async (context) => {
     const { machine, guest, board } = context;
