@@ -10,6 +10,8 @@ export interface AgentLayerOptions {
   readonly folder: string;
   /** Root metadata of the repository whose releases count; null: the image can install nothing. */
   readonly trustRootPath: string | null;
+  /** The sqlite3 addon for the image's architecture; null: that of this machine. */
+  readonly addonPath: string | null;
   /** A drop-in of settings that belongs to the image. */
   readonly settingsPath: string | null;
 }
@@ -18,7 +20,6 @@ const places: readonly (readonly [from: string, to: string, mode?: number])[] = 
   ['dist/bundle/otad.mjs', 'usr/lib/otad/otad.mjs'],
   ['dist/bundle/otad-boot.mjs', 'usr/lib/otad/otad-boot.mjs'],
   ['dist/bundle/otactl.mjs', 'usr/lib/otad/otactl.mjs', 0o755],
-  ['dist/bundle/node_sqlite3.node', 'usr/lib/otad/node_sqlite3.node'],
   ['units/otad.service', 'usr/lib/systemd/system/otad.service'],
   ['units/otad-boot.socket', 'usr/lib/systemd/system/otad-boot.socket'],
   ['units/otad-boot.service', 'usr/lib/systemd/system/otad-boot.service'],
@@ -64,6 +65,10 @@ export const makeAgentLayer = async (options: AgentLayerOptions): Promise<void> 
     await chmod(file, mode);
   };
   for (const [from, to, mode] of places) await put(join(projectFolder, from), to, mode);
+  await put(
+    options.addonPath ?? join(projectFolder, 'dist/bundle/node_sqlite3.node'),
+    'usr/lib/otad/node_sqlite3.node',
+  );
   await cp(join(projectFolder, 'units/health.d'), await at('usr/lib/otad/health.d'), { recursive: true });
   for (const name of bootloaders) {
     const from = join(projectFolder, 'units', name);

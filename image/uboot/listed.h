@@ -5,5 +5,6 @@
 	"otad_seq:sw,otad_trial:sw," \
 	"otad_a_root:sw,otad_b_root:sw," \
 	"otad_a_hashoffset:sw,otad_b_hashoffset:sw," \
-	"otad_slot:sw,otad_part:sw,bootargs:sw,filesize:sw,fileaddr:sw"
+	"otad_slot:sw,otad_part:sw,bootargs:sw,filesize:sw,fileaddr:sw," \
+	"fdt_addr:sw,fdtcontroladdr:sw"
 #endif
