@@ -112,6 +112,8 @@ const buildAll = async (boards: readonly LabBoard[], folder: string, onStep: (li
     lock: null,
     trustRootPath: publisherPaths(publisher).root,
     settingsPath: null,
+    firmwareFolder: null,
+    ubootPath: null,
     isDraft: true,
     sourceDateEpochS: epochS,
     onStep,
