@@ -100,7 +100,7 @@ export const parseRetryAfter = (value: string | null, date: string | null, wallM
 export const statusError = (status: number, headers: Headers, url: URL, wallMs: number): OtadError => {
   const details = { status, url: shownUrl(url) };
   if (status === 511) {
-    return new OtadError('HTTP_PORTAL', details);
+    return new OtadError('CAPTIVE_PORTAL', details);
   }
   const retryAfterS = parseRetryAfter(headerOf(headers, 'retry-after'), headerOf(headers, 'date'), wallMs);
   return new OtadError('HTTP_STATUS', { ...details, ...(retryAfterS === null ? {} : { retryAfterS }) });
@@ -114,7 +114,7 @@ export const checkPlainContent = (headers: Headers, url: URL): void => {
   }
   const type = headerOf(headers, 'content-type')?.toLowerCase() ?? '';
   if (type.startsWith('text/html') || type.startsWith('application/xhtml')) {
-    throw new OtadError('HTTP_PORTAL', { url: shownUrl(url), contentType: type.slice(0, 64) });
+    throw new OtadError('CAPTIVE_PORTAL', { url: shownUrl(url), contentType: type.slice(0, 64) });
   }
 };
 

@@ -8,6 +8,7 @@ import { type ConnectionSettings, type Connections, openConnections } from './ht
 import { type Answer, createWatch, openExchange, toHttpError, type Watch } from './http-exchange.ts';
 import { checkRange, contentLength, headerOf, looksLikePage, shownUrl } from './http-rules.ts';
 import { createTraffic, type Traffic } from './http-traffic.ts';
+import { createRateLimit } from './rate-limit.ts';
 
 export interface HttpSettings extends ConnectionSettings {
   readonly userAgent: string;
@@ -19,6 +20,8 @@ export interface HttpSettings extends ConnectionSettings {
   readonly streamDeadlineMs: number;
   readonly minRateBytesPerS: number;
   readonly rateWindowMs: number;
+  /** Over all connections of this client; null: as fast as it goes. */
+  readonly bytesPerSMax: number | null;
 }
 
 export const defaultHttpSettings: HttpSettings = {
@@ -32,6 +35,8 @@ export const defaultHttpSettings: HttpSettings = {
   rateWindowMs: 60_000,
   proxy: { http: null, https: null, except: '' },
   caFile: null,
+  clientCertificate: null,
+  bytesPerSMax: null,
 };
 
 export interface FetchOptions {
@@ -97,7 +102,7 @@ const fetchBytes = async (
   );
   const bytes = Buffer.concat(chunks);
   if (expects === 'json' && looksLikePage(bytes)) {
-    throw new OtadError('HTTP_PORTAL', { url });
+    throw new OtadError('CAPTIVE_PORTAL', { url });
   }
   return { bytes, etag: headerOf(answer.headers, 'etag')?.slice(0, 256) ?? null };
 };
@@ -116,10 +121,15 @@ const streamRange = async (
     answer.discard();
     throw error;
   }
+  const isOddLength = contentLength(answer.headers) !== wanted;
   let received = 0;
   await deliverBody(
     answer.body,
     (chunk) => {
+      // Before a byte of it is used: a login page at the start of an image would spoil all that is fetched behind it.
+      if (offset === 0 && received === 0 && isOddLength && looksLikePage(chunk)) {
+        throw new OtadError('CAPTIVE_PORTAL', { url });
+      }
       received += chunk.length;
       if (received > wanted) {
         throw new OtadError('FILE_TOO_LARGE', { url, signed: lengthTotal });
@@ -163,11 +173,24 @@ const watchSink = (sink: ByteSink): { readonly sink: ByteSink; readonly error: (
 };
 
 /** A client that loads and connects with its first request. */
-export const createHttpClient = (settings: HttpSettings = defaultHttpSettings): HttpClient => {
+export const createHttpClient = (
+  settings: HttpSettings = defaultHttpSettings,
+  open: (settings: ConnectionSettings, traffic: Traffic) => Promise<Connections> = openConnections,
+): HttpClient => {
   const traffic = createTraffic();
+  const { bytesPerSMax } = settings;
+  const pace = { ...settings, limit: bytesPerSMax === null ? null : createRateLimit(bytesPerSMax) };
   let opening: Promise<Connections> | null = null;
-  const connect = (): Promise<Connections> => {
-    opening ??= openConnections(settings, traffic).catch((error) => {
+  /** Requests under way keep the certificate that they began with; the next one shows the renewed one. */
+  const retireOutdated = async (): Promise<void> => {
+    const known = opening;
+    if (known === null || (await (await known).isCurrent()) || opening !== known) return;
+    opening = null;
+    void known.then((connections) => connections.retire());
+  };
+  const connect = async (): Promise<Connections> => {
+    await retireOutdated();
+    opening ??= open(settings, traffic).catch((error) => {
       opening = null;
       throw error;
     });
@@ -199,7 +222,7 @@ export const createHttpClient = (settings: HttpSettings = defaultHttpSettings): 
     fetchBytes: (url, options) => {
       const headers: Record<string, string> = options.etag ? { 'if-none-match': options.etag } : {};
       const request = { url, headers, deadlineMs: settings.fetchDeadlineMs };
-      return exchange(request, options.signal, (answer) => fetchBytes(answer, options, settings, traffic));
+      return exchange(request, options.signal, (answer) => fetchBytes(answer, options, pace, traffic));
     },
     streamRange: async (url, options) => {
       if (options.offset >= options.lengthTotal) {
@@ -211,7 +234,7 @@ export const createHttpClient = (settings: HttpSettings = defaultHttpSettings): 
       await exchange(
         request,
         options.signal,
-        (answer) => streamRange(answer, { ...options, sink }, settings, traffic),
+        (answer) => streamRange(answer, { ...options, sink }, pace, traffic),
         error,
       );
     },

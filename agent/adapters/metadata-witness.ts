@@ -20,7 +20,12 @@ export const createMetadataWitness = (source: ReleaseSource): MetadataWitness =>
     return outcome;
   };
   return {
-    source: { check, stream: (...args) => source.stream(...args) },
+    source: {
+      check,
+      stream: (...args) => source.stream(...args),
+      // What a technician brings says nothing about the way to the server.
+      ...(source.from === undefined ? {} : { from: source.from }),
+    },
     hasFetched: () => hasFetched,
     fetch: async (signal) => {
       const outcome = await check(signal);

@@ -63,22 +63,6 @@ const skipFirst = (skipBytes: number, sink: ByteSink): ByteSink => {
 
 const isRangeRefused = (error: unknown): boolean => error instanceof OtadError && error.code === 'HTTP_RANGE_MISMATCH';
 
-const streamFrom = async (
-  http: HttpClient,
-  url: string,
-  { offset, lengthTotal, sink, signal }: Parameters<HttpClient['streamRange']>[1],
-): Promise<void> => {
-  try {
-    await http.streamRange(url, { offset, lengthTotal, sink, signal });
-  } catch (error) {
-    if (!isRangeRefused(error) || offset === 0) {
-      throw error;
-    }
-    // Nothing was delivered. A resume must not end for ever at a server without ranges: take the whole file, drop the start.
-    await http.streamRange(url, { offset: 0, lengthTotal, sink: skipFirst(offset, sink), signal });
-  }
-};
-
 export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mirrors => {
   let ordered = baseUrls;
 
@@ -135,16 +119,34 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
           return refuse(error);
         }
       };
-      await tryInOrder(ordered, async (base) => {
+      /** Mirrors that answered a Range request with something else; they delivered nothing. */
+      const withoutRanges: string[] = [];
+      const from = async (base: string, isWhole: boolean): Promise<void> => {
+        const target = isWhole ? skipFirst(position, counting) : counting;
         try {
-          await streamFrom(http, joinUrl(base, path), { offset: position, lengthTotal, sink: counting, signal });
+          await http.streamRange(joinUrl(base, path), {
+            offset: isWhole ? 0 : position,
+            lengthTotal,
+            sink: target,
+            signal,
+          });
         } catch (error) {
           // What the sink throws is about this device, whatever its class says: another mirror would not help.
-          throw isSinkFailed ? new SinkFailure(error) : error;
+          if (isSinkFailed) throw new SinkFailure(error);
+          if (isRangeRefused(error) && position > 0) withoutRanges.push(base);
+          throw error;
         }
-      }).catch((error: unknown) => {
+      };
+      try {
+        await tryInOrder(ordered, (base) => from(base, false)).catch(async (error: unknown) => {
+          // A resume must not end for ever at servers without ranges: take the whole file, drop the start. Last of all, since it
+          // costs what was fetched before once more.
+          if (!isAboutMirror(error) || withoutRanges.length === 0) throw error;
+          await tryInOrder([...withoutRanges], (base) => from(base, true));
+        });
+      } catch (error) {
         throw error instanceof SinkFailure ? error.reason : error;
-      });
+      }
     },
   };
 };

@@ -7,9 +7,11 @@ import { createTufClient } from '../../verity/tuf-client.ts';
 import { readRelease } from '../../verity/verified-release.ts';
 import { OtadError, toFailure } from '../core/errors.ts';
 import type { ReleaseSource } from '../core/ports.ts';
-import type { CheckOutcome, Release, Verified } from '../core/types.ts';
+import type { CheckOutcome, OfferedFolder, Release, Verified } from '../core/types.ts';
+import { withDeadline } from './deadline.ts';
+import { throughFolder } from './folder-errors.ts';
 import type { HttpClient } from './http.ts';
-import { createMirrors } from './mirrors.ts';
+import { createMirrors, type Mirrors } from './mirrors.ts';
 import { createStandbyFiles, type OnDiskChange } from './standby-files.ts';
 import { raiseTimeFloor, readTimeFloor } from './trusted-time.ts';
 
@@ -17,6 +19,10 @@ export interface ReleaseSourceOptions {
   readonly http: HttpClient;
   /** Folders that hold `metadata/` and `targets/`, tried in order. */
   readonly baseUrls: readonly string[];
+  /** Requests of this client go to the folder that a technician offers. Absent: none can be offered. */
+  readonly openFolder?: (folder: OfferedFolder) => HttpClient;
+  /** For one attempt to download an artifact, over all mirrors; what it brought stays. Null: none. */
+  readonly downloadDeadlineMs?: number | null;
   readonly channel: string;
   readonly compatible: string;
   /** Where trusted metadata stays between runs; ours alone. */
@@ -48,21 +54,41 @@ export interface SignedSource extends ReleaseSource {
 }
 
 export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource => {
-  const { http, baseUrls, channel, compatible, initialRoot, buildTimeS, syncedTimeS } = options;
+  const {
+    http,
+    baseUrls,
+    openFolder,
+    downloadDeadlineMs = null,
+    channel,
+    compatible,
+    initialRoot,
+    buildTimeS,
+    syncedTimeS,
+  } = options;
   const files = createStandbyFiles(
     createTrustedStore(options.metadataFolder),
     options.onDiskChange ?? (() => undefined),
   );
   const mirrors = createMirrors(http, baseUrls);
-  const client = createTufClient({ fetcher: mirrors, files, initialRoot });
+  /** What the refresh under way asks. One client for all sources, or one could take back what another has seen. */
+  let asked: Mirrors = mirrors;
+  const client = createTufClient({
+    fetcher: {
+      fetch: (...args) => asked.fetch(...args),
+      fetchFresh: (...args) => asked.fetchFresh(...args),
+    },
+    files,
+    initialRoot,
+  });
   const inTurn = createQueue();
 
-  const refresh = async (signal: AbortSignal): Promise<Verified<Release>> => {
+  const refresh = async (from: Mirrors, signal: AbortSignal): Promise<Verified<Release>> => {
     signal.throwIfAborted();
+    asked = from;
     await files.settle();
     const nowS = Math.max(await readTimeFloor(files, buildTimeS), syncedTimeS() ?? 0);
     const set = await client.refresh(nowS, signal);
-    const reader = { client, fetcher: mirrors, files, root: set.root };
+    const reader = { client, fetcher: from, files, root: set.root };
     const release = await readRelease(reader, { channel, compatible }, signal);
     await raiseTimeFloor(files, release, set);
     return release;
@@ -72,7 +98,7 @@ export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource
   const refreshAnywhere = async (signal: AbortSignal): Promise<Verified<Release>> => {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await refresh(signal);
+        return await refresh(mirrors, signal);
       } catch (error) {
         if (attempt >= baseUrls.length || !(error instanceof OtadError) || error.class !== 'source') {
           throw error;
@@ -82,20 +108,43 @@ export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource
     }
   };
 
-  return {
-    check: async (signal): Promise<CheckOutcome> => {
-      try {
-        return { kind: 'release', release: await inTurn(() => refreshAnywhere(signal)) };
-      } catch (error) {
-        const isCancelled = signal.aborted && !(error instanceof OtadError);
-        return { kind: 'failed', failure: toFailure(isCancelled ? new OtadError('CANCELLED') : error) };
-      }
-    },
+  const outcomeOf = async (signal: AbortSignal, find: () => Promise<Verified<Release>>): Promise<CheckOutcome> => {
+    try {
+      return { kind: 'release', release: await inTurn(find) };
+    } catch (error) {
+      const isCancelled = signal.aborted && !(error instanceof OtadError);
+      return { kind: 'failed', failure: toFailure(isCancelled ? new OtadError('CANCELLED') : error) };
+    }
+  };
+
+  const streamFrom =
+    (from: Mirrors): ReleaseSource['stream'] =>
+    (artifact, offsetBytes, sink, signal) =>
+      withDeadline(downloadDeadlineMs, signal, async (bounded) => {
+        const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
+        await from.stream(path, offsetBytes, artifact.lengthBytes, sink, bounded);
+      });
+
+  const servers: SignedSource = {
+    check: (signal) =>
+      outcomeOf(signal, () => {
+        if (baseUrls.length === 0) throw new OtadError('SERVER_UNSET');
+        return refreshAnywhere(signal);
+      }),
+    stream: streamFrom(mirrors),
     // In turn: in the middle of a refresh the files do not belong together.
     carry: (signal) => inTurn(() => carryRelease(files, initialRoot, { channel, compatible }, signal)),
-    stream: async (artifact, offsetBytes, sink, signal) => {
-      const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
-      await mirrors.stream(path, offsetBytes, artifact.lengthBytes, sink, signal);
+  };
+  if (openFolder === undefined) return servers;
+  return {
+    ...servers,
+    from: (folder) => {
+      const through = <T>(use: (from: Mirrors) => Promise<T>): Promise<T> =>
+        throughFolder(openFolder(folder), folder, { channel, compatible }, use);
+      return {
+        check: (signal) => outcomeOf(signal, () => through((from) => refresh(from, signal))),
+        stream: (...args) => through((from) => streamFrom(from)(...args)),
+      };
     },
   };
 };

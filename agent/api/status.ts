@@ -6,7 +6,7 @@ import type { Snapshot } from '../core/ports.ts';
 import type { Moment, Progress } from '../core/types.ts';
 import { advise } from './advice.ts';
 import type { ApiContext } from './context.ts';
-import { conditionSentence, narrate, runningSentence } from './narrative.ts';
+import { conditionSentence, folderOf, narrate, runningSentence } from './narrative.ts';
 import type { DenylistBody, ProgressBody, StatusBody } from './schema.ts';
 import { slotBodies, trustedRecord, wayBack } from './slot.ts';
 
@@ -70,6 +70,7 @@ export const statusBody = (
     primary: boot.primary,
     slots: slotBodies(snapshot, context.slotPaths),
     progress: progress === null ? null : progressBody(progress),
+    folder: folderOf(state.phase)?.path ?? null,
     staged: stagedBody(state),
     wayBack: wayBack(snapshot),
     attention,

@@ -12,6 +12,7 @@ import type {
   HealthReport,
   HistoryEntry,
   Moment,
+  OfferedFolder,
   Progress,
   Release,
   SlotName,
@@ -62,7 +63,10 @@ export interface SlotDevices {
 /** Called for each piece of a stream, in order. A returned promise holds the stream back until it settles. */
 export type ByteSink = (bytes: Uint8Array) => void | Promise<void>;
 
+/** Where releases come from: the servers of the settings, unless `from` says otherwise. */
 export interface ReleaseSource {
+  /** The same from a folder that a technician offers, under all the same checks. Absent where none can be offered. */
+  from?(folder: OfferedFolder): ReleaseSource;
   /** Refreshes the signed metadata and reads the release document of this device's channel. Never throws for what a server can do. */
   check(signal: AbortSignal): Promise<CheckOutcome>;
   /** Streams the artifact from `offsetBytes` to its signed end. Throws on anything else than exactly these bytes. */
@@ -171,7 +175,7 @@ export type Executors = {
 export interface Installer {
   /** Writes image and verity tree, resuming what the slot already holds of the same image. The record stays `writing`. */
   write(
-    request: { readonly slot: SlotName; readonly release: Verified<Release> },
+    request: { readonly slot: SlotName; readonly release: Verified<Release>; readonly folder?: OfferedFolder },
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
   ): Promise<SlotRecord>;

@@ -162,6 +162,13 @@ export interface Policy {
   readonly denylistMax: number;
 }
 
+/** A folder that a technician offers as the source of one install; `id` means it for as long as the offer stands. */
+export interface OfferedFolder {
+  readonly id: string;
+  /** As the technician named it, for people. It is never opened here. */
+  readonly path: string;
+}
+
 export type HistoryType =
   | 'started'
   | 'store-rebuilt'

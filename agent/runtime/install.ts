@@ -3,7 +3,8 @@
 
 import { OtadError } from '../core/errors.ts';
 import type { InstallPorts, SlotHandle } from '../core/ports.ts';
-import type { Release, SlotName, SlotRecord, Verified } from '../core/types.ts';
+import type { OfferedFolder, Release, SlotName, SlotRecord, Verified } from '../core/types.ts';
+import { chosenSource } from './chosen-source.ts';
 import { installTargetOf, isSameImage, isSameRelease, requireFit } from './install-target.ts';
 import { createReporter, type OnProgress } from './progress-reporter.ts';
 import { fillSlot } from './slot-fill.ts';
@@ -13,7 +14,7 @@ import { isMediumFault, readBack } from './slot-medium.ts';
 export interface Install {
   /** Writes the release's image and tree into `slot`. The record it leaves says 'writing' and all bytes, or 'verified' already. */
   write(
-    request: { readonly slot: SlotName; readonly release: Verified<Release> },
+    request: { readonly slot: SlotName; readonly release: Verified<Release>; readonly folder?: OfferedFolder },
     signal: AbortSignal,
     onProgress: OnProgress,
   ): Promise<SlotRecord>;
@@ -70,14 +71,15 @@ export const createInstall = (ports: InstallPorts): Install => {
     return result;
   };
 
-  const write: Install['write'] = async ({ slot, release }, signal, onProgress) => {
+  const write: Install['write'] = async ({ slot, release, folder }, signal, onProgress) => {
     const target = installTargetOf(release);
+    const from = chosenSource(source, folder);
     return withSlot(slot, signal, async (handle, ledger) => {
       requireFit(target, handle.sizeBytes, sealing);
       const record = ledger.current();
       const isDone = record?.status === 'verified' && isSameImage(record, target) && isSameRelease(record, target);
       if (record !== null && isDone) return record;
-      return fillSlot({ slot, target, handle, ledger, sealing, source }, signal, onProgress);
+      return fillSlot({ slot, target, handle, ledger, sealing, source: from }, signal, onProgress);
     });
   };
 

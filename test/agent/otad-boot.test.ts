@@ -95,7 +95,7 @@ describe('the boot helper', () => {
     assert.ok(JSON.parse(await readFile(bench.at('run/ledger.json'), 'utf8')).serial > 0);
   });
 
-  test('ends by itself when nobody asks', async () => {
+  test('ends by itself when nobody asks', { timeout: 20_000 }, async () => {
     const child = await bench.restart('--idle-ms', '50');
     const exit = new Promise((resolve) => child.once('exit', resolve));
     assert.equal(child.exitCode ?? (await exit), 0);
@@ -259,6 +259,7 @@ describe('an otad that was broken into', () => {
       const answer = await bench.raw(bytes);
       assert.equal(JSON.parse(answer).code, 'BAD_REQUEST', `${shown} -> ${answer.slice(0, 200)}`);
     }
+    assert.match(await bench.raw(giant), /longer than/);
     assert.deepEqual(await bench.standing(), before);
     assert.equal((await bench.client().boot.status(signal)).booted, 'b');
   });

@@ -39,7 +39,7 @@ const offers: readonly (readonly [name: string, code: ErrorCode, spoil: spoiled.
   ['metadata with a forged signature', 'METADATA_SIGNATURE_INVALID', spoiled.forgeSignature],
   ['expired metadata', 'METADATA_EXPIRED', spoiled.letExpire],
   ['a release of another product', 'RELEASE_INCOMPATIBLE', spoiled.offerOtherProduct],
-  ['the login page of a captive portal', 'HTTP_PORTAL', spoiled.answerWithLoginPage],
+  ['the login page of a captive portal', 'CAPTIVE_PORTAL', spoiled.answerWithLoginPage],
   ['nothing, because the server is gone', 'HTTP_UNREACHABLE', spoiled.loseServer],
 ];
 

@@ -99,7 +99,7 @@ const redirectBehaviours: readonly Behaviour[] = [
   {
     name: 'a redirect to a login page',
     answer: redirectTo((asked) => `${asked.others.portal}/login`),
-    wanted: 'HTTP_PORTAL',
+    wanted: 'CAPTIVE_PORTAL',
   },
 ];
 
@@ -138,7 +138,7 @@ const portalBehaviours: readonly Behaviour[] = [
         { 'content-type': 'text/html; charset=utf-8', 'content-range': null, 'content-length': String(page.length) },
         page,
       ).end(),
-    wanted: 'HTTP_PORTAL',
+    wanted: 'CAPTIVE_PORTAL',
   },
   {
     name: 'a login page as JSON',
@@ -149,7 +149,7 @@ const portalBehaviours: readonly Behaviour[] = [
         { 'content-type': 'application/json', 'content-range': null, 'content-length': String(page.length) },
         page,
       ).end(),
-    wanted: 'HTTP_PORTAL',
+    wanted: 'CAPTIVE_PORTAL',
     // Documents and images are fetched as bytes; their digest, or their length, is what finds it.
     except: { document: 'TARGET_DIGEST_MISMATCH', image: 'HTTP_TRUNCATED' },
   },
