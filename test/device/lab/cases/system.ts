@@ -75,7 +75,9 @@ export const systemCases: readonly LabCase[] = [
     isSmoke: false,
     run: async (context) => {
       const { guest, board } = context;
-      const facts = await guest.ok("cd /run/otad && stat -c '%n %U %a' status.sock && stat -c '%n %U %G %a' control.sock");
+      const facts = await guest.ok(
+        "cd /run/otad && stat -c '%n %U %a' status.sock && stat -c '%n %U %G %a' control.sock",
+      );
       assert.deepEqual(facts.split('\n'), ['status.sock otad 666', 'control.sock otad otad-admin 660']);
       assert.equal((JSON.parse(await guest.ok(`${nobody} otactl status --json`)) as { phase: string }).phase, 'idle');
       const { status, output } = await guest.run(`${nobody} otactl rollback --yes --no-wait mischief`);
