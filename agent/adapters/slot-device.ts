@@ -124,10 +124,6 @@ export const createSlotDevices = (settings: SlotDeviceSettings): GuardedSlotDevi
           ? null
           : (decodeRecord(await readRecordArea(handle, signal))?.record ?? null),
       ),
-    openReader: async (slot, signal) => {
-      if (signal.aborted) throw new OtadError('CANCELLED', { slot, step: 'open' });
-      return openForReading(slot);
-    },
     sizeBytes: (slot) => reading(slot, async (handle) => handle.sizeBytes),
   };
 };

@@ -63,7 +63,7 @@ export interface SlotDevices {
   /** The record that the slot carries, or null where there is none that is whole. Also for the running slot. */
   readRecord(slot: SlotName, signal: AbortSignal): Promise<SlotRecord | null>;
   /** Opens the slot for reading, beside whoever writes or runs it. */
-  openReader(slot: SlotName, signal: AbortSignal): Promise<SlotReader>;
+  openForReading(slot: SlotName, signal: AbortSignal): Promise<SlotReader>;
 }
 
 /** Called for each piece of a stream, in order. A returned promise holds the stream back until it settles. */

@@ -224,7 +224,7 @@ export const createIndexWay = (ports: IndexWayPorts): FillWay => {
     const running = otherSlot(fill.slot);
     const record = await slots.readRecord(running, fill.signal);
     if (record === null) return null;
-    const reader = await slots.openReader(running, fill.signal);
+    const reader = await slots.openForReading(running, fill.signal);
     readers.push(reader);
     const found = await findIndex(reader, record, ports, fill.signal);
     return found === null ? null : { place: 'running', reader, table: found.table };
@@ -233,7 +233,7 @@ export const createIndexWay = (ports: IndexWayPorts): FillWay => {
   /** What the other slot held before, and behind the mark whatever of this image an attempt that died had written. */
   const openOther = async (fill: Fill, table: ChunkTable, readers: SlotReader[]): Promise<readonly HeldSlot[]> => {
     const { writer, before, signal, slot, writtenBytes } = fill;
-    const reader = await slots.openReader(slot, signal);
+    const reader = await slots.openForReading(slot, signal);
     readers.push(reader);
     const first = chunkAt(table, writer.arrivedBytes);
     let end = Math.max(first, chunkAt(table, writtenBytes));

@@ -210,7 +210,7 @@ const createSlots = (context: PortContext): LocalSlotDevices => {
         return createHandle(context, slot);
       }),
     sizeBytes: async (slot) => ground.media[slot].sizeBytes,
-    openReader: async (slot) => ({
+    openForReading: async (slot) => ({
       sizeBytes: ground.media[slot].sizeBytes,
       read: (offset, length, signal) =>
         gate.call(generation, 'slot.copy', slot, offset, (fault) => {

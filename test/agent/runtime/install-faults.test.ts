@@ -38,7 +38,7 @@ type Fault = 'pass' | 'fail' | 'tear';
 /** The slots with every call on a handle judged first. A torn write leaves its first half (of sectors) behind. */
 const withFaults = (devices: SlotDevices, judge: (call: Call, offsetBytes: number) => Fault): SlotDevices => ({
   readRecord: devices.readRecord,
-  openReader: devices.openReader,
+  openForReading: devices.openForReading,
   async open(slot, openSignal) {
     const handle = await devices.open(slot, openSignal);
     const check = (call: Call, offsetBytes: number): Fault => {
@@ -323,7 +323,7 @@ test('memory does not grow with the image', async () => {
     let allocated = 0;
     const devices: SlotDevices = {
       readRecord: slots.devices.readRecord,
-      openReader: slots.devices.openReader,
+      openForReading: slots.devices.openForReading,
       async open(slot, openSignal) {
         const handle = await slots.devices.open(slot, openSignal);
         return {
