@@ -2,6 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createIndexing } from '../delta/indexing.ts';
 import { treeLengthBytes } from '../verity/dm-verity.ts';
 import { createSealing } from '../verity/sealing.ts';
 import { readInitialRoot } from '../verity/trusted-root.ts';
@@ -252,7 +253,14 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
     slotSizeBytes: facts.slotSizeBytes,
     footprintBytes: (length) => ceilToBlock(length) + treeLengthBytes(length) + recordAreaBytes,
   });
-  const install = createInstall({ slots, source, sealing: createSealing() });
+  const install = createInstall({
+    slots,
+    source,
+    sealing: createSealing(),
+    indexing: createIndexing(),
+    monoMs: () => performance.now(),
+    log,
+  });
   const executors = createExecutors({ boot, install, source, health, rebooter });
   const { store, close: closeStore } = openStore(ground);
   onStop(closeStore);

@@ -6,7 +6,15 @@ import type { ByteSink } from '../core/ports.ts';
 import { deliverBody, type Pace } from './body-delivery.ts';
 import { type ConnectionSettings, type Connections, openConnections } from './http-dispatcher.ts';
 import { type Answer, createWatch, openExchange, toHttpError, type Watch } from './http-exchange.ts';
-import { checkRange, contentLength, headerOf, looksLikePage, shownUrl } from './http-rules.ts';
+import {
+  checkRange,
+  contentLength,
+  type FileRange,
+  headerOf,
+  isSurelyPage,
+  looksLikePage,
+  shownUrl,
+} from './http-rules.ts';
 import { createTraffic, type Traffic } from './http-traffic.ts';
 import { createRateLimit } from './rate-limit.ts';
 
@@ -56,6 +64,8 @@ export interface FetchedFile {
 export interface StreamOptions {
   /** Bytes before it are not asked for. */
   readonly offset: number;
+  /** Bytes from it on are not asked for either. Default: the whole file's length. */
+  readonly end?: number;
   /** The whole file's length, as it is signed. */
   readonly lengthTotal: number;
   readonly sink: ByteSink;
@@ -65,7 +75,7 @@ export interface StreamOptions {
 export interface HttpClient {
   /** The whole file, at most `maxBytes`; 'unchanged' for a 304 to the given ETag. Throws OtadError (HTTP_*, FILE_TOO_LARGE). */
   fetchBytes(url: string, options: FetchOptions): Promise<FetchedFile | 'unchanged'>;
-  /** Exactly the bytes from `offset` to `lengthTotal`, to the sink in order. Throws OtadError, or what the sink throws. */
+  /** Exactly the bytes from `offset` to `end`, to the sink in order. Throws OtadError, or what the sink throws. */
   streamRange(url: string, options: StreamOptions): Promise<void>;
   close(): Promise<void>;
 }
@@ -109,14 +119,14 @@ const fetchBytes = async (
 
 const streamRange = async (
   answer: Answer,
-  { offset, lengthTotal, sink }: StreamOptions,
+  { offset, end, lengthTotal, sink }: StreamOptions & FileRange,
   pace: Pace,
   traffic: Traffic,
 ): Promise<void> => {
   const url = shownUrl(answer.url);
-  const wanted = lengthTotal - offset;
+  const wanted = end - offset;
   try {
-    checkRange(answer.status, answer.headers, offset, lengthTotal, answer.url);
+    checkRange(answer.status, answer.headers, { offset, end, lengthTotal }, answer.url);
   } catch (error) {
     answer.discard();
     throw error;
@@ -127,7 +137,7 @@ const streamRange = async (
     answer.body,
     (chunk) => {
       // Before a byte of it is used: a login page at the start of an image would spoil all that is fetched behind it.
-      if (offset === 0 && received === 0 && isOddLength && looksLikePage(chunk)) {
+      if (offset === 0 && received === 0 && isOddLength && isSurelyPage(chunk)) {
         throw new OtadError('CAPTIVE_PORTAL', { url });
       }
       received += chunk.length;
@@ -225,16 +235,18 @@ export const createHttpClient = (
       return exchange(request, options.signal, (answer) => fetchBytes(answer, options, pace, traffic));
     },
     streamRange: async (url, options) => {
-      if (options.offset >= options.lengthTotal) {
+      const { offset, lengthTotal, end = lengthTotal } = options;
+      if (offset >= end) {
         return;
       }
-      const headers: Record<string, string> = options.offset > 0 ? { range: `bytes=${options.offset}-` } : {};
+      const range = end < lengthTotal ? `bytes=${offset}-${end - 1}` : offset > 0 ? `bytes=${offset}-` : null;
+      const headers: Record<string, string> = range === null ? {} : { range };
       const request = { url, headers, deadlineMs: settings.streamDeadlineMs };
       const { sink, error } = watchSink(options.sink);
       await exchange(
         request,
         options.signal,
-        (answer) => streamRange(answer, { ...options, sink }, pace, traffic),
+        (answer) => streamRange(answer, { ...options, end, sink }, pace, traffic),
         error,
       );
     },

@@ -2,6 +2,8 @@
 // a release; what cannot be verified becomes a failed outcome with its code.
 
 import { type CarriedFile, carryRelease } from '../../verity/carried-metadata.ts';
+import { fetchRequired } from '../../verity/metadata-fetcher.ts';
+import { createHasher } from '../../verity/sealing.ts';
 import { createTrustedStore } from '../../verity/trusted-store.ts';
 import { createTufClient } from '../../verity/tuf-client.ts';
 import { readRelease } from '../../verity/verified-release.ts';
@@ -36,6 +38,12 @@ export interface ReleaseSourceOptions {
   /** The local clock in seconds while it is known to be synchronised, null otherwise. */
   readonly syncedTimeS: () => number | null;
 }
+
+const sha256Of = (bytes: Uint8Array): string => {
+  const hasher = createHasher();
+  hasher.update(bytes);
+  return hasher.digestHex();
+};
 
 /** One check at a time: a second caller waits for the first. */
 const createQueue = (): (<T>(work: () => Promise<T>) => Promise<T>) => {
@@ -117,13 +125,33 @@ export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource
     }
   };
 
-  const streamFrom =
-    (from: Mirrors): ReleaseSource['stream'] =>
-    (artifact, offsetBytes, sink, signal) =>
-      withDeadline(downloadDeadlineMs, signal, async (bounded) => {
+  /** The files of a release, read through `through`: one attempt may ask several servers, each call is one attempt. */
+  const filesFrom = (
+    through: <T>(use: (from: Mirrors) => Promise<T>) => Promise<T>,
+  ): Pick<ReleaseSource, 'stream' | 'streamRange' | 'readFile'> => ({
+    stream: (artifact, offsetBytes, sink, signal) =>
+      through((from) =>
+        withDeadline(downloadDeadlineMs, signal, async (bounded) => {
+          const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
+          await from.stream(path, offsetBytes, artifact.lengthBytes, sink, bounded);
+        }),
+      ),
+    streamRange: (artifact, { offsetBytes, lengthBytes }, sink, signal) =>
+      through(async (from) => {
         const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
-        await from.stream(path, offsetBytes, artifact.lengthBytes, sink, bounded);
-      });
+        const range = { offset: offsetBytes, end: offsetBytes + lengthBytes, lengthTotal: artifact.lengthBytes };
+        await from.streamRange(path, range, sink, signal);
+      }),
+    readFile: (file, signal) =>
+      through(async (from) => {
+        const path = await client.locateTarget(file.path, file.sha256Hex);
+        const bytes = await fetchRequired(from, path, file.lengthBytes, signal);
+        if (bytes.length !== file.lengthBytes || sha256Of(bytes) !== file.sha256Hex) {
+          throw new OtadError('TARGET_DIGEST_MISMATCH', { path: file.path });
+        }
+        return bytes;
+      }),
+  });
 
   const servers: SignedSource = {
     check: (signal) =>
@@ -131,7 +159,8 @@ export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource
         if (baseUrls.length === 0) throw new OtadError('SERVER_UNSET');
         return refreshAnywhere(signal);
       }),
-    stream: streamFrom(mirrors),
+    ...filesFrom((use) => use(mirrors)),
+    distrustServer: () => mirrors.demoteFirst(),
     // In turn: in the middle of a refresh the files do not belong together.
     carry: (signal) => inTurn(() => carryRelease(files, initialRoot, { channel, compatible }, signal)),
   };
@@ -143,7 +172,9 @@ export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource
         throughFolder(openFolder(folder), folder, { channel, compatible }, use);
       return {
         check: (signal) => outcomeOf(signal, () => through((from) => refresh(from, signal))),
-        stream: (...args) => through((from) => streamFrom(from)(...args)),
+        ...filesFrom(through),
+        // There is no other folder to turn to.
+        distrustServer: () => undefined,
       };
     },
   };

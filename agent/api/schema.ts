@@ -54,6 +54,13 @@ export const progressSchema = z.strictObject({
   doneBytes: count,
   totalBytes: count,
   fetchedBytes: count.describe('Came over the network in this attempt'),
+  copiedBytes: count.describe("Of the image, from this gateway's own slots in this attempt"),
+  rebuiltBytes: count.describe('Of the image, rebuilt from a patch in this attempt'),
+  savedBytes: count.describe('What the network was spared in this attempt'),
+  bytesPerS: count
+    .nullable()
+    .describe('Over the last seconds, of the network while fetching, of the medium otherwise; null: not known yet'),
+  secondsLeft: count.nullable().describe('Until this step ends; null: not known yet'),
   percent: z.number().min(0).max(100),
 });
 

@@ -11,12 +11,7 @@ import type { DenylistBody, ProgressBody, StatusBody } from './schema.ts';
 import { slotBodies, trustedRecord, wayBack } from './slot.ts';
 
 const progressBody = (progress: Progress): ProgressBody => ({
-  slot: progress.slot,
-  version: progress.version,
-  step: progress.step,
-  doneBytes: progress.doneBytes,
-  totalBytes: progress.totalBytes,
-  fetchedBytes: progress.fetchedBytes,
+  ...progress,
   percent:
     progress.totalBytes === 0 ? 0 : Math.min(100, Math.floor((1000 * progress.doneBytes) / progress.totalBytes) / 10),
 });

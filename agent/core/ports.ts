@@ -7,6 +7,7 @@ import type { Command, Reply } from './events.ts';
 import type { State } from './state.ts';
 import type {
   Artifact,
+  ArtifactFile,
   BootStatus,
   CheckOutcome,
   HealthReport,
@@ -53,11 +54,16 @@ export interface SlotHandle {
   close(): Promise<void>;
 }
 
+/** A slot opened for reading only, the running one too. All reads come from the medium, not from the page cache. */
+export type SlotReader = Pick<SlotHandle, 'sizeBytes' | 'read' | 'close'>;
+
 export interface SlotDevices {
   /** Opens the slot exclusively for writing; refuses the running slot (SLOT_RUNNING) and a mounted or held one (SLOT_BUSY). */
   open(slot: SlotName, signal: AbortSignal): Promise<SlotHandle>;
   /** The record that the slot carries, or null where there is none that is whole. Also for the running slot. */
   readRecord(slot: SlotName, signal: AbortSignal): Promise<SlotRecord | null>;
+  /** Opens the slot for reading, beside whoever writes or runs it. */
+  openForReading(slot: SlotName, signal: AbortSignal): Promise<SlotReader>;
 }
 
 /** Called for each piece of a stream, in order. A returned promise holds the stream back until it settles. */
@@ -71,6 +77,45 @@ export interface ReleaseSource {
   check(signal: AbortSignal): Promise<CheckOutcome>;
   /** Streams the artifact from `offsetBytes` to its signed end. Throws on anything else than exactly these bytes. */
   stream(artifact: Artifact, offsetBytes: number, sink: ByteSink, signal: AbortSignal): Promise<void>;
+  /**
+   * Streams exactly the bytes of `range`; several at once are allowed. Throws HTTP_RANGE_MISMATCH where no server gives just
+   * those. The bytes are as the server sent them: the caller checks them.
+   */
+  streamRange(artifact: Artifact, range: ByteRange, sink: ByteSink, signal: AbortSignal): Promise<void>;
+  /** The whole of a small file that goes with an artifact. Throws unless it has the signed length and digest. */
+  readFile(file: ArtifactFile, signal: AbortSignal): Promise<Uint8Array>;
+  /** The server that is asked first sent wrong bytes: where there is another, it comes first from now on. */
+  distrustServer(): void;
+}
+
+/** A stretch of an artifact. */
+export interface ByteRange {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
+
+/** A chunk index: the pieces of an image in order, each with its digest. */
+export interface ChunkTable {
+  readonly imageLengthBytes: number;
+  readonly imageSha256Hex: string;
+  readonly count: number;
+  /** Where the chunk begins in the image; for `count` the image's end. */
+  offsetOf(chunk: number): number;
+  digestOf(chunk: number): Uint8Array;
+  /** True when these bytes are the chunk's. */
+  isChunk(chunk: number, bytes: Uint8Array): boolean;
+}
+
+/** The part of `delta/` that the install pipeline finds chunks with. */
+export interface Indexing {
+  /** A longer index is not read. */
+  readonly indexBytesMax: number;
+  /** Throws INDEX_MALFORMED. Keeps the bytes. */
+  decode(bytes: Uint8Array): ChunkTable;
+  /** Bytes of the index that begins with this block; null where none begins there. */
+  lengthOf(head: Uint8Array): number | null;
+  /** For each chunk of `wanted` a chunk of `held` with the same bytes, or -1. */
+  match(wanted: ChunkTable, held: ChunkTable): Int32Array;
 }
 
 /** Running SHA-256. `digestHex` may be asked for in the middle and does not end it. */
@@ -196,6 +241,10 @@ export interface InstallPorts {
   readonly slots: SlotDevices;
   readonly source: ReleaseSource;
   readonly sealing: Sealing;
+  readonly indexing: Indexing;
+  /** For rates only; never goes back. */
+  readonly monoMs: () => number;
+  readonly log: Pick<RuntimeLog, 'info' | 'warn'>;
 }
 
 /** Where a slot of the settings really is. */

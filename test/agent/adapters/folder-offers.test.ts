@@ -51,6 +51,7 @@ const aPublished = (image: Uint8Array = randomBytes(3_000_000)) => {
     lengthBytes: image.length,
     sha256Hex: sha256Hex(image),
     verity: null,
+    index: null,
   } as const;
   return { repository, image, artifact };
 };

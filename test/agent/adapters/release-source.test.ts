@@ -310,6 +310,7 @@ const anArtifact = (image: Uint8Array) => ({
   lengthBytes: image.length,
   sha256Hex: sha256Hex(image),
   verity: null,
+  index: null,
 });
 
 test('goes on at the next mirror where the first broke off, without a byte twice', async (t) => {
