@@ -10,6 +10,8 @@ export interface AgentLayerOptions {
   readonly folder: string;
   /** Root metadata of the repository whose releases count; null: the image can install nothing. */
   readonly trustRootPath: string | null;
+  /** The sqlite3 addon for the image's architecture; null: that of this machine. */
+  readonly addonPath: string | null;
   /** A drop-in of settings that belongs to the image. */
   readonly settingsPath: string | null;
 }
@@ -18,7 +20,6 @@ const places: readonly (readonly [from: string, to: string, mode?: number])[] = 
   ['dist/bundle/otad.mjs', 'usr/lib/otad/otad.mjs'],
   ['dist/bundle/otad-boot.mjs', 'usr/lib/otad/otad-boot.mjs'],
   ['dist/bundle/otactl.mjs', 'usr/lib/otad/otactl.mjs', 0o755],
-  ['dist/bundle/node_sqlite3.node', 'usr/lib/otad/node_sqlite3.node'],
   ['units/otad.service', 'usr/lib/systemd/system/otad.service'],
   ['units/otad-boot.socket', 'usr/lib/systemd/system/otad-boot.socket'],
   ['units/otad-boot.service', 'usr/lib/systemd/system/otad-boot.service'],
@@ -28,13 +29,15 @@ const places: readonly (readonly [from: string, to: string, mode?: number])[] = 
   ['units/trial', 'usr/lib/otad/trial', 0o755],
   ['units/otad-reboot.path', 'usr/lib/systemd/system/otad-reboot.path'],
   ['units/otad-reboot.service', 'usr/lib/systemd/system/otad-reboot.service'],
-  ['units/systemd-boot/otad-reboot.conf', 'usr/lib/systemd/system/otad-reboot.service.d/systemd-boot.conf'],
   ['units/otad.sysusers', 'usr/lib/sysusers.d/otad.conf'],
   ['units/otad.tmpfiles', 'usr/lib/tmpfiles.d/otad.conf'],
   ['units/60-otad.rules', 'usr/lib/udev/rules.d/60-otad.rules'],
   ['units/otad.catalog', 'usr/lib/systemd/catalog/otad.catalog'],
   ['units/10-default.json', 'usr/lib/otad/config.d/10-default.json'],
 ];
+
+/** Drop-ins that only the bootloader of the board needs; a generator chooses at each start. */
+const bootloaders = ['systemd-boot', 'tryboot', 'uboot'];
 
 /** As `systemctl enable` would link them. */
 const enabled = [
@@ -62,7 +65,19 @@ export const makeAgentLayer = async (options: AgentLayerOptions): Promise<void> 
     await chmod(file, mode);
   };
   for (const [from, to, mode] of places) await put(join(projectFolder, from), to, mode);
+  await put(
+    options.addonPath ?? join(projectFolder, 'dist/bundle/node_sqlite3.node'),
+    'usr/lib/otad/node_sqlite3.node',
+  );
   await cp(join(projectFolder, 'units/health.d'), await at('usr/lib/otad/health.d'), { recursive: true });
+  for (const name of bootloaders) {
+    const from = join(projectFolder, 'units', name);
+    await cp(from, await at(`usr/lib/otad/bootloaders/${name}`), {
+      recursive: true,
+      filter: (path) => !path.endsWith('.json'),
+    });
+  }
+  await put(join(projectFolder, 'units/tryboot/20-tryboot.json'), 'usr/lib/otad/config.d/20-tryboot.json');
   if (trustRootPath !== null) await put(trustRootPath, 'usr/lib/otad/root.json');
   if (settingsPath !== null) await put(settingsPath, 'usr/lib/otad/config.d/50-image.json');
   const program = await at('usr/bin/otactl');

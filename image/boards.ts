@@ -11,6 +11,8 @@ export interface Root {
   readonly kernelMetapackage: string;
   /** Unpacked beside the kernel, never installed: what boards of this root start by. */
   readonly bootPackages: readonly string[];
+  /** Parts of the archive that those come from, beside `main`. */
+  readonly bootComponents: readonly string[];
   /** Loaded in the initramfs, in this order; dependencies come by themselves. */
   readonly initramfsModules: readonly string[];
   /** Besides those; what they depend on comes by itself. */
@@ -21,7 +23,11 @@ export interface Root {
 export type Start =
   | { readonly kind: 'systemd-boot' }
   /** uboot/NAME.env has what is compiled in beside the boot script. */
-  | { readonly kind: 'u-boot' };
+  | { readonly kind: 'u-boot' }
+  /** Raspberry Pi: its firmware starts U-Boot, which lies on the disk. */
+  | { readonly kind: 'pi-u-boot' }
+  /** Raspberry Pi: its firmware starts the kernel, and knows one trial. */
+  | { readonly kind: 'tryboot' };
 
 export interface Board {
   readonly name: string;
@@ -74,9 +80,27 @@ const amd64: Root = {
   slotType: '4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709',
   kernelMetapackage: 'linux-image-cloud-amd64',
   bootPackages: ['systemd-boot-efi'],
+  bootComponents: [],
   initramfsModules: ['i6300esb', 'ahci', 'sd_mod', 'virtio_scsi', ...commonInitramfsModules, 'efivarfs'],
   rootModules: commonRootModules,
 };
+
+const arm64: Root = {
+  architecture: 'arm64',
+  efiName: 'aa64',
+  slotType: 'B921B045-1DF0-41C3-AF44-4C6F280D3FAE',
+  kernelMetapackage: 'linux-image-arm64',
+  bootPackages: ['raspi-firmware'],
+  bootComponents: ['non-free-firmware'],
+  // Watchdog first; then the Pi's own: SD card, USB (which hangs on PCIe), network.
+  initramfsModules: [
+    ...['bcm2835_wdt', 'i6300esb', 'sdhci_iproc', 'sdhci_brcmstb', 'bcm2835', 'mmc_block', 'raspberrypi_hwmon'],
+    ...['pcie_brcmstb', 'xhci_pci', 'uas', 'usb_storage', ...commonInitramfsModules],
+  ],
+  rootModules: [...commonRootModules, 'genet', 'bcm_phy_lib', 'broadcom', 'macb', 'raspberrypi_cpufreq'],
+};
+
+const piCommandLine = ['console=ttyS1,115200', 'console=tty1', ...commonCommandLine];
 
 export const boards: readonly Board[] = [
   {
@@ -93,6 +117,20 @@ export const boards: readonly Board[] = [
     // U-Boot sets up fewer memory type registers than the kernel expects, and it would throw away most of the memory.
     commandLine: ['console=ttyS0', 'disable_mtrr_trim', ...commonCommandLine],
     sizesMiB: { boot: 64, slot: 192, data: 256 },
+  },
+  {
+    name: 'raspberry-pi-tryboot',
+    root: arm64,
+    start: { kind: 'tryboot' },
+    commandLine: piCommandLine,
+    sizesMiB: { boot: 128, slot: 256, data: 256 },
+  },
+  {
+    name: 'raspberry-pi-uboot',
+    root: arm64,
+    start: { kind: 'pi-u-boot' },
+    commandLine: piCommandLine,
+    sizesMiB: { boot: 128, slot: 256, data: 256 },
   },
 ];
 

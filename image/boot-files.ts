@@ -13,6 +13,7 @@ import { encodeCopy, sequenceName } from '../bootctl/uboot/environment.ts';
 import { applyModel } from '../bootctl/uboot/variables.ts';
 import type { Board } from './boards.ts';
 import type { SealedImage } from './factory-slot.ts';
+import { makeTrybootFolders, makeUbootFirmware } from './pi-files.ts';
 
 export interface BootSet {
   readonly kernelPath: string;
@@ -20,6 +21,10 @@ export interface BootSet {
   readonly image: SealedImage;
   /** Packages of the board's root that were unpacked for booting. */
   readonly bootRoot: string;
+  /** Of a Raspberry Pi; null: the package's. */
+  readonly firmwareFolder: string | null;
+  /** U-Boot, for boards that have it on their disk. */
+  readonly ubootPath: string | null;
 }
 
 const put = async (folder: string, path: string, bytes: Uint8Array | string): Promise<void> => {
@@ -47,9 +52,9 @@ const slotEntry = (slot: SlotName, { commandLine }: Board, set: BootSet): string
 };
 
 /** Kernel and initramfs in a folder of their own for each slot: an update changes one of them. */
-const putKernel = async (folder: string, path: string, set: BootSet): Promise<void> => {
+const putKernel = async (folder: string, path: string, set: BootSet, name = 'linux'): Promise<void> => {
   await mkdir(join(folder, path), { recursive: true });
-  await copyFile(set.kernelPath, join(folder, path, 'linux'));
+  await copyFile(set.kernelPath, join(folder, path, name));
   await put(folder, join(path, 'initrd'), set.initramfs);
 };
 
@@ -80,14 +85,15 @@ export const factoryEnvironment = ({ verity }: SealedImage): readonly [Uint8Arra
   return [copy(1), copy(2)];
 };
 
-const makeUbootFolders = async (folder: string, set: BootSet): Promise<void> => {
+const makeUbootFolders = async (folder: string, set: BootSet, kernelName: string): Promise<readonly string[]> => {
   for (const [index, copy] of factoryEnvironment(set.image).entries()) {
     await put(join(folder, 'uboot-files'), environmentNames[index] ?? '', copy);
   }
   // Beside the copies, so that the image need not know where a board has them: /etc/fw_env.config points here.
   const lines = environmentNames.map((name) => `/boot/env/${name} 0x0 0x${environmentBytes.toString(16)}\n`);
   await put(join(folder, 'uboot-files'), 'fw_env.config', lines.join(''));
-  for (const slot of slotNames) await putKernel(join(folder, `boot_${slot}`), '', set);
+  for (const slot of slotNames) await putKernel(join(folder, `boot_${slot}`), '', set, kernelName);
+  return ['uboot-files', 'boot_a', 'boot_b'];
 };
 
 /** Fills `folder` with one folder for each partition that is FAT, and names these. */
@@ -98,8 +104,12 @@ export const makeBootFolders = async (folder: string, board: Board, set: BootSet
       await makeEsp(join(folder, 'esp'), board, set);
       return ['esp'];
     case 'u-boot':
-      await makeUbootFolders(folder, set);
-      return ['uboot-files', 'boot_a', 'boot_b'];
+      return makeUbootFolders(folder, set, 'linux');
+    case 'pi-u-boot':
+      await makeUbootFirmware(join(folder, 'firmware'), set);
+      return ['firmware', ...(await makeUbootFolders(folder, set, 'Image'))];
+    case 'tryboot':
+      return makeTrybootFolders(folder, board, set);
     default:
       return assertNever(start);
   }

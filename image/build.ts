@@ -2,10 +2,11 @@
 // bootloader and partitions. Equal inputs (layers, lock, version, build time) give equal bytes.
 
 import { createHash } from 'node:crypto';
-import { copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildImage } from '../publish/images/image-build.ts';
 import type { ImageIdentity } from '../publish/images/os-release.ts';
+import { buildArm64Addon } from './addon.ts';
 import { makeAgentLayer } from './agent-layer.ts';
 import type { Board, Root } from './boards.ts';
 import { type BootSet, makeBootFolders } from './boot-files.ts';
@@ -14,14 +15,13 @@ import { buildDebianRoot, manifestPath, unpackDebianRoot } from './debian-root.t
 import { findPartition, makeDisk, writePartition } from './disk.ts';
 import { sealImage, writeFactorySlot } from './factory-slot.ts';
 import { makeExt4, makeFat } from './file-system.ts';
+import { fillForeignRoot, hostArchitecture } from './foreign-root.ts';
 import { makeInitramfs } from './initramfs.ts';
-import { findKernel, installModules } from './kernel.ts';
+import { findKernel, installModules, writePlainKernel } from './kernel.ts';
 import { formatLock, type PackageLock, readManifest } from './package-lock.ts';
-import { namedUuid, planDisk } from './partitions.ts';
+import { namedUuid, partitionUuid, planDisk } from './partitions.ts';
 import { finishRoot } from './root-finish.ts';
 import { prepareToolbox } from './toolbox.ts';
-
-const mebibyte = 1024 * 1024;
 
 export interface ImageBuildOptions {
   /** One root is built, and from it a disk for each of these. */
@@ -37,6 +37,10 @@ export interface ImageBuildOptions {
   readonly lock: PackageLock | null;
   readonly trustRootPath: string | null;
   readonly settingsPath: string | null;
+  /** Raspberry Pi: the firmware's files; null: those of Debian's package. */
+  readonly firmwareFolder: string | null;
+  /** U-Boot, for boards that have it on their disk. */
+  readonly ubootPath: string | null;
   /** Least compression, for trying things: a third larger, made in a fraction of the time. Never to be published. */
   readonly isDraft: boolean;
   readonly sourceDateEpochS: number;
@@ -65,6 +69,7 @@ const fetchBootPackages = async ({ root, cacheFolder, lock, mirror, signal }: Im
     packages: pinned.length > 0 ? pinned : root.bootPackages,
     metapackages: pinned.length > 0 ? [] : [root.kernelMetapackage],
     hasDependencies: false,
+    components: root.bootComponents,
     mirror,
     signal,
   });
@@ -83,7 +88,10 @@ const buildRoot = async (options: ImageBuildOptions, { scratch, bootRoot }: Work
   const { architecture, initramfsModules, rootModules } = options.root;
   const { cacheFolder, lock, sourceDateEpochS, mirror, signal, onStep } = options;
   const agentLayer = join(scratch, 'otad');
-  await makeAgentLayer({ ...options, folder: agentLayer });
+  const isForeign = architecture !== (await hostArchitecture());
+  const addonPath = isForeign ? join(scratch, 'node_sqlite3.node') : null;
+  if (addonPath !== null) await buildArm64Addon({ ...options, outputPath: addonPath });
+  await makeAgentLayer({ ...options, folder: agentLayer, addonPath });
   const kernel = await findKernel(bootRoot);
   const modules = [...new Set([...initramfsModules, ...rootModules])];
   let initramfs: Uint8Array = new Uint8Array();
@@ -98,7 +106,8 @@ const buildRoot = async (options: ImageBuildOptions, { scratch, bootRoot }: Work
     prepare: async (root, names) => {
       onStep('Debian root');
       const wish = { cacheFolder, architecture, packages: names, lock, sourceDateEpochS };
-      await unpackDebianRoot(await buildDebianRoot({ ...wish, mirror, signal }), root, lock);
+      if (isForeign) await fillForeignRoot({ ...wish, mirror, signal }, root, scratch);
+      else await unpackDebianRoot(await buildDebianRoot({ ...wish, mirror, signal }), root, lock);
       packages = readManifest(await readFile(join(root, manifestPath), 'utf8'));
     },
     finish: async (root) => {
@@ -127,19 +136,19 @@ const makeBoardDisk = async (
   const disk = join(work, 'disk.img');
   const plan = planDisk(board);
   await makeDisk(disk, plan);
-  const fileSystem = async (label: string, make: typeof makeFat, id: string, sizeMiB: number): Promise<void> => {
+  const fileSystem = async (label: string, make: typeof makeFat, id: string): Promise<void> => {
     const path = join(work, `${label}.img`);
-    await make({ folder: join(work, label), path, label, sizeMiB, id, sourceDateEpochS });
-    await writePartition(disk, findPartition(plan, label), path);
+    const partition = findPartition(plan, label);
+    await make({ folder: join(work, label), path, label, sizeBytes: partition.sizeBytes, id, sourceDateEpochS });
+    await writePartition(disk, partition, path);
     await rm(path);
   };
   for (const label of await makeBootFolders(work, board, set)) {
-    const sizeMiB = findPartition(plan, label).sizeBytes / mebibyte;
-    await fileSystem(label, makeFat, namedUuid(`${board.name} ${label}`).slice(0, 8), sizeMiB);
+    await fileSystem(label, makeFat, partitionUuid(board, label).slice(0, 8));
   }
   const { offsetBytes, sizeBytes } = findPartition(plan, 'system_a');
   await writeFactorySlot({ diskPath: disk, offsetBytes, sizeBytes }, imagePath, set.image, identity);
-  await fileSystem('data', makeExt4, namedUuid(`${board.name} data file system`), board.sizesMiB.data);
+  await fileSystem('data', makeExt4, namedUuid(`${board.name} data file system`));
   const finished = join(outputFolder, `${board.name}.img`);
   await rename(disk, finished);
   return finished;
@@ -154,17 +163,18 @@ export const buildGatewayImage = async (options: ImageBuildOptions): Promise<Bui
   const toolbox = await prepareToolbox(cacheFolder, mirror, signal);
   process.env.PATH = `${toolbox.path}:${process.env.PATH}`;
   const boot = await fetchBootPackages(options);
+  const places = { firmwareFolder: options.firmwareFolder, ubootPath: options.ubootPath };
   const scratch = await mkdtemp(join(cacheFolder, 'work-'));
   const at = (name: string): string => join(outputFolder, name);
   try {
     const image = at('rootfs.squashfs');
     const { kernel, initramfs, packages } = await buildRoot(options, { scratch, bootRoot: boot.root }, image);
-    await copyFile(kernel.imagePath, at('linux'));
+    await writePlainKernel(kernel.imagePath, at('linux'), options.root.architecture);
     await writeFile(at('initrd'), initramfs);
     await writeFile(at('packages.lock'), formatLock({ packages, boot: boot.packages }));
     onStep('dm-verity');
     const sealed = await sealImage(image, saltOf(identity));
-    const set = { kernelPath: at('linux'), initramfs, image: sealed, bootRoot: boot.root };
+    const set = { kernelPath: at('linux'), initramfs, image: sealed, bootRoot: boot.root, ...places };
     const disks: Record<string, string> = {};
     for (const board of boards) {
       onStep(`disk of ${board.name}`);

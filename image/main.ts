@@ -24,6 +24,8 @@ Builds the reference image of a gateway: a root image to publish, and a disk ima
   --trust-root FILE        root.json of the repository whose releases count
   --settings FILE          JSON drop-in with settings that belong to the image
   --lock FILE              packages.lock of an earlier build: exactly these versions
+  --firmware FOLDER        Raspberry Pi: start4.elf and fixup4.dat (default: Debian's raspi-firmware)
+  --u-boot FILE            U-Boot for a board that has it on its disk (test/device/u-boot-build.sh makes one)
   --draft                  least compression: quick to make, larger, for trying things only
   --mirror URL             Debian mirror (default: the one that apt of this machine uses)
   --output FOLDER          default .image/out/ARCHITECTURE
@@ -44,6 +46,8 @@ const options = {
   'trust-root': { type: 'string' },
   settings: { type: 'string' },
   lock: { type: 'string' },
+  firmware: { type: 'string' },
+  'u-boot': { type: 'string' },
   draft: { type: 'boolean', default: false },
   mirror: { type: 'string' },
   output: { type: 'string' },
@@ -99,6 +103,8 @@ const run = async (args: readonly string[]): Promise<number> => {
     layers: (values.layer ?? [join(projectFolder, 'image/layers/product')]).map((folder) => resolve(folder)),
     lock: values.lock === undefined ? null : parseLock(await readFile(values.lock, 'utf8')),
     isDraft: values.draft,
+    firmwareFolder: values.firmware ?? null,
+    ubootPath: values['u-boot'] ?? null,
     trustRootPath: values['trust-root'] ?? null,
     settingsPath: values.settings ?? null,
     sourceDateEpochS: wholeNumber('SOURCE_DATE_EPOCH', process.env.SOURCE_DATE_EPOCH ?? epochDefault),

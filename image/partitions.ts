@@ -6,8 +6,10 @@ import { slotNames } from '../agent/core/types.ts';
 import type { Board } from './boards.ts';
 
 const mebibyte = 1024 * 1024;
-/** Before the first partition and behind the last one: both tables, on whole mebibytes. */
+/** Before the first partition: the table. */
 const marginMiB = 1;
+/** The second table behind the last partition, on whole blocks: systemd-repart finds nothing to widen on a disk of this size. */
+const secondTableBytes = 5 * 4096;
 
 const espType = 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B';
 const linuxType = '0FC63DAF-8483-4772-8E79-3D69D8477DE4';
@@ -42,6 +44,9 @@ export const namedUuid = (name: string): string => {
   ].join('-');
 };
 
+/** Known before the disk is made: a command line may name its own partition. */
+export const partitionUuid = ({ name }: Board, label: string): string => namedUuid(`${name} ${label}`);
+
 interface Piece {
   readonly label: string;
   readonly type: string;
@@ -50,6 +55,7 @@ interface Piece {
 
 /** Two files of 16 KiB, on the smallest FAT16 that every driver takes for one. */
 const environmentMiB = 16;
+const firmwareMiB = 64;
 
 /** What stands before the slots: where the board starts from. */
 const bootPieces = ({ start, sizesMiB }: Board): readonly Piece[] => {
@@ -59,6 +65,15 @@ const bootPieces = ({ start, sizesMiB }: Board): readonly Piece[] => {
       return [{ label: 'esp', type: espType, sizeMiB: sizesMiB.boot }];
     case 'u-boot':
       return [{ label: 'uboot-files', type: dataType, sizeMiB: environmentMiB }, ...bootOfSlots];
+    case 'pi-u-boot':
+      return [
+        // The first one is where the firmware looks; nothing writes there after the factory.
+        { label: 'firmware', type: dataType, sizeMiB: firmwareMiB },
+        { label: 'uboot-files', type: dataType, sizeMiB: environmentMiB },
+        ...bootOfSlots,
+      ];
+    case 'tryboot':
+      return [{ label: 'bootconfig', type: dataType, sizeMiB: environmentMiB }, ...bootOfSlots];
     default:
       return assertNever(start);
   }
@@ -73,14 +88,15 @@ const piecesOf = (board: Board): readonly Piece[] => [
 
 export const planDisk = (board: Board): DiskPlan => {
   const partitions: Partition[] = [];
+  const pieces = piecesOf(board);
   let nextMiB = marginMiB;
-  for (const [index, { label, type, sizeMiB }] of piecesOf(board).entries()) {
-    const uuid = namedUuid(`${board.name} ${label}`);
+  for (const [index, { label, type, sizeMiB }] of pieces.entries()) {
+    const rest = index === pieces.length - 1 ? mebibyte - secondTableBytes : 0;
     partitions.push({
-      ...{ number: index + 1, label, type, uuid },
-      ...{ offsetBytes: nextMiB * mebibyte, sizeBytes: sizeMiB * mebibyte },
+      ...{ number: index + 1, label, type, uuid: partitionUuid(board, label) },
+      ...{ offsetBytes: nextMiB * mebibyte, sizeBytes: sizeMiB * mebibyte + rest },
     });
     nextMiB += sizeMiB;
   }
-  return { uuid: namedUuid(`${board.name} disk`), sizeBytes: (nextMiB + marginMiB) * mebibyte, partitions };
+  return { uuid: namedUuid(`${board.name} disk`), sizeBytes: (nextMiB + 1) * mebibyte, partitions };
 };

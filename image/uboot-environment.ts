@@ -13,7 +13,7 @@ const scriptPath = fileURLToPath(new URL('../../bootctl/uboot/boot.cmd', import.
 
 /** What uboot/NAME.env says, and the kernel arguments that do not change. */
 const knownVariables = async ({ name, start, commandLine }: Board): Promise<readonly string[]> => {
-  if (start.kind !== 'u-boot') throw new RangeError(`${name} does not start by U-Boot`);
+  if (start.kind !== 'u-boot' && start.kind !== 'pi-u-boot') throw new RangeError(`${name} does not start by U-Boot`);
   const text = await readFile(new URL(`../../image/uboot/${name}.env`, import.meta.url), 'utf8');
   return [...text.split('\n').filter((line) => line !== ''), `otad_bootargs=${commandLine.join(' ')}`];
 };

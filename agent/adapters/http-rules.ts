@@ -118,12 +118,15 @@ export const checkPlainContent = (headers: Headers, url: URL): void => {
   }
 };
 
-/** True for bytes that start like markup: a login page served under another type. */
-export const looksLikePage = (bytes: Uint8Array): boolean =>
-  new TextDecoder('latin1')
-    .decode(bytes.subarray(0, 64))
-    .replace(/^[\s\u00bb\u00bf\u00ef]*/, '')
-    .startsWith('<');
+const textStart = (bytes: Uint8Array): string =>
+  new TextDecoder('latin1').decode(bytes.subarray(0, 64)).replace(/^[\s\u00bb\u00bf\u00ef]*/, '');
+
+/** True for bytes that start like markup: a login page served under another type, where JSON is expected. */
+export const looksLikePage = (bytes: Uint8Array): boolean => textStart(bytes).startsWith('<');
+
+/** The same where any bytes may come: one character says nothing then. */
+export const isSurelyPage = (bytes: Uint8Array): boolean =>
+  /^<(?:!doctype|!--|\?xml|html|head|body|meta|script|title)/i.test(textStart(bytes));
 
 /** The declared length of the body, or null. */
 export const contentLength = (headers: Headers): number | null => {

@@ -6,7 +6,15 @@ import type { ByteSink } from '../core/ports.ts';
 import { deliverBody, type Pace } from './body-delivery.ts';
 import { type ConnectionSettings, type Connections, openConnections } from './http-dispatcher.ts';
 import { type Answer, createWatch, openExchange, toHttpError, type Watch } from './http-exchange.ts';
-import { checkRange, contentLength, type FileRange, headerOf, looksLikePage, shownUrl } from './http-rules.ts';
+import {
+  checkRange,
+  contentLength,
+  type FileRange,
+  headerOf,
+  isSurelyPage,
+  looksLikePage,
+  shownUrl,
+} from './http-rules.ts';
 import { createTraffic, type Traffic } from './http-traffic.ts';
 import { createRateLimit } from './rate-limit.ts';
 
@@ -129,7 +137,7 @@ const streamRange = async (
     answer.body,
     (chunk) => {
       // Before a byte of it is used: a login page at the start of an image would spoil all that is fetched behind it.
-      if (offset === 0 && received === 0 && isOddLength && looksLikePage(chunk)) {
+      if (offset === 0 && received === 0 && isOddLength && isSurelyPage(chunk)) {
         throw new OtadError('CAPTIVE_PORTAL', { url });
       }
       received += chunk.length;

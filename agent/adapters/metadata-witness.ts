@@ -20,7 +20,7 @@ export const createMetadataWitness = (source: ReleaseSource): MetadataWitness =>
     return outcome;
   };
   return {
-    // What a technician brings says nothing about the way to the server.
+    // What a technician brings says nothing about the way to the server: `from` stays unwatched.
     source: { ...source, check },
     hasFetched: () => hasFetched,
     fetch: async (signal) => {

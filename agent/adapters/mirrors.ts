@@ -66,50 +66,38 @@ const skipFirst = (skipBytes: number, sink: ByteSink): ByteSink => {
 
 const isRangeRefused = (error: unknown): boolean => error instanceof OtadError && error.code === 'HTTP_RANGE_MISMATCH';
 
+/** One mirror is asked for what follows `position`. */
+type StreamAttempt = (base: string, position: number, sink: ByteSink) => Promise<void>;
+
 /** A mirror that broke off in the middle of a part is asked for the rest so often, while anything comes. */
 const resumesMax = 3;
 
 /** A part is short: a link that breaks now and then must not cost an attempt of the whole install each time. */
-const resumePart = async (position: () => number, signal: AbortSignal, attempt: () => Promise<void>): Promise<void> => {
+const resumePart = async (
+  offset: number,
+  sink: ByteSink,
+  signal: AbortSignal,
+  attempt: (at: number, sink: ByteSink) => Promise<void>,
+): Promise<void> => {
+  let at = offset;
+  const counting: ByteSink = (bytes) => {
+    at += bytes.length;
+    return sink(bytes);
+  };
   let isIdle = true;
   for (let resumes = 0; ; resumes += 1) {
-    const from = position();
+    const from = at;
     try {
-      return await attempt();
+      return await attempt(at, counting);
     } catch (error) {
       const isCut = error instanceof OtadError && error.class === 'transient' && !signal.aborted;
       // A server may close a connection that waited while chunks were copied, just as it is used again: once is no sign of anything.
       const isStale = isIdle && isCut && error.code === 'HTTP_UNREACHABLE';
-      if (!isCut || (position() === from && !isStale) || resumes >= resumesMax) throw error;
+      if (!isCut || (at === from && !isStale) || resumes >= resumesMax) throw error;
       isIdle = false;
     }
   }
 };
-
-/** A sink that knows how far it is, and tells its own failures from those of a mirror. */
-const watchSink = (offset: number, sink: ByteSink) => {
-  let position = offset;
-  let isSinkFailed = false;
-  const refuse = (error: unknown): never => {
-    isSinkFailed = true;
-    throw error;
-  };
-  return {
-    position: () => position,
-    sink: (bytes: Uint8Array): void | Promise<void> => {
-      position += bytes.length;
-      try {
-        return sink(bytes)?.catch(refuse);
-      } catch (error) {
-        return refuse(error);
-      }
-    },
-    /** What the sink throws is about this device, whatever its class says: another mirror would not help. */
-    blame: (error: unknown): unknown => (isSinkFailed ? new SinkFailure(error) : error),
-  };
-};
-
-const unwrapped = (error: unknown): unknown => (error instanceof SinkFailure ? error.reason : error);
 
 export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mirrors => {
   let ordered = baseUrls;
@@ -143,6 +131,33 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
     }
   };
 
+  const startStream = (offset: number, sink: ByteSink) => {
+    let position = offset;
+    let isSinkFailed = false;
+    const counting: ByteSink = (bytes) => {
+      position += bytes.length;
+      const refuse = (error: unknown): never => {
+        isSinkFailed = true;
+        throw error;
+      };
+      try {
+        return sink(bytes)?.catch(refuse);
+      } catch (error) {
+        return refuse(error);
+      }
+    };
+    /** Asks these mirrors in order until one gives the rest. */
+    return (bases: readonly string[], attempt: StreamAttempt): Promise<void> =>
+      tryInOrder(bases, async (base) => {
+        try {
+          await attempt(base, position, counting);
+        } catch (error) {
+          // What the sink throws is about this device, whatever its class says: another mirror would not help.
+          throw isSinkFailed ? new SinkFailure(error) : error;
+        }
+      });
+  };
+
   return {
     fetchFresh,
     demoteFirst: () => {
@@ -153,49 +168,33 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
       return file === null || file === 'unchanged' ? null : file.bytes;
     },
     stream: async (path, offset, lengthTotal, sink, signal) => {
-      const watched = watchSink(offset, sink);
+      const through = startStream(offset, sink);
       /** Mirrors that answered a Range request with something else; they delivered nothing. */
       const withoutRanges: string[] = [];
-      const from = async (base: string, isWhole: boolean): Promise<void> => {
-        const position = watched.position();
-        const target = isWhole ? skipFirst(position, watched.sink) : watched.sink;
+      const get = (base: string, from: number, target: ByteSink): Promise<void> =>
+        http.streamRange(joinUrl(base, path), { offset: from, lengthTotal, sink: target, signal });
+      await through(ordered, async (base, position, counting) => {
         try {
-          await http.streamRange(joinUrl(base, path), {
-            offset: isWhole ? 0 : position,
-            lengthTotal,
-            sink: target,
-            signal,
-          });
+          await get(base, position, counting);
         } catch (error) {
-          if (isRangeRefused(error) && watched.position() > 0) withoutRanges.push(base);
-          throw watched.blame(error);
+          if (isRangeRefused(error) && position > 0) withoutRanges.push(base);
+          throw error;
         }
-      };
-      try {
-        await tryInOrder(ordered, (base) => from(base, false)).catch(async (error: unknown) => {
+      })
+        .catch(async (error: unknown) => {
           // A resume must not end for ever at servers without ranges: take the whole file, drop the start. Last of all, since it
           // costs what was fetched before once more.
           if (!isAboutMirror(error) || withoutRanges.length === 0) throw error;
-          await tryInOrder([...withoutRanges], (base) => from(base, true));
-        });
-      } catch (error) {
-        throw unwrapped(error);
-      }
+          await through([...withoutRanges], (base, position, counting) => get(base, 0, skipFirst(position, counting)));
+        })
+        .catch(throwReason);
     },
-    streamRange: async (path, { offset, end, lengthTotal }, sink, signal) => {
-      const watched = watchSink(offset, sink);
-      const from = (base: string): Promise<void> => {
-        const options = { end, lengthTotal, sink: watched.sink, signal };
-        return http.streamRange(joinUrl(base, path), { ...options, offset: watched.position() }).catch((error) => {
-          throw watched.blame(error);
-        });
-      };
-      await tryInOrder(ordered, (base) => resumePart(watched.position, signal, () => from(base))).catch(
-        (error: unknown) => {
-          throw unwrapped(error);
-        },
-      );
-    },
+    streamRange: (path, { offset, end, lengthTotal }, sink, signal) =>
+      startStream(offset, sink)(ordered, (base, position, counting) =>
+        resumePart(position, counting, signal, (at, following) =>
+          http.streamRange(joinUrl(base, path), { offset: at, end, lengthTotal, sink: following, signal }),
+        ),
+      ).catch(throwReason),
   };
 };
 
@@ -207,3 +206,7 @@ class SinkFailure extends Error {
     this.reason = reason;
   }
 }
+
+const throwReason = (error: unknown): never => {
+  throw error instanceof SinkFailure ? error.reason : error;
+};

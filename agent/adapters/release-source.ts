@@ -125,28 +125,32 @@ export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource
     }
   };
 
-  /** The bytes of artifacts, from whichever place. */
-  const bytesFrom = (from: Mirrors): Omit<ReleaseSource, 'check' | 'from'> => ({
+  /** The files of a release, read through `through`: one attempt may ask several servers, each call is one attempt. */
+  const filesFrom = (
+    through: <T>(use: (from: Mirrors) => Promise<T>) => Promise<T>,
+  ): Pick<ReleaseSource, 'stream' | 'streamRange' | 'readFile'> => ({
     stream: (artifact, offsetBytes, sink, signal) =>
-      withDeadline(downloadDeadlineMs, signal, async (bounded) => {
-        const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
-        await from.stream(path, offsetBytes, artifact.lengthBytes, sink, bounded);
-      }),
+      through((from) =>
+        withDeadline(downloadDeadlineMs, signal, async (bounded) => {
+          const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
+          await from.stream(path, offsetBytes, artifact.lengthBytes, sink, bounded);
+        }),
+      ),
     streamRange: (artifact, { offsetBytes, lengthBytes }, sink, signal) =>
-      withDeadline(downloadDeadlineMs, signal, async (bounded) => {
+      through(async (from) => {
         const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
         const range = { offset: offsetBytes, end: offsetBytes + lengthBytes, lengthTotal: artifact.lengthBytes };
-        await from.streamRange(path, range, sink, bounded);
+        await from.streamRange(path, range, sink, signal);
       }),
-    readFile: async (file, signal) => {
-      const path = await client.locateTarget(file.path, file.sha256Hex);
-      const bytes = await fetchRequired(from, path, file.lengthBytes, signal);
-      if (bytes.length !== file.lengthBytes || sha256Of(bytes) !== file.sha256Hex) {
-        throw new OtadError('TARGET_DIGEST_MISMATCH', { path: file.path });
-      }
-      return bytes;
-    },
-    distrustServer: () => from.demoteFirst(),
+    readFile: (file, signal) =>
+      through(async (from) => {
+        const path = await client.locateTarget(file.path, file.sha256Hex);
+        const bytes = await fetchRequired(from, path, file.lengthBytes, signal);
+        if (bytes.length !== file.lengthBytes || sha256Of(bytes) !== file.sha256Hex) {
+          throw new OtadError('TARGET_DIGEST_MISMATCH', { path: file.path });
+        }
+        return bytes;
+      }),
   });
 
   const servers: SignedSource = {
@@ -155,7 +159,8 @@ export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource
         if (baseUrls.length === 0) throw new OtadError('SERVER_UNSET');
         return refreshAnywhere(signal);
       }),
-    ...bytesFrom(mirrors),
+    ...filesFrom((use) => use(mirrors)),
+    distrustServer: () => mirrors.demoteFirst(),
     // In turn: in the middle of a refresh the files do not belong together.
     carry: (signal) => inTurn(() => carryRelease(files, initialRoot, { channel, compatible }, signal)),
   };
@@ -167,11 +172,8 @@ export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource
         throughFolder(openFolder(folder), folder, { channel, compatible }, use);
       return {
         check: (signal) => outcomeOf(signal, () => through((from) => refresh(from, signal))),
-        stream: (...args) => through((from) => bytesFrom(from).stream(...args)),
-        // What is at hand costs nothing: one stream, and no requests side by side through a technician's terminal.
-        streamRange: ({ path }) =>
-          Promise.reject(new OtadError('HTTP_RANGE_MISMATCH', { path, reason: 'a folder is read in one stream' })),
-        readFile: (...args) => through((from) => bytesFrom(from).readFile(...args)),
+        ...filesFrom(through),
+        // There is no other folder to turn to.
         distrustServer: () => undefined,
       };
     },

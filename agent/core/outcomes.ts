@@ -42,6 +42,15 @@ const setRecord = (state: State, slot: SlotName, record: SlotRecord): State => (
 const afterCheck = (state: State, halted: Failure | null): State =>
   halted === null ? rest(state) : { ...state, phase: { kind: 'halted', failure: halted } };
 
+/**
+ * A folder that failed says nothing about when the servers should be asked; only not at once, so that whoever ordered it can
+ * read what became of it.
+ */
+const afterFolder = (state: State, { moment, policy }: Context): State => ({
+  ...state,
+  nextPollMs: Math.max(state.nextPollMs, moment.monoMs + policy.backoffMinMs),
+});
+
 const checkFailed = (
   state: State,
   context: Context,
@@ -56,8 +65,7 @@ const checkFailed = (
     failure: why,
     reasons: [{ code: 'check-failed' as const, sentence: `The last check failed: ${why.message}` }],
   };
-  // What a stick holds says nothing about when the servers should be asked.
-  const paused = folder === undefined ? backOff(state, context, why, false) : state;
+  const paused = folder === undefined ? backOff(state, context, why, false) : afterFolder(state, context);
   const next = stay(afterCheck({ ...paused, lastCheck }, halted));
   return isNews ? note(next, context, 'check-failed', { reason: why.message, code: why.code }) : next;
 };
@@ -80,7 +88,7 @@ const checkDone = (state: State, context: Context, outcome: Done<'check'>): Deci
 
 /** A folder that fails says nothing of the servers, which are asked as before, nor of the release that they have. */
 const folderInstallFailed = (state: State, context: Context, release: ReleaseRef, why: Failure): Decision =>
-  note(stay(rest({ ...state, staged: null })), context, 'install-failed', {
+  note(stay(rest(afterFolder({ ...state, staged: null }, context))), context, 'install-failed', {
     release,
     reason: why.message,
     code: why.code,

@@ -54,7 +54,7 @@ const requireWhole = (slot: SlotName, record: SlotRecord | null, rootHex: string
 };
 
 export const createInstall = (ports: InstallPorts): Install => {
-  const { slots, sealing, source, monoMs } = ports;
+  const { slots, sealing, monoMs } = ports;
   const trouble: IndexTrouble = { path: '', failures: 0 };
   // Records are written to their end even when the step is cancelled: one block and its flush.
   const steady = new AbortController().signal;
@@ -78,15 +78,14 @@ export const createInstall = (ports: InstallPorts): Install => {
 
   const write: Install['write'] = async ({ slot, release, folder }, signal, onProgress) => {
     const target = installTargetOf(release);
-    const from = chosenSource(source, folder);
+    const from = { ...ports, source: chosenSource(ports.source, folder) };
+    const ways: readonly FillWay[] = [createIndexWay(from), createFullWay(from.source)];
     return withSlot(slot, signal, async (handle, ledger) => {
       requireFit(target, handle.sizeBytes, sealing);
       const record = ledger.current();
       const isDone = record?.status === 'verified' && isSameImage(record, target) && isSameRelease(record, target);
       if (record !== null && isDone) return record;
-      const ways: readonly FillWay[] = [createIndexWay({ ...ports, source: from }), createFullWay(from)];
-      const request = { slot, target, handle, ledger, ports: { ...ports, source: from }, ways, trouble };
-      return fillSlot(request, signal, onProgress);
+      return fillSlot({ slot, target, handle, ledger, ports: from, ways, trouble }, signal, onProgress);
     });
   };
 

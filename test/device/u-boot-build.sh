@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds U-Boot from Debian's source package with otad's environment and boot script compiled in, and prints the folder
-# with the results. Usage: u-boot-build.sh sandbox|qemu-arm64|qemu-amd64
+# with the results. Usage: u-boot-build.sh sandbox|qemu-arm64|qemu-amd64|raspberry-pi
 # Results are kept under .device/u-boot, named by everything they were made from: the second run only prints.
 # Installs what it needs with apt; apt's own settings are read and never changed.
 set -euo pipefail
@@ -28,7 +28,10 @@ case $target in
   qemu-amd64)
     variants="redundant" packages="$packages python3-pyelftools acpica-tools"
     board_values="--board qemu-amd64-uboot" ;;
-  *) fail "usage: $0 sandbox|qemu-arm64|qemu-amd64" ;;
+  raspberry-pi)
+    variants="redundant" packages="$packages gcc-aarch64-linux-gnu" board_values="--board raspberry-pi-uboot"
+    export CROSS_COMPILE=aarch64-linux-gnu- ;;
+  *) fail "usage: $0 sandbox|qemu-arm64|qemu-amd64|raspberry-pi" ;;
 esac
 
 # What each binary is made of, later lines counting: files of settings, and single lines.
@@ -44,6 +47,7 @@ settings_of() {
       printf '%s\n' '# CONFIG_ENV_IS_IN_MMC is not set' CONFIG_ENV_IS_IN_FAT=y 'CONFIG_ENV_FAT_INTERFACE="host"' \
         'CONFIG_ENV_FAT_DEVICE_AND_PART="0:1"' ;;
     qemu-amd64-redundant) cat "$source/configs/qemu-x86_64_defconfig" "$root/image/uboot/"{qemu-amd64,otad,listed}.config ;;
+    raspberry-pi-redundant) cat "$source/configs/rpi_arm64_defconfig" "$root/image/uboot/"{raspberry-pi,otad,listed}.config ;;
     qemu-arm64-redundant) cat "$source/configs/qemu_arm64_defconfig" "$root/image/uboot/"{qemu-arm64,otad}.config ;;
   esac
 }
@@ -139,7 +143,8 @@ for variant in $variants; do
   done
   case $target in
     sandbox) run_make -j"$jobs" u-boot tools && cp "$objects/u-boot" "$out.part/u-boot-$variant" ;;
-    qemu-amd64) run_make -j"$jobs" u-boot.rom && cp "$objects/u-boot.rom" "$out.part/u-boot-$variant.rom" ;;
+    # The ROM has no target of its own: binman puts it together when all else is there.
+    qemu-amd64) run_make -j"$jobs" all && cp "$objects/u-boot.rom" "$out.part/u-boot-$variant.rom" ;;
     *) run_make -j"$jobs" u-boot.bin && cp "$objects/u-boot.bin" "$out.part/u-boot-$variant.bin" ;;
   esac
 done

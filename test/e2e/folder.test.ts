@@ -22,7 +22,10 @@ describe('an update from a folder', { concurrency: 2 }, () => {
 
   /** A gateway without servers, that runs 1.0. */
   const offline = async (context: TestContext, settings: object = {}) => {
-    const world = await stage.world(context, { settings: { baseUrls: [], ...settings } });
+    const world = await stage.world(context, {
+      // No poll between an order and the look at its outcome, however busy the machine is.
+      settings: { baseUrls: [], backoff: { minMs: 60_000, maxMs: 60_000 }, ...settings },
+    });
     await world.gateway.powerOn();
     await world.gateway.waitUntil(isAtRest('1.0'));
     return world;

@@ -40,6 +40,8 @@ for (const architecture of ['amd64'] as const) {
           root,
           boards: chosen,
           isDraft: true,
+          firmwareFolder: null,
+          ubootPath: null,
           projectFolder,
           cacheFolder: cache,
           outputFolder: join(work, name),

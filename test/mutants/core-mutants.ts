@@ -146,8 +146,8 @@ export const coreMutants: readonly SimulatorMutant[] = [
     name: 'running-slot-written',
     edits: one(
       steps,
-      'release, isForced) => {\n    const slot = otherSlot(state.booted);',
-      'release, isForced) => {\n    const slot = state.booted;',
+      'release, { isForced, folder }) => {\n    const slot = otherSlot(state.booted);',
+      'release, { isForced, folder }) => {\n    const slot = state.booted;',
     ),
     caughtBy: ['I8', 'I2'],
   },

@@ -85,7 +85,7 @@ export const sourceMutants: readonly SuiteMutant[] = [
     name: 'portal-page-into-the-slot',
     edits: one(
       adapter('http'),
-      'if (offset === 0 && received === 0 && isOddLength && looksLikePage(chunk)) {',
+      'if (offset === 0 && received === 0 && isOddLength && isSurelyPage(chunk)) {',
       'if (offset < 0) {',
     ),
     suite: suite('release-source'),

@@ -95,6 +95,7 @@ test('install that fails verification is 5 and says why', async (t) => {
     result: 'failed',
     message: 'The root is not the signed one.',
     version: '1.1',
+    code: 'VERITY_ROOT_MISMATCH',
   });
 });
 

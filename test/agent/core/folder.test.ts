@@ -59,11 +59,11 @@ test('an install without a folder says nothing of one', () => {
 });
 
 test('a folder that fails changes neither the polls nor the count of failures, and is told each time', () => {
-  const state = aState({ nextPollMs: 123_456, failures: 1 });
+  const state = aState({ nextPollMs: 1e12, failures: 1 });
   for (const code of ['FOLDER_GONE', 'FOLDER_INVALID'] as const) {
     const once = failed(order(state), 'check', failureOf(code));
     const twice = failed(order(once.state), 'check', failureOf(code));
-    assert.deepEqual([twice.state.nextPollMs, twice.state.failures], [123_456, 1]);
+    assert.deepEqual([twice.state.nextPollMs, twice.state.failures], [1e12, 1]);
     assert.deepEqual(
       [once, twice].map(({ history }) => history[0]?.type),
       ['check-failed', 'check-failed'],
@@ -75,6 +75,11 @@ test('a folder that fails changes neither the polls nor the count of failures, a
     assert.equal(torn.state.installFailures, null);
     assert.equal(torn.history[0]?.type, 'install-failed');
   }
+});
+
+test('the servers are not asked right behind a folder that failed: its outcome would be gone before it is read', () => {
+  const decision = failed(order(aState({ nextPollMs: 0 })), 'check', failureOf('FOLDER_GONE'));
+  assert.equal(decision.state.nextPollMs, aMoment().monoMs + aPolicy().backoffMinMs);
 });
 
 test('a slot that fails counts, whatever it was written from', () => {
