@@ -2,6 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createIndexing } from '../delta/indexing.ts';
 import { treeLengthBytes } from '../verity/dm-verity.ts';
 import { createSealing } from '../verity/sealing.ts';
 import { readInitialRoot } from '../verity/trusted-root.ts';
@@ -9,9 +10,10 @@ import { createBootClient } from './adapters/boot-client.ts';
 import { type BootDevice, openBootDevice, openHelpedDevice } from './adapters/boot-control.ts';
 import { createBootInspector } from './adapters/boot-inspection.ts';
 import { readFacts } from './adapters/device-facts.ts';
+import { createFolderOffers, type FolderOffers } from './adapters/folder-offers.ts';
 import { createHealth } from './adapters/health.ts';
 import { createHttpClient, defaultHttpSettings, type HttpClient } from './adapters/http.ts';
-import { proxyFromEnvironment } from './adapters/http-dispatcher.ts';
+import { type ProxySettings, proxyFromEnvironment } from './adapters/http-dispatcher.ts';
 import { readBootId, readDeviceId, readOsRelease, wavePercent } from './adapters/identity.ts';
 import { inheritedSockets } from './adapters/inherited-descriptors.ts';
 import { createMetadataWitness } from './adapters/metadata-witness.ts';
@@ -44,6 +46,12 @@ const readRequired = (path: string, code: ErrorCode): Promise<Buffer> =>
     throw new OtadError(code, { file: path, errno: cause.code }, { cause });
   });
 
+const proxyOf = ({ proxyUrl, noProxy }: Config['http']): ProxySettings => {
+  const told = proxyFromEnvironment(process.env);
+  const { http, https } = proxyUrl === null ? told : { http: proxyUrl, https: proxyUrl };
+  return { http, https, except: noProxy === null ? told.except : noProxy.join(',') };
+};
+
 const createHttp = ({ http }: Config): HttpClient =>
   createHttpClient({
     ...defaultHttpSettings,
@@ -53,11 +61,13 @@ const createHttp = ({ http }: Config): HttpClient =>
     idleTimeoutMs: http.idleTimeoutMs,
     fetchDeadlineMs: http.metadataTimeoutMs,
     minRateBytesPerS: http.bytesPerSecondMin,
-    proxy:
-      http.proxyUrl === null
-        ? proxyFromEnvironment(process.env)
-        : { http: http.proxyUrl, https: http.proxyUrl, except: process.env.no_proxy ?? '' },
+    bytesPerSMax: http.bytesPerSecondMax,
+    proxy: proxyOf(http),
     caFile: http.caFile,
+    clientCertificate:
+      http.clientCertFile === null || http.clientKeyFile === null
+        ? null
+        : { certFile: http.clientCertFile, keyFile: http.clientKeyFile },
   });
 
 /** Files that are elsewhere on a virtual gateway; undefined: where Linux and the image have them. */
@@ -158,13 +168,20 @@ type OnStop = (close: () => unknown) => void;
 type Identified = Awaited<ReturnType<typeof identify>>;
 
 /** The signed releases of this gateway, and whether this process has seen any. */
-const openSource = (ground: Ground, identity: Identified, initialRoot: Uint8Array | null, onStop: OnStop) => {
+const openSource = (
+  ground: Ground,
+  identity: Identified,
+  { initialRoot, folders }: { readonly initialRoot: Uint8Array | null; readonly folders: FolderOffers },
+  onStop: OnStop,
+) => {
   const { config, clock, log } = ground;
   const http = createHttp(config);
   onStop(() => http.close());
   const source = createReleaseSource({
     http,
     baseUrls: config.baseUrls,
+    openFolder: (folder) => folders.open(folder),
+    downloadDeadlineMs: config.http.downloadTimeoutMs,
     channel: config.channel,
     compatible: identity.compatible,
     metadataFolder: join(config.stateDir, 'metadata'),
@@ -182,7 +199,7 @@ const openSource = (ground: Ground, identity: Identified, initialRoot: Uint8Arra
 const openApi = async (
   ground: Ground,
   identity: Identified,
-  parts: Pick<ApiOptions, 'control' | 'store' | 'slotPaths' | 'inspectBoot'>,
+  parts: Pick<ApiOptions, 'control' | 'store' | 'slotPaths' | 'inspectBoot' | 'parkFolder'>,
 ) => {
   const { config, loaded, clock, log } = ground;
   const sockets = socketPaths(config);
@@ -218,13 +235,16 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
   const { config, clock, log, signal, onFatal } = ground;
   const identity = await identify(ground);
   const { initialRoot, rootProblems } = await readTrustRoot(ground);
-  const { source, hasFetched, fetch, carry } = openSource(ground, identity, initialRoot, onStop);
+  const folders = createFolderOffers();
+  onStop(() => folders.close());
+  const { source, hasFetched, fetch, carry } = openSource(ground, identity, { initialRoot, folders }, onStop);
   const { device, inspectBoot, rebooter } = await openDevice(ground, carry);
   const { boot, slots } = device;
   const { bootId, bootedRelease } = identity;
   const problems = [...ground.loaded.problems, ...rootProblems, ...(await slotProblems(device))];
   const facts = await readFacts({ boot, slots, bootId, bootedRelease, problems }, signal);
-  const health = createHealth({ ...config.health, clock, hasFetchedMetadata: hasFetched, fetchMetadata: fetch });
+  const fetchMetadata = config.baseUrls.length === 0 ? null : fetch;
+  const health = createHealth({ ...config.health, clock, hasFetchedMetadata: hasFetched, fetchMetadata });
   const policy = policyOf(config, {
     compatible: identity.compatible,
     hardwareRevision: identity.hardwareRevision,
@@ -233,14 +253,27 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
     slotSizeBytes: facts.slotSizeBytes,
     footprintBytes: (length) => ceilToBlock(length) + treeLengthBytes(length) + recordAreaBytes,
   });
-  const install = createInstall({ slots, source, sealing: createSealing() });
+  const install = createInstall({
+    slots,
+    source,
+    sealing: createSealing(),
+    indexing: createIndexing(),
+    monoMs: () => performance.now(),
+    log,
+  });
   const executors = createExecutors({ boot, install, source, health, rebooter });
   const { store, close: closeStore } = openStore(ground);
   onStop(closeStore);
   const runtime = createRuntime({ store, boot, clock, executors, policy, log, onFatal });
   onStop(() => runtime.stop());
   await runtime.start(facts);
-  const api = await openApi(ground, identity, { control: runtime, store, slotPaths: slotPathsOf(config), inspectBoot });
+  const api = await openApi(ground, identity, {
+    control: runtime,
+    store,
+    slotPaths: slotPathsOf(config),
+    inspectBoot,
+    parkFolder: (id, socket) => folders.park(id, socket),
+  });
   onStop(() => api.close());
   tellSystemd(runtime, onStop);
 };

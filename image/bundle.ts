@@ -25,13 +25,15 @@ const addonBesideBundle: Plugin = {
   },
 };
 
-/** The index of undici loads all of it: fetch, caches, mocks, WebSocket. This one has what agent/adapters/http-dispatcher.ts imports. */
+/** The index of undici loads all of it: fetch, caches, mocks, WebSocket. This one has what http-dispatcher.ts and folder-offers.ts import. */
 const undiciInParts: Plugin = {
   name: 'undici-in-parts',
   setup({ onLoad }) {
     onLoad({ filter: /[/\\]undici[/\\]index\.js$/ }, () => ({
       contents: `
         Object.assign(require('./lib/dispatcher/dispatcher').prototype, require('./lib/api'));
+        exports.Agent = require('./lib/dispatcher/agent');
+        exports.Pool = require('./lib/dispatcher/pool');
         exports.buildConnector = require('./lib/core/connect');
         exports.EnvHttpProxyAgent = require('./lib/dispatcher/env-http-proxy-agent');`,
       loader: 'js',

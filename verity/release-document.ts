@@ -34,6 +34,15 @@ const veritySchema = z.strictObject({
   hashOffsetBytes: z.int().min(verityBlockBytes).multipleOf(verityBlockBytes),
 });
 
+/** Far above any chunk index that is of use; the device has a bound of its own. */
+const indexBytesMax = 2 ** 26;
+
+const indexSchema = z.strictObject({
+  path: z.string().regex(targetPathPattern, 'not a target path'),
+  lengthBytes: z.int().min(1).max(indexBytesMax),
+  sha256Hex: digestSchema,
+});
+
 const artifactSchema = z
   .strictObject({
     role: z.enum(['rootfs', 'boot', 'uki', 'app']),
@@ -41,9 +50,13 @@ const artifactSchema = z
     lengthBytes: z.int().min(1).max(artifactBytesMax),
     sha256Hex: digestSchema,
     verity: veritySchema.nullable(),
+    index: indexSchema.nullable(),
   })
   .refine((artifact) => (artifact.role === 'rootfs') === (artifact.verity !== null), {
     message: 'rootfs has verity parameters, and nothing else has',
+  })
+  .refine((artifact) => artifact.role === 'rootfs' || artifact.index === null, {
+    message: 'only rootfs has a chunk index',
   })
   .refine(
     ({ verity, lengthBytes }) =>
@@ -55,7 +68,10 @@ const artifactsSchema = z
   .array(artifactSchema)
   .max(16)
   .refine((all) => all.filter((artifact) => artifact.role === 'rootfs').length === 1, 'not exactly one rootfs')
-  .refine((all) => new Set(all.map((artifact) => artifact.path)).size === all.length, 'two artifacts of one path');
+  .refine((all) => {
+    const paths = all.flatMap(({ path, index }) => (index === null ? [path] : [path, index.path]));
+    return new Set(paths).size === paths.length;
+  }, 'two artifacts of one path');
 
 const wavesSchema = z
   .array(z.strictObject({ startAtS: timeSchema, percent: z.int().min(0).max(100) }))

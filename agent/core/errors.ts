@@ -38,6 +38,18 @@ export const errorCodes = {
     'The connection ended before the whole file arrived. What arrived is kept.',
   ),
   HTTP_STATUS: entry('transient', 502, 1, 'The server answered with an error status.'),
+  FOLDER_GONE: entry(
+    'transient',
+    502,
+    1,
+    'The folder that the release comes from is not offered any more, or cannot be read. What arrived is kept: give the same command again.',
+  ),
+  CAPTIVE_PORTAL: entry(
+    'transient',
+    502,
+    1,
+    'Something else answers in place of the server, as a rule the login page of a captive portal. Log in on this network, or have the gateway let through; the update goes on by itself.',
+  ),
   // Source: the server answered, but not what it may answer.
   HTTP_RANGE_MISMATCH: entry('source', 502, 1, 'The server answered a Range request with another range.'),
   HTTP_ENCODING_REFUSED: entry('source', 502, 1, 'The server compressed the answer. Serve the files as they are.'),
@@ -47,12 +59,13 @@ export const errorCodes = {
     1,
     'The server redirected too often, to plain HTTP, or to a local address.',
   ),
-  HTTP_PORTAL: entry(
+  FOLDER_INVALID: entry(
     'source',
-    502,
+    422,
     1,
-    'A login page answered instead of the server: a captive portal stands in between.',
+    'The folder is no whole copy of a published repository. Copy all of it: metadata and targets.',
   ),
+  RELEASE_MISSING: entry('source', 404, 1, 'Nothing is published there for this channel and this kind of gateway.'),
   FILE_TOO_LARGE: entry('source', 502, 5, 'The server sent more bytes than the signed length allows.'),
   METADATA_MISSING: entry('source', 502, 5, 'The server has no such metadata file.'),
   METADATA_MALFORMED: entry('source', 502, 5, 'A metadata file is not canonical, or not of the expected form.'),
@@ -159,6 +172,13 @@ export const errorCodes = {
   // Config.
   CONFIG_INVALID: entry('config', 500, 64, 'A setting is not valid.'),
   CONFIG_UNREADABLE: entry('config', 500, 64, 'A settings file could not be read.'),
+  SERVER_UNSET: entry(
+    'config',
+    409,
+    1,
+    'No server is configured (baseUrls). Updates come from a folder then: otactl install FOLDER',
+  ),
+  CLIENT_CERTIFICATE_UNUSABLE: entry('config', 500, 1, 'The client certificate or its key cannot be used.'),
   TRUST_ROOT_MISSING: entry(
     'config',
     500,

@@ -34,6 +34,9 @@ export interface PublishedImage extends ImageFacts {
 export const imageTargetPath = (compatible: string, version: string): string =>
   `images/${compatible}/${compatible}-${version}.squashfs`;
 
+/** Of the index of an image, by the image's own path. */
+export const indexTargetPath = (imagePath: string): string => `${imagePath}.index`;
+
 export const targetFileOf = (lengthBytes: number, sha256: string, facts?: ImageFacts): TargetFile => ({
   length: lengthBytes,
   hashes: { sha256 },

@@ -29,6 +29,7 @@ import { withPublisherLock } from '../repository/publisher-lock.ts';
 import { type Settlement, settleTargets } from '../signing/settlement.ts';
 import { imageTargetPath, publishedImages, readDocument, targetFileOf } from './catalogue.ts';
 import { artifactOf, settleImage } from './release-image.ts';
+import { settleIndex } from './release-index.ts';
 import { planRelease } from './release-plan.ts';
 
 export const defaultHealthDeadlineS = 300;
@@ -88,6 +89,8 @@ export interface PublishedRelease {
   readonly versions: PublishedVersions | null;
   /** What a person should know, such as an image that could never be updated again. */
   readonly warnings: readonly string[];
+  /** Why the image has no chunk index, so that gateways fetch it whole; null: it has one. */
+  readonly indexProblem: string | null;
   readonly waiting: Extract<Settlement, { kind: 'waiting' }> | null;
 }
 
@@ -202,7 +205,11 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
   const warnings = imagePath === null ? [] : await warnOfImage(imagePath, paths, state.root.version, options.signal);
   const image = await settleImage(options, publication, plan, imagePath);
   const targetPath = plan.published?.path ?? imageTargetPath(options.compatible, options.version);
-  const release = composeRelease(options, plan.identity, artifactOf(targetPath, image), nowS);
+  const { index, problem: indexProblem } = await settleIndex(publication, state.targets, {
+    path: targetPath,
+    sha256Hex: image.sha256Hex,
+  });
+  const release = composeRelease(options, plan.identity, artifactOf(targetPath, image, index), nowS);
   const document = encodeRelease(release);
   if (isUnchanged(current, release))
     throw new OtadError('NOTHING_TO_DO', { channel: options.channel, version: release.version });
@@ -212,6 +219,7 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
   const targets = {
     ...state.targets.targets,
     [targetPath]: targetFileOf(image.lengthBytes, image.sha256Hex, image.facts),
+    ...(index === null ? {} : { [index.path]: targetFileOf(index.lengthBytes, index.sha256Hex) }),
     [documentPath]: targetFileOf(document.length, documentSha256),
   };
   const settlement = options.isRequested
@@ -220,6 +228,7 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
   return {
     release,
     warnings,
+    indexProblem,
     documentPath,
     imageFile: join(paths.targets, targetFilePath(targetPath, image.sha256Hex)),
     versions: settlement.kind === 'published' ? settlement.versions : null,

@@ -143,7 +143,8 @@ for variant in $variants; do
   done
   case $target in
     sandbox) run_make -j"$jobs" u-boot tools && cp "$objects/u-boot" "$out.part/u-boot-$variant" ;;
-    qemu-amd64) run_make -j"$jobs" u-boot.rom && cp "$objects/u-boot.rom" "$out.part/u-boot-$variant.rom" ;;
+    # The ROM has no target of its own: binman puts it together when all else is there.
+    qemu-amd64) run_make -j"$jobs" all && cp "$objects/u-boot.rom" "$out.part/u-boot-$variant.rom" ;;
     *) run_make -j"$jobs" u-boot.bin && cp "$objects/u-boot.bin" "$out.part/u-boot-$variant.bin" ;;
   esac
 done

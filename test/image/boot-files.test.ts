@@ -13,7 +13,7 @@ const run = promisify(execFile);
 const rootHex = 'ab'.repeat(32);
 const saltHex = '00'.repeat(32);
 const verity = { algorithm: 'sha256', blockSizeBytes: 4096, saltHex, rootHex, hashOffsetBytes: 8192 } as const;
-const image = { lengthBytes: 8192, sha256Hex: 'cd'.repeat(32), verity, tree: new Uint8Array(4096) };
+const image = { lengthBytes: 8192, sha256Hex: 'cd'.repeat(32), verity, tree: new Uint8Array(4096), index: null };
 const trees = ['bcm2711-rpi-4-b.dtb', 'bcm2712-rpi-5-b.dtb'];
 
 /** What Debian's packages would bring, in name. */

@@ -9,28 +9,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { invariants } from '../sim/verdict.ts';
-import { attackMutants } from './attack-mutants.ts';
-import { bootScriptMutants } from './boot-script-mutants.ts';
-import { coreMutants } from './core-mutants.ts';
-import { lineageMutants } from './lineage-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
-import { otapubMutants } from './otapub-mutants.ts';
-import { systemdBootMutants } from './systemd-boot-mutants.ts';
-import { trustMutants } from './trust-mutants.ts';
-import { trybootMutants } from './tryboot-mutants.ts';
-import { ubootMutants } from './uboot-mutants.ts';
+import { tables } from './tables.ts';
 
-const tables: Readonly<Record<string, readonly Mutant[]>> = {
-  core: coreMutants,
-  lineage: lineageMutants,
-  uboot: ubootMutants,
-  'systemd-boot': systemdBootMutants,
-  'boot-script': bootScriptMutants,
-  tryboot: trybootMutants,
-  trust: trustMutants,
-  attack: attackMutants,
-  otapub: otapubMutants,
-};
 const mutants = Object.values(tables).flat();
 
 const run = promisify(execFile);

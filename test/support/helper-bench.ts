@@ -98,7 +98,7 @@ export const createHelperBench = async () => {
       id: `gw-${sequence}`,
       version: `1.${sequence}`,
       sequence,
-      artifacts: [{ role: 'rootfs', path, lengthBytes, sha256Hex, verity }],
+      artifacts: [{ role: 'rootfs', path, lengthBytes, sha256Hex, verity, index: null }],
       ...changes,
     });
     repository.publish();
@@ -170,13 +170,17 @@ export const createHelperBench = async () => {
   const socketPath = at('socket');
   const places = ['--config-dir', at('config.d'), '--trust-root', at('root.json')];
   const own = ['--state-dir', at('state'), '--run-dir', at('run')];
-  const start = (...args: readonly string[]) => startHelper([...places, ...own, ...args], socketPath);
+  // On a machine that is very busy more than the usual half a minute lies between two requests.
+  const patient = ['--idle-ms', '3600000'];
+  const start = (...args: readonly string[]) => startHelper([...places, ...own, ...patient, ...args], socketPath);
   let child = await start();
 
   return {
     folder,
     at,
     socketPath,
+    /** Program and arguments, all but the socket. */
+    command: [program, ...places, ...own],
     slotPaths,
     repository,
     factory,

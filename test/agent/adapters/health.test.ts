@@ -312,7 +312,7 @@ describe('agent-fetched-metadata', () => {
     let calls = 0;
     const fetchMetadata = (): Promise<void> => {
       calls += 1;
-      return Promise.reject(new OtadError(calls % 2 === 0 ? 'HTTP_UNREACHABLE' : 'HTTP_PORTAL'));
+      return Promise.reject(new OtadError(calls % 2 === 0 ? 'HTTP_UNREACHABLE' : 'CAPTIVE_PORTAL'));
     };
     await assess({ hasFetchedMetadata: () => false, fetchMetadata }, { deadlineMs: 300_000 });
     assert.equal(calls, 300);
@@ -321,7 +321,7 @@ describe('agent-fetched-metadata', () => {
   test('says why it cannot, and ends a fetch that takes too long', async () => {
     const refused = {
       hasFetchedMetadata: () => false,
-      fetchMetadata: () => Promise.reject(new OtadError('HTTP_PORTAL')),
+      fetchMetadata: () => Promise.reject(new OtadError('CAPTIVE_PORTAL')),
     };
     assert.match(verdicts(await assess(refused))['required agent-fetched-metadata'] ?? '', /captive portal/);
     const hanging = {
