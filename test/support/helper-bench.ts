@@ -59,6 +59,8 @@ const startHelper = async (args: readonly string[], socketPath: string): Promise
     log += piece;
   });
   while (!(await isListening(socketPath))) {
+    // One that was idle right away has listened, and ended as it should.
+    if (child.exitCode === 0) break;
     if (child.exitCode !== null) throw new Error(`the helper ended with ${child.exitCode}: ${log}`);
     await delay(reconnectMs);
   }
