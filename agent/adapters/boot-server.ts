@@ -127,6 +127,7 @@ export const createBootServer = ({
   };
 
   const restIdle = (): void => {
+    if (idle !== null) clearTimeout(idle);
     if (idleMs !== null && open === 0 && server.listening) idle = setTimeout(() => server.close(), idleMs);
   };
 
@@ -137,8 +138,10 @@ export const createBootServer = ({
       return conclude(socket, encodeRefusal(new OtadError('BUSY', { connectionsMax })));
     }
     open += 1;
-    await conclude(socket, await answer(socket));
+    const text = await answer(socket);
+    // Free before the answer goes out: whoever has it may ask again at once.
     open -= 1;
+    await conclude(socket, text);
     restIdle();
   };
 

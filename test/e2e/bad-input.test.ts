@@ -35,7 +35,7 @@ const nextFailure = async (gateway: Gateway, isWanted: (code: string) => boolean
 const offers: readonly (readonly [name: string, code: ErrorCode, spoil: spoiled.Spoil])[] = [
   ['a truncated image', 'HTTP_TRUNCATED', spoiled.truncateImage],
   ['an image with more bytes than signed', 'FILE_TOO_LARGE', spoiled.lengthenImage],
-  ['an image with a flipped bit', 'IMAGE_DIGEST_MISMATCH', spoiled.flipImageBit],
+  ['an image with flipped bits', 'IMAGE_DIGEST_MISMATCH', spoiled.flipImageBits],
   ['metadata with a forged signature', 'METADATA_SIGNATURE_INVALID', spoiled.forgeSignature],
   ['expired metadata', 'METADATA_EXPIRED', spoiled.letExpire],
   ['a release of another product', 'RELEASE_INCOMPATIBLE', spoiled.offerOtherProduct],

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, test } from 'node:test';
 import { connectionsMax } from '../../../agent/adapters/boot-server.ts';
@@ -50,15 +51,27 @@ const answerTo = (socketPath: string, bytes: string): Promise<string> =>
     socket.write(bytes);
   });
 
-test('nobody keeps others out for long: half a sentence is sent away in time, the hundredth caller at once', async () => {
-  const served = await serving(plainVerbs(createModelMachine().control), { requestTimeoutMs: 3000 });
-  const half = Array.from({ length: connectionsMax }, () => answerTo(served.socketPath, '{"verb":'));
+test('the hundredth caller is told at once that it is too many', async () => {
+  const served = await serving(plainVerbs(createModelMachine().control), { requestTimeoutMs: 3_600_000 });
+  const holding = await Promise.all(
+    Array.from({ length: connectionsMax }, async () => {
+      const socket = connect(served.socketPath);
+      await once(socket, 'connect');
+      socket.write('{"verb":');
+      return socket;
+    }),
+  );
   const crowd = await Promise.all(
     Array.from({ length: 100 }, () => answerTo(served.socketPath, '{"verb":"status"}\n')),
   );
   assert.deepEqual([...new Set(crowd.map((answer) => JSON.parse(answer).code))], ['BUSY']);
-  for (const answer of await Promise.all(half)) assert.equal(JSON.parse(answer).code, 'BAD_REQUEST');
-  assert.equal((await served.client.boot.status(signal)).booted, 'a');
+  for (const socket of holding) socket.destroy();
+});
+
+test('half a request is sent away in time', async () => {
+  const served = await serving(plainVerbs(createModelMachine().control), { requestTimeoutMs: 50 });
+  const answer = JSON.parse(await answerTo(served.socketPath, '{"verb":'));
+  assert.deepEqual([answer.code, answer.details.reason], ['BAD_REQUEST', 'not whole within 50 ms']);
 });
 
 test('changes come one after another, and looks need not wait for them', async () => {
