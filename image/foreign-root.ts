@@ -2,7 +2,7 @@
 // they run once, in a root for this machine with the same packages in the same versions; what they left (settings, links,
 // lists of users) holds for every architecture. Programs and libraries come from the packages of the wanted one.
 
-import { cp, lstat, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, cp, lstat, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { OtadError } from '../agent/core/errors.ts';
 import { unpackPackages } from './debian-packages.ts';
@@ -49,11 +49,18 @@ const takeFromTemplate = async (template: string, root: string, tuples: readonly
     const path = join(entry.parentPath, entry.name).slice(template.length + 1);
     const isMade = /^usr\//.test(path) ? !owned.has(path) : /^(etc|var)(\/|$)/.test(path);
     if (!isMade || isOf(path) || (await isProgram(join(template, path)))) continue;
-    if (entry.isDirectory()) await mkdir(join(root, path), { recursive: true });
-    else {
-      await mkdir(dirname(join(root, path)), { recursive: true });
-      await cp(join(template, path), join(root, path), { verbatimSymlinks: true, preserveTimestamps: true });
+    const target = join(root, path);
+    if (entry.isDirectory()) {
+      await mkdir(target, { recursive: true });
+      const { mode, uid, gid } = await lstat(join(template, path));
+      await chown(target, uid, gid);
+      await chmod(target, mode & 0o7777);
+      continue;
     }
+    await mkdir(dirname(target), { recursive: true });
+    // Removed first: a copy onto a link would go where that link leads.
+    await rm(target, { recursive: true, force: true });
+    await cp(join(template, path), target, { verbatimSymlinks: true, preserveTimestamps: true });
   }
 };
 
