@@ -18,6 +18,7 @@ const places: readonly (readonly [from: string, to: string, mode?: number])[] = 
   ['dist/bundle/otad.mjs', 'usr/lib/otad/otad.mjs'],
   ['dist/bundle/otactl.mjs', 'usr/lib/otad/otactl.mjs', 0o755],
   ['dist/bundle/node_sqlite3.node', 'usr/lib/otad/node_sqlite3.node'],
+  ['dist/bundle/zstd.wasm', 'usr/lib/otad/zstd.wasm'],
   ['units/otad.service', 'usr/lib/systemd/system/otad.service'],
   ['units/otad-reboot.path', 'usr/lib/systemd/system/otad-reboot.path'],
   ['units/otad-reboot.service', 'usr/lib/systemd/system/otad-reboot.service'],
