@@ -34,6 +34,25 @@ const veritySchema = z.strictObject({
   hashOffsetBytes: z.int().min(verityBlockBytes).multipleOf(verityBlockBytes),
 });
 
+/** Of one image: the releases that are really out there are few. */
+export const artifactPatchesMax = 16;
+/** A gateway holds a patch in memory while it applies it; a larger one would save little over the index. */
+export const patchBytesMax = 32 * 1024 * 1024;
+
+const patchSchema = z.strictObject({
+  baseSha256Hex: digestSchema,
+  baseRootHex: digestSchema,
+  path: z.string().regex(targetPathPattern, 'not a target path'),
+  lengthBytes: z.int().min(1).max(patchBytesMax),
+  sha256Hex: digestSchema,
+});
+
+const patchesSchema = z
+  .array(patchSchema)
+  .min(1)
+  .max(artifactPatchesMax)
+  .refine((all) => new Set(all.map((patch) => patch.baseSha256Hex)).size === all.length, 'two patches from one image');
+
 const artifactSchema = z
   .strictObject({
     role: z.enum(['rootfs', 'boot', 'uki', 'app']),
@@ -41,9 +60,13 @@ const artifactSchema = z
     lengthBytes: z.int().min(1).max(artifactBytesMax),
     sha256Hex: digestSchema,
     verity: veritySchema.nullable(),
+    patches: patchesSchema.optional(),
   })
   .refine((artifact) => (artifact.role === 'rootfs') === (artifact.verity !== null), {
     message: 'rootfs has verity parameters, and nothing else has',
+  })
+  .refine((artifact) => artifact.role === 'rootfs' || artifact.patches === undefined, {
+    message: 'only rootfs has patches',
   })
   .refine(
     ({ verity, lengthBytes }) =>

@@ -62,6 +62,16 @@ export interface VerityParameters {
   readonly hashOffsetBytes: number;
 }
 
+/** A target that makes the image from another one that a gateway may hold. */
+export interface ArtifactPatch {
+  /** The image to start from, by SHA-256 and by dm-verity root. */
+  readonly baseSha256Hex: string;
+  readonly baseRootHex: string;
+  readonly path: string;
+  readonly lengthBytes: number;
+  readonly sha256Hex: string;
+}
+
 export interface Artifact {
   readonly role: ArtifactRole;
   /** TUF target path of the file. */
@@ -70,6 +80,8 @@ export interface Artifact {
   readonly sha256Hex: string;
   /** Set on role `rootfs`. */
   readonly verity: VerityParameters | null;
+  /** Absent: no patches. */
+  readonly patches?: readonly ArtifactPatch[] | undefined;
 }
 
 /** From `startAt` (Unix seconds) on, the first `percent` of all devices may install. */

@@ -34,6 +34,10 @@ export interface PublishedImage extends ImageFacts {
 export const imageTargetPath = (compatible: string, version: string): string =>
   `images/${compatible}/${compatible}-${version}.squashfs`;
 
+/** Of a patch to an image, by the image's own path: the start of the base's digest is enough to tell bases apart. */
+export const patchTargetPath = (imagePath: string, baseSha256Hex: string): string =>
+  `${imagePath}.${baseSha256Hex.slice(0, 12)}.patch`;
+
 export const targetFileOf = (lengthBytes: number, sha256: string, facts?: ImageFacts): TargetFile => ({
   length: lengthBytes,
   hashes: { sha256 },

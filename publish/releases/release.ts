@@ -29,6 +29,7 @@ import { withPublisherLock } from '../repository/publisher-lock.ts';
 import { type Settlement, settleTargets } from '../signing/settlement.ts';
 import { imageTargetPath, publishedImages, readDocument, targetFileOf } from './catalogue.ts';
 import { artifactOf, settleImage } from './release-image.ts';
+import { type PatchWish, patchBases, type SettledPatch, settlePatches } from './release-patches.ts';
 import { planRelease } from './release-plan.ts';
 
 export const defaultHealthDeadlineS = 300;
@@ -63,6 +64,9 @@ export interface ReleaseOptions {
   readonly floorEpoch?: number | undefined;
   /** Stepping stones: versions this one installs from. Default any. */
   readonly from?: readonly string[] | undefined;
+  /** Published versions that gateways come from: a patch is made from each. Default none. */
+  readonly patchFrom?: readonly string[] | undefined;
+  readonly onPatchProgress?: PatchWish['onProgress'];
   readonly hardwareRevisions?: readonly string[] | undefined;
   readonly agentVersionMin?: string | undefined;
   readonly healthDeadlineS?: number | undefined;
@@ -88,6 +92,8 @@ export interface PublishedRelease {
   readonly versions: PublishedVersions | null;
   /** What a person should know, such as an image that could never be updated again. */
   readonly warnings: readonly string[];
+  /** What became of each wish for a patch. */
+  readonly patches: readonly SettledPatch[];
   readonly waiting: Extract<Settlement, { kind: 'waiting' }> | null;
 }
 
@@ -193,6 +199,14 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
     hasImage: source !== undefined,
   };
   const plan = planRelease(wish, publishedImages(state.targets), current, baked);
+  const patchWish: PatchWish = {
+    compatible: options.compatible,
+    patchFrom: options.patchFrom ?? [],
+    onProgress: options.onPatchProgress,
+    signal: options.signal,
+  };
+  const targetPath = plan.published?.path ?? imageTargetPath(options.compatible, options.version);
+  const bases = patchBases(state.targets, { path: targetPath, version: options.version }, patchWish);
 
   let imagePath = ready;
   if (source !== undefined && 'layers' in source) {
@@ -201,8 +215,10 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
   }
   const warnings = imagePath === null ? [] : await warnOfImage(imagePath, paths, state.root.version, options.signal);
   const image = await settleImage(options, publication, plan, imagePath);
-  const targetPath = plan.published?.path ?? imageTargetPath(options.compatible, options.version);
-  const release = composeRelease(options, plan.identity, artifactOf(targetPath, image), nowS);
+  const imageFacts = { path: targetPath, sha256Hex: image.sha256Hex };
+  const patches = await settlePatches(publication, state.targets, imageFacts, bases, patchWish);
+  const madePatches = patches.flatMap(({ patch }) => patch ?? []);
+  const release = composeRelease(options, plan.identity, artifactOf(targetPath, image, madePatches), nowS);
   const document = encodeRelease(release);
   if (isUnchanged(current, release))
     throw new OtadError('NOTHING_TO_DO', { channel: options.channel, version: release.version });
@@ -212,6 +228,7 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
   const targets = {
     ...state.targets.targets,
     [targetPath]: targetFileOf(image.lengthBytes, image.sha256Hex, image.facts),
+    ...Object.fromEntries(madePatches.map((patch) => [patch.path, targetFileOf(patch.lengthBytes, patch.sha256Hex)])),
     [documentPath]: targetFileOf(document.length, documentSha256),
   };
   const settlement = options.isRequested
@@ -220,6 +237,7 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
   return {
     release,
     warnings,
+    patches,
     documentPath,
     imageFile: join(paths.targets, targetFilePath(targetPath, image.sha256Hex)),
     versions: settlement.kind === 'published' ? settlement.versions : null,

@@ -74,7 +74,11 @@ export const oldTree: Tree = {
 
 const newRandom = Buffer.from(random);
 newRandom.fill('!', 20_000, 20_010);
-const newSparse = Buffer.concat([sparse.subarray(0, blockBytes), Buffer.alloc(blockBytes), sparse.subarray(blockBytes)]);
+const newSparse = Buffer.concat([
+  sparse.subarray(0, blockBytes),
+  Buffer.alloc(blockBytes),
+  sparse.subarray(blockBytes),
+]);
 
 export const newTree: Tree = {
   'lib/libone.so.1.2.4': relinked(library),

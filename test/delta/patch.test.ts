@@ -99,7 +99,14 @@ describe('a patch between two images', () => {
 
   it('goes on from any byte as if it had not been cut', async () => {
     const random = createRandom(9);
-    const offsets = [1, 95, 96, 4096, image.length - 1, ...Array.from({ length: 12 }, () => random.below(image.length))];
+    const offsets = [
+      1,
+      95,
+      96,
+      4096,
+      image.length - 1,
+      ...Array.from({ length: 12 }, () => random.below(image.length)),
+    ];
     for (const fromBytes of offsets) {
       const rest = await applyAll(made.bytes, bytesSource(old), { zstd, fromBytes });
       assert.ok(rest.image.equals(image.subarray(fromBytes)), `from ${fromBytes}`);
