@@ -83,8 +83,15 @@ const pack = (bytes: Uint8Array): Buffer =>
     },
   });
 
+/** What packing does not shorten stays as it is: equal lengths say so. */
+const packIfShorter = (raw: Buffer): Buffer => {
+  const packed = pack(raw);
+  return packed.length < raw.length ? packed : raw;
+};
+
 /** Exactly `rawBytes`, however much the bytes would grow to. */
-const unpack = (bytes: Uint8Array, rawBytes: number, what: string): Buffer => {
+const unpack = (bytes: Buffer, rawBytes: number, what: string): Buffer => {
+  if (bytes.length === rawBytes) return bytes;
   try {
     const raw = brotliDecompressSync(bytes, { maxOutputLength: Math.max(1, rawBytes) });
     return raw.length === rawBytes ? raw : refusePatch(`${what} has another length than it says`);
@@ -135,12 +142,11 @@ const encodeHead = ({ base, image, recompression, oldBlocks, groups }: PatchHead
   return writer.finish();
 };
 
-/** The group's bytes in the file and its entry in the head. A stream that packing does not shorten stays as it is. */
+/** The group's bytes in the file and its entry in the head. */
 export const packGroup = (newBytes: number, bytes: GroupBytes): { entry: GroupEntry; packed: Buffer } => {
   const pieces = groupStreams.map((name) => {
     const raw = Buffer.from(bytes[name].buffer, bytes[name].byteOffset, bytes[name].byteLength);
-    const packed = pack(raw);
-    return { packed: packed.length < raw.length ? packed : raw, rawBytes: raw.length };
+    return { packed: packIfShorter(raw), rawBytes: raw.length };
   });
   const packed = Buffer.concat(pieces.map((piece) => piece.packed));
   const streams = pieces.map((piece) => ({ packedBytes: piece.packed.length, rawBytes: piece.rawBytes }));
@@ -149,7 +155,7 @@ export const packGroup = (newBytes: number, bytes: GroupBytes): { entry: GroupEn
 
 export const encodePatch = (head: PatchHead, packedGroups: readonly Uint8Array[]): Buffer => {
   const raw = encodeHead(head);
-  const packed = pack(raw);
+  const packed = packIfShorter(raw);
   const prefix = Buffer.alloc(prefixBytes);
   prefix.write(magic, 0, 'latin1');
   prefix.writeUInt32LE(formatVersion, 8);
@@ -265,7 +271,7 @@ export const openPatch = async (source: ByteSource): Promise<OpenPatch> => {
         const { packedBytes: length = 0, rawBytes: raw = 0 } = entry.streams[place] ?? {};
         at += length;
         const bytes = packed.subarray(at - length, at);
-        return [name, length === raw ? bytes : unpack(bytes, raw, `the stream ${name}`)] as const;
+        return [name, unpack(bytes, raw, `the stream ${name}`)] as const;
       });
       return Object.fromEntries(streams) as unknown as GroupBytes;
     },

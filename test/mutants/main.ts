@@ -15,6 +15,7 @@ import { coreMutants } from './core-mutants.ts';
 import { lineageMutants } from './lineage-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
 import { otapubMutants } from './otapub-mutants.ts';
+import { patchMutants } from './patch-mutants.ts';
 import { systemdBootMutants } from './systemd-boot-mutants.ts';
 import { trustMutants } from './trust-mutants.ts';
 import { trybootMutants } from './tryboot-mutants.ts';
@@ -30,6 +31,7 @@ const tables: Readonly<Record<string, readonly Mutant[]>> = {
   trust: trustMutants,
   attack: attackMutants,
   otapub: otapubMutants,
+  patch: patchMutants,
 };
 const mutants = Object.values(tables).flat();
 
