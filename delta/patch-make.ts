@@ -1,39 +1,21 @@
-// Makes a patch between two squashfs images, and proves one: what is unchanged is copied compressed, what changed is told as the
+// Makes a patch between two squashfs images: what is unchanged is copied compressed, what changed is told as the
 // difference of its unpacked bytes and compressed again by the library that gateways have. For the publisher.
 
-import { createHash } from 'node:crypto';
 import { OtadError } from '../agent/core/errors.ts';
 import { type ByteSource, readRange } from './byte-source.ts';
-import { type ImageContent, readContent, type Unit } from './image-content.ts';
+import { type ImageContent, readContent } from './image-content.ts';
+import type { Unit } from './image-tables.ts';
 import { spaceStarts } from './old-space.ts';
-import { applyPatch, checkPatch } from './patch-apply.ts';
 import { DifferenceWriter } from './patch-difference.ts';
-import {
-  encodePatch,
-  type GroupEntry,
-  type ImageId,
-  type OldBlock,
-  openPatch,
-  type PatchHead,
-  packGroup,
-} from './patch-format.ts';
+import { encodePatch, type GroupEntry, type OldBlock, type PatchHead, packGroup } from './patch-format.ts';
 import { checksumOf, copyBytesMax, type OperationKind, OperationWriter, tableHeader } from './patch-operations.ts';
+import { identify } from './patch-proof.ts';
 import { type Origin, type PlanOptions, planStretches } from './stretch-plan.ts';
-import { selfTestDigest, type Zstd, zstdRelease } from './zstd.ts';
+import { checkCancelled, decideFates, type Fate, headerBytesOf, type MakeOptions } from './unit-fates.ts';
+import { selfTestDigest, zstdRelease } from './zstd.ts';
 
 /** Streams of a group before it is closed: what a gateway reads again after a cut, and holds in memory. */
 const groupBytesTarget = 8 * 1024 * 1024;
-const imagePieceBytes = 1024 * 1024;
-
-export type PatchStep = 'read' | 'recompress' | 'search' | 'write' | 'prove';
-
-export interface MakeOptions {
-  readonly zstd: Zstd;
-  readonly windowBytes?: number | undefined;
-  /** `done` of `total` of the step; the units differ from step to step. */
-  readonly onProgress?: ((step: PatchStep, done: number, total: number) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
 
 export interface PatchReport {
   readonly patchBytes: number;
@@ -54,74 +36,6 @@ export interface MadePatch {
   readonly head: PatchHead;
   readonly report: PatchReport;
 }
-
-const checkCancelled = (signal: AbortSignal | undefined): void => {
-  if (signal?.aborted === true) throw new OtadError('CANCELLED', { step: 'patch' });
-};
-
-/** Length and SHA-256 of an image. */
-export const identify = async (source: ByteSource): Promise<ImageId> => {
-  const hash = createHash('sha256');
-  for (let at = 0; at < source.lengthBytes; at += imagePieceBytes) {
-    hash.update(await readRange(source, at, Math.min(imagePieceBytes, source.lengthBytes - at), 'a piece'));
-  }
-  return { lengthBytes: source.lengthBytes, sha256Hex: hash.digest('hex') };
-};
-
-/** What becomes of a unit of the new image. */
-type Fate =
-  | { readonly kind: 'copy'; readonly oldOffset: number }
-  | { readonly kind: Exclude<OperationKind, 'copy'> }
-  | { readonly kind: 'literal' };
-
-const headerBytesOf = ({ kind }: Unit): number => (kind === 'table' ? 2 : 0);
-
-/** Offsets in the old image by the digest of what lies there. */
-const indexPacked = async (old: ImageContent): Promise<ReadonlyMap<string, readonly number[]>> => {
-  const index = new Map<string, number[]>();
-  for (const [number, unit] of old.units.entries()) {
-    const key = packedKey(await old.readPacked(number));
-    const offset = unit.offsetBytes - headerBytesOf(unit);
-    const known = index.get(key);
-    if (known === undefined) index.set(key, [offset]);
-    // One place is enough, and one more for runs of alike blocks.
-    else if (known.length < 4) known.push(offset);
-  }
-  return index;
-};
-const packedKey = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('base64');
-
-const recompresses = async (image: ImageContent, number: number, zstd: Zstd): Promise<boolean> => {
-  const unit = image.units[number] as Unit;
-  const again = zstd.compress(await image.readRaw(number), image.level);
-  const packed = await image.readPacked(number);
-  return packed.subarray(headerBytesOf(unit)).equals(again);
-};
-
-const decideFates = async (old: ImageContent, image: ImageContent, options: MakeOptions): Promise<readonly Fate[]> => {
-  const { zstd, onProgress, signal } = options;
-  const index = await indexPacked(old);
-  const fates: Fate[] = [];
-  let copyEnd = -1;
-  for (const [number, unit] of image.units.entries()) {
-    checkCancelled(signal);
-    if (number % 64 === 0) {
-      onProgress?.('recompress', number, image.units.length);
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    const packed = await image.readPacked(number);
-    const places = unit.kind === 'raw' && unit.lengthBytes < copyBytesMax ? [] : (index.get(packedKey(packed)) ?? []);
-    const oldOffset = places.find((place) => place === copyEnd) ?? places[0];
-    if (oldOffset !== undefined) {
-      fates.push({ kind: 'copy', oldOffset });
-      copyEnd = oldOffset + packed.length;
-    } else if (unit.kind === 'raw') fates.push({ kind: 'raw' });
-    else if (unit.isStored) fates.push({ kind: unit.kind === 'table' ? 'stored-table' : 'raw' });
-    else if (await recompresses(image, number, zstd)) fates.push({ kind: unit.kind === 'table' ? 'table' : 'block' });
-    else fates.push({ kind: 'literal' });
-  }
-  return fates;
-};
 
 /** The old units that anything comes from, as blocks of the old space, and where each begins in it. */
 const collectOldBlocks = (old: ImageContent, origins: ReadonlyMap<number, readonly Origin[]>) => {
@@ -296,7 +210,7 @@ const reportOf = (fates: readonly Fate[], image: ImageContent, head: PatchHead, 
 
 /**
  * The patch from the old image to the new one. Throws IMAGE_NOT_PATCHABLE where only the index helps, IMAGE_UNUSABLE,
- * CANCELLED. What it makes is still to be proven: see {@link provePatch}.
+ * CANCELLED. What it makes is still to be proven: patch-proof.ts.
  */
 export const makePatch = async (
   oldSource: ByteSource,
@@ -337,27 +251,4 @@ export const makePatch = async (
   };
   const bytes = encodePatch(head, packed);
   return { bytes, head, report: reportOf(fates, image, head, bytes.length) };
-};
-
-/** Applies the patch as a gateway does and compares every byte. Throws PATCH_UNPROVEN, and what reading it throws. */
-export const provePatch = async (
-  patchBytes: ByteSource,
-  base: ByteSource,
-  image: ByteSource,
-  { zstd, onProgress, signal }: Pick<MakeOptions, 'zstd' | 'onProgress' | 'signal'>,
-): Promise<void> => {
-  const patch = await openPatch(patchBytes);
-  checkPatch(patch.head, { base: await identify(base), image: await identify(image) }, zstd);
-  let at = 0;
-  for await (const piece of applyPatch(patch, base, { zstd, signal })) {
-    if (piece.kind === 'missing' || piece.offsetBytes !== at)
-      throw new OtadError('PATCH_UNPROVEN', { problem: 'a block does not come out', offsetBytes: piece.offsetBytes });
-    const expected = await readRange(image, at, piece.bytes.length, 'a piece');
-    if (!expected.equals(piece.bytes))
-      throw new OtadError('PATCH_UNPROVEN', { problem: 'other bytes', offsetBytes: at });
-    at += piece.bytes.length;
-    onProgress?.('prove', at, image.lengthBytes);
-  }
-  if (at !== image.lengthBytes)
-    throw new OtadError('PATCH_UNPROVEN', { problem: 'it ends too early', offsetBytes: at });
 };

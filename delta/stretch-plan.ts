@@ -1,10 +1,11 @@
 // Finds for each unit of the new image that must be made again which old bytes it is made of: chooses the old content that a new
 // one comes from (by path, by content, by path without its digits), and looks for common stretches in the two.
 
-import { createHash } from 'node:crypto';
 import { OtadError } from '../agent/core/errors.ts';
-import { findStretches, makeSearchable, type Stretch } from './bsdiff.ts';
-import type { Content, ImageContent, Slice } from './image-content.ts';
+import { findStretches, makeSearchable, type Searchable, type Stretch } from './bsdiff.ts';
+import { createCatalogue } from './content-catalogue.ts';
+import type { ImageContent } from './image-content.ts';
+import type { Content, Slice } from './image-tables.ts';
 import { spaceStarts } from './old-space.ts';
 
 /** `lengthBytes` at `at` of a new unit come from an old unit. */
@@ -24,9 +25,6 @@ export interface PlanOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const folded = (name: string): string => name.replace(/\d+/g, '#');
-const baseName = (name: string): string => name.slice(name.lastIndexOf('/') + 1);
-
 /** A range of a content's bytes. */
 const readSlices = async (image: ImageContent, slices: readonly Slice[], from: number, to: number): Promise<Buffer> => {
   const bytes = Buffer.alloc(to - from);
@@ -41,56 +39,6 @@ const readSlices = async (image: ImageContent, slices: readonly Slice[], from: n
     at += lengthBytes;
   }
   return bytes;
-};
-
-const digestOf = async (image: ImageContent, { slices }: Content): Promise<string> => {
-  const hash = createHash('sha256');
-  for (const { unit, at, lengthBytes } of slices)
-    hash.update((await image.readRaw(unit)).subarray(at, at + lengthBytes));
-  return hash.digest('base64');
-};
-
-/** Old contents by all that they are looked for. */
-const createCatalogue = (old: ImageContent) => {
-  const indexBy = (keyOf: (content: Content) => string | null): ReadonlyMap<string, readonly Content[]> => {
-    const index = new Map<string, Content[]>();
-    for (const content of old.contents) {
-      const key = keyOf(content);
-      if (key !== null) index.set(key, [...(index.get(key) ?? []), content]);
-    }
-    return index;
-  };
-  const byPath = indexBy(({ name }) => name);
-  const byFolded = indexBy(({ name }) => (name === null ? null : folded(name)));
-  const byBaseName = indexBy(({ name }) => (name === null ? null : folded(baseName(name))));
-  const bySize = indexBy(({ lengthBytes }) => `${lengthBytes}`);
-  const digests = new Map<Content, Promise<string>>();
-  const oldDigest = (content: Content): Promise<string> => {
-    const known = digests.get(content) ?? digestOf(old, content);
-    digests.set(content, known);
-    return known;
-  };
-  const nearest = (contents: readonly Content[] | undefined, lengthBytes: number): Content | null =>
-    (contents ?? []).reduce<Content | null>((best, content) => {
-      const distance = (one: Content): number => Math.abs(one.lengthBytes - lengthBytes);
-      return best === null || distance(content) < distance(best) ? content : best;
-    }, null);
-  return {
-    ofPath: ({ name, lengthBytes }: Content): Content | null =>
-      name === null ? null : nearest(byPath.get(name), lengthBytes),
-    ofContent: async (image: ImageContent, content: Content): Promise<Content | null> => {
-      const candidates = bySize.get(`${content.lengthBytes}`) ?? [];
-      if (candidates.length === 0) return null;
-      const digest = await digestOf(image, content);
-      for (const candidate of candidates) if ((await oldDigest(candidate)) === digest) return candidate;
-      return null;
-    },
-    ofLikeName: ({ name, lengthBytes }: Content): Content | null => {
-      if (name === null) return null;
-      const sameFolder = nearest(byFolded.get(folded(name)), lengthBytes);
-      return sameFolder ?? nearest(byBaseName.get(folded(baseName(name))), lengthBytes);
-    },
-  };
 };
 
 /** Slices that lie one behind another in their content. */
@@ -166,6 +114,64 @@ const sameBytes = async (old: ImageContent, source: Content, run: Wanted, fresh:
   return null;
 };
 
+/** What a search in one pair of contents needs. */
+interface Search {
+  readonly old: ImageContent;
+  readonly image: ImageContent;
+  readonly windowBytes: number;
+  readonly add: (unit: number, origin: Origin) => void;
+  /** Awaited now and then with the bytes of the current window that are done. */
+  readonly pause: (doneBytes: number) => Promise<void>;
+  /** After each window. */
+  readonly done: (bytes: number) => void;
+}
+
+/** Where the window of the old content begins for new bytes at `from` of `end`: around the same share of it. */
+const windowStart = (from: number, end: number, lengthBytes: number, windowBytes: number): number => {
+  const wanted = Math.floor((from / end) * lengthBytes) - Math.floor(windowBytes / 4);
+  return Math.min(Math.max(0, lengthBytes - windowBytes), Math.max(0, wanted));
+};
+
+/** Looks for the runs of a content of `end` bytes in its source. `isSame`: both hold the same bytes. */
+const searchRuns = async (
+  { old, image, windowBytes, add, pause, done }: Search,
+  source: Content,
+  runs: readonly Wanted[],
+  isSame: boolean,
+  end: number,
+): Promise<void> => {
+  const target = withStarts(source.slices);
+  let searchable: Searchable | null = null;
+  let searchableStart = -1;
+  for (const run of runs) {
+    const fresh = withStarts(run.slices);
+    for (let from = run.from; from < run.to; from += windowBytes / 2) {
+      const to = Math.min(run.to, from + windowBytes / 2);
+      const bytes = await readSlices(image, run.slices, from - run.from, to - run.from);
+      let found: readonly Stretch[] | null = isSame
+        ? [{ newOffset: 0, oldOffset: from, lengthBytes: bytes.length }]
+        : await sameBytes(old, source, { ...run, from, to }, bytes, end);
+      if (found === null) {
+        const start = windowStart(from, end, source.lengthBytes, windowBytes);
+        if (searchable === null || start !== searchableStart) {
+          const last = Math.min(source.lengthBytes, start + windowBytes);
+          searchable = makeSearchable(await readSlices(old, source.slices, start, last));
+          searchableStart = start;
+        }
+        const stretches = await findStretches(searchable, bytes, pause);
+        found = stretches.map((stretch) => ({ ...stretch, oldOffset: stretch.oldOffset + start }));
+      }
+      for (const stretch of found) {
+        cutStretch({ ...stretch, newOffset: stretch.newOffset + from - run.from }, fresh, target, add);
+      }
+      done(bytes.length);
+      await pause(0);
+    }
+  }
+};
+
+const lengthOf = (runs: readonly Wanted[]): number => runs.reduce((sum, { from, to }) => sum + to - from, 0);
+
 /** Origins by unit of the new image, sorted; bytes without one are new. Throws CANCELLED. */
 export const planStretches = async (
   old: ImageContent,
@@ -177,8 +183,11 @@ export const planStretches = async (
   const origins = new Map<number, Origin[]>();
   const taken = new Set<string>();
   const work = image.contents.map((content) => ({ content, runs: wantedRuns(content, isWanted, taken) }));
-  const totalBytes = work.reduce((sum, { runs }) => sum + runs.reduce((all, { from, to }) => all + to - from, 0), 0);
+  const totalBytes = work.reduce((sum, { runs }) => sum + lengthOf(runs), 0);
   let doneBytes = 0;
+  const done = (bytes: number): void => {
+    doneBytes += bytes;
+  };
   const add = (unit: number, origin: Origin): void => {
     const known = origins.get(unit);
     if (known === undefined) origins.set(unit, [origin]);
@@ -189,45 +198,13 @@ export const planStretches = async (
     await new Promise((resolve) => setImmediate(resolve));
     if (signal?.aborted === true) throw new OtadError('CANCELLED', { step: 'patch' });
   };
-  const searchRuns = async (source: Content, runs: readonly Wanted[], isSame: boolean, end: number): Promise<void> => {
-    const target = withStarts(source.slices);
-    let whole: ReturnType<typeof makeSearchable> | null = null;
-    for (const run of runs) {
-      const fresh = withStarts(run.slices);
-      const put = (stretch: Stretch): void => cutStretch(stretch, fresh, target, add);
-      for (let from = run.from; from < run.to; from += windowBytes / 2) {
-        const to = Math.min(run.to, from + windowBytes / 2);
-        const bytes = await readSlices(image, run.slices, from - run.from, to - run.from);
-        const known = isSame
-          ? [{ newOffset: 0, oldOffset: from, lengthBytes: bytes.length }]
-          : await sameBytes(old, source, { ...run, from, to }, bytes, end);
-        const start = Math.min(
-          Math.max(0, source.lengthBytes - windowBytes),
-          Math.max(0, Math.floor((from / end) * source.lengthBytes) - Math.floor(windowBytes / 4)),
-        );
-        if (known === null && (whole === null || source.lengthBytes > windowBytes))
-          whole = makeSearchable(
-            await readSlices(old, source.slices, start, Math.min(source.lengthBytes, start + windowBytes)),
-          );
-        const found =
-          known ??
-          (await findStretches(whole as ReturnType<typeof makeSearchable>, bytes, pause)).map((stretch) => ({
-            ...stretch,
-            oldOffset: stretch.oldOffset + start,
-          }));
-        for (const stretch of found) put({ ...stretch, newOffset: stretch.newOffset + from - run.from });
-        doneBytes += bytes.length;
-        await pause(0);
-      }
-    }
-  };
   for (const { content, runs } of work) {
     if (runs.length === 0) continue;
-    const path = catalogue.ofPath(content);
     const twin = await catalogue.ofContent(image, content);
-    const source = twin ?? path ?? catalogue.ofLikeName(content);
-    if (source !== null) await searchRuns(source, runs, twin !== null, content.lengthBytes);
-    else doneBytes += runs.reduce((sum, { from, to }) => sum + to - from, 0);
+    const source = twin ?? catalogue.ofPath(content) ?? catalogue.ofLikeName(content);
+    const search: Search = { old, image, windowBytes, add, pause, done };
+    if (source !== null) await searchRuns(search, source, runs, twin !== null, content.lengthBytes);
+    else done(lengthOf(runs));
   }
   for (const list of origins.values()) list.sort((one, two) => one.at - two.at);
   return origins;

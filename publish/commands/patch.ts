@@ -1,7 +1,7 @@
 // `otapub patch`: what an update from one image to another costs by each way, and the patch as a file.
 
 import { writeFile } from 'node:fs/promises';
-import type { PatchStep } from '../../delta/patch-make.ts';
+import type { PatchStep } from '../../delta/unit-fates.ts';
 import { type PatchOutcome, patchImages } from '../images/image-patch.ts';
 import { createProgressLine, type ProgressLine } from '../progress-line.ts';
 import { type Command, type CommandIo, formatBytes, formatTable, parseWords } from './command.ts';

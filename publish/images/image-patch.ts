@@ -4,8 +4,10 @@
 import { OtadError } from '../../agent/core/errors.ts';
 import { type ByteSource, bytesSource } from '../../delta/byte-source.ts';
 import { type ChunkIndex, encodeIndex, makeIndex } from '../../delta/chunk-index.ts';
-import { makePatch, type PatchReport, type PatchStep, provePatch } from '../../delta/patch-make.ts';
+import { makePatch, type PatchReport } from '../../delta/patch-make.ts';
+import { provePatch } from '../../delta/patch-proof.ts';
 import { readBlockMap } from '../../delta/squashfs.ts';
+import type { PatchStep } from '../../delta/unit-fates.ts';
 import type { Zstd } from '../../delta/zstd.ts';
 import { loadZstd } from '../../delta/zstd-module.ts';
 import { withImageSource } from './image-source.ts';

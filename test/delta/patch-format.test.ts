@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { brotliCompressSync } from 'node:zlib';
-import { OtadError } from '../../agent/core/errors.ts';
+import type { OtadError } from '../../agent/core/errors.ts';
 import { bytesSource } from '../../delta/byte-source.ts';
 import { ByteReader, ByteWriter } from '../../delta/number-stream.ts';
 import { type DifferenceBytes, DifferenceReader, DifferenceWriter } from '../../delta/patch-difference.ts';
@@ -11,8 +11,8 @@ import {
   type GroupEntry,
   groupBytesMax,
   openPatch,
-  packGroup,
   type PatchHead,
+  packGroup,
 } from '../../delta/patch-format.ts';
 import { checksumOf, copyBytesMax, type Operation, OperationWriter } from '../../delta/patch-operations.ts';
 import { loadZstd } from '../../delta/zstd-module.ts';
@@ -168,11 +168,18 @@ describe('the form of a patch', () => {
 
 describe('bombs in a patch', () => {
   const streamsOf = (rawBytes: number, packedBytes: number) =>
-    Array.from({ length: 7 }, (_, index) => (index === 6 ? { packedBytes, rawBytes } : { packedBytes: 0, rawBytes: 0 }));
+    Array.from({ length: 7 }, (_, index) =>
+      index === 6 ? { packedBytes, rawBytes } : { packedBytes: 0, rawBytes: 0 },
+    );
 
   it('never unpack to more than they say', async () => {
     const bomb = brotliCompressSync(Buffer.alloc(8_000_000));
-    const entry = { newBytes: 500, packedBytes: bomb.length, checksum: checksumOf(bomb), streams: streamsOf(500, bomb.length) };
+    const entry = {
+      newBytes: 500,
+      packedBytes: bomb.length,
+      checksum: checksumOf(bomb),
+      streams: streamsOf(500, bomb.length),
+    };
     const { recompression } = (await openPatch(bytesSource(aPatch()))).head;
     const head = { base: id(old.length), image: id(500), recompression, oldBlocks: [], groups: [entry] };
     await refused(encodePatch(head, [bomb]), /does not unpack/);
@@ -211,7 +218,8 @@ describe('the difference', () => {
         const oldAt = random.below(space.length - lengthBytes);
         const base = space.subarray(oldAt, oldAt + lengthBytes);
         const bytes = random.below(3) === 0 ? noise(lengthBytes, `${times} ${parts}`) : Buffer.from(base);
-        for (let changes = random.below(9); changes > 0; changes -= 1) bytes[random.below(lengthBytes)] = random.below(256);
+        for (let changes = random.below(9); changes > 0; changes -= 1)
+          bytes[random.below(lengthBytes)] = random.below(256);
         if (random.below(3) === 0) writer.add({ kind: 'fresh', bytes });
         else writer.add({ kind: 'old', oldAt, old: base, bytes });
         expected.push(bytes);
@@ -243,7 +251,10 @@ describe('the difference', () => {
     }
     const reader = new ByteReader(writer.finish());
     for (const number of numbers) {
-      assert.deepEqual([reader.number(2 ** 43), reader.signed(2 ** 43), reader.signed(2 ** 43)], [number, -number, number].map((one) => one + 0));
+      assert.deepEqual(
+        [reader.number(2 ** 43), reader.signed(2 ** 43), reader.signed(2 ** 43)],
+        [number, -number, number].map((one) => one + 0),
+      );
     }
     reader.end();
   });

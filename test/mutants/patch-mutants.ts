@@ -32,7 +32,11 @@ export const patchMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'patch-fails-whole-on-an-unreadable-slot',
-    edits: one(applying, "if (error instanceof OtadError && (error.code === 'CANCELLED'", "if (error && (true || error.code === 'CANCELLED'"),
+    edits: one(
+      applying,
+      "if (error instanceof OtadError && (error.code === 'CANCELLED'",
+      "if (error && (true || error.code === 'CANCELLED'",
+    ),
     suite: images,
   },
   {
@@ -42,22 +46,38 @@ export const patchMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'patch-unpacks-without-end',
-    edits: one(applying, 'old.unpackedBlocks > unpackedSlack', 'old.unpackedBlocks < 0 && old.unpackedBlocks > unpackedSlack'),
+    edits: one(
+      applying,
+      'old.unpackedBlocks > unpackedSlack',
+      'old.unpackedBlocks < 0 && old.unpackedBlocks > unpackedSlack',
+    ),
     suite: forms,
   },
   {
     name: 'patch-proof-counts-only',
-    edits: one('delta/patch-make.js', 'if (!expected.equals(piece.bytes))', 'if (expected.length !== piece.bytes.length)'),
+    edits: one(
+      'delta/patch-proof.js',
+      'if (!expected.equals(piece.bytes))',
+      'if (expected.length !== piece.bytes.length)',
+    ),
     suite: images,
   },
   {
     name: 'patch-copy-outside-of-the-base',
-    edits: one(operations, 'if (oldOffset < 0 || oldOffset + lengthBytes > bounds.oldLengthBytes)', 'if (oldOffset < 0)'),
+    edits: one(
+      operations,
+      'if (oldOffset < 0 || oldOffset + lengthBytes > bounds.oldLengthBytes)',
+      'if (oldOffset < 0)',
+    ),
     suite: forms,
   },
   {
     name: 'patch-stretch-outside-of-the-old-space',
-    edits: one(difference, 'if (this.#oldAt < 0 || this.#oldAt + this.#left > this.#oldLength)', 'if (this.#oldAt < 0)'),
+    edits: one(
+      difference,
+      'if (this.#oldAt < 0 || this.#oldAt + this.#left > this.#oldLength)',
+      'if (this.#oldAt < 0)',
+    ),
     suite: forms,
   },
   {
@@ -67,7 +87,11 @@ export const patchMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'patch-bomb-in-the-head',
-    edits: one(format, 'if (unpacked > image.lengthBytes * unpackedFactorMax + unpackedSlackBytes)', 'if (unpacked < 0)'),
+    edits: one(
+      format,
+      'if (unpacked > image.lengthBytes * unpackedFactorMax + unpackedSlackBytes)',
+      'if (unpacked < 0)',
+    ),
     suite: forms,
   },
   {

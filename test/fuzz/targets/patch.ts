@@ -36,7 +36,8 @@ const piecesOf = async (patch: OpenPatch, fromBytes: number): Promise<Buffer> =>
   let at = fromBytes;
   for await (const piece of applyPatch(patch, bytesSource(old), { zstd, fromBytes })) {
     const lengthBytes = piece.kind === 'bytes' ? piece.bytes.length : piece.lengthBytes;
-    if (piece.offsetBytes !== at || lengthBytes < 1) throw new Finding(`a piece at ${piece.offsetBytes} instead of ${at}`);
+    if (piece.offsetBytes !== at || lengthBytes < 1)
+      throw new Finding(`a piece at ${piece.offsetBytes} instead of ${at}`);
     pieces.push(piece.kind === 'bytes' ? piece.bytes : Buffer.alloc(lengthBytes, '?'));
     at += lengthBytes;
   }
