@@ -91,14 +91,19 @@ export const createZstd = async (wasm: Uint8Array): Promise<Zstd> => {
   };
 };
 
-/** Words and numbers that every part of a compressor has work with. */
+/** Short runs and repeats near and far, with many ways to choose between them: where releases and levels differ. */
 const selfTestVector = (): Uint8Array => {
   const bytes = new Uint8Array(selfTestBytes);
   let state = 0x2545_f491;
-  for (let at = 0; at < bytes.length; at += 1) {
+  const below = (limit: number): number => {
     state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-    const word = at % 64 < 40 ? (at >>> 3) & 0x7f : state >>> 25;
-    bytes[at] = at % 512 < 96 ? (bytes[at - 512] ?? word) : word;
+    return (state >>> 8) % limit;
+  };
+  for (let at = 0; at < bytes.length; ) {
+    const isRepeat = at > 64 && below(8) < 5;
+    const distance = isRepeat ? 1 + below(Math.min(at, 1 << (4 + below(12)))) : 0;
+    const end = Math.min(bytes.length, at + (isRepeat ? 3 + below(24) : 1 + below(6)));
+    for (; at < end; at += 1) bytes[at] = isRepeat ? (bytes[at - distance] as number) : 32 + below(64);
   }
   return bytes;
 };
