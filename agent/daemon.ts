@@ -2,21 +2,24 @@
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createIndexing } from '../delta/indexing.ts';
 import { treeLengthBytes } from '../verity/dm-verity.ts';
 import { createSealing } from '../verity/sealing.ts';
 import { readInitialRoot } from '../verity/trusted-root.ts';
-import { type BootDevice, openBootDevice } from './adapters/boot-control.ts';
+import { createBootClient } from './adapters/boot-client.ts';
+import { type BootDevice, openBootDevice, openHelpedDevice } from './adapters/boot-control.ts';
 import { createBootInspector } from './adapters/boot-inspection.ts';
 import { readFacts } from './adapters/device-facts.ts';
+import { createFolderOffers, type FolderOffers } from './adapters/folder-offers.ts';
 import { createHealth } from './adapters/health.ts';
 import { createHttpClient, defaultHttpSettings, type HttpClient } from './adapters/http.ts';
-import { proxyFromEnvironment } from './adapters/http-dispatcher.ts';
+import { type ProxySettings, proxyFromEnvironment } from './adapters/http-dispatcher.ts';
 import { readBootId, readDeviceId, readOsRelease, wavePercent } from './adapters/identity.ts';
 import { inheritedSockets } from './adapters/inherited-descriptors.ts';
 import { createMetadataWitness } from './adapters/metadata-witness.ts';
 import { createNotify } from './adapters/notify.ts';
 import { createRebooter } from './adapters/rebooter.ts';
-import { createReleaseSource } from './adapters/release-source.ts';
+import { createReleaseSource, type SignedSource } from './adapters/release-source.ts';
 import { createStandbyStore } from './adapters/standby-store.ts';
 import { SqliteStore } from './adapters/store.ts';
 import { readGroupId } from './api/group.ts';
@@ -43,6 +46,12 @@ const readRequired = (path: string, code: ErrorCode): Promise<Buffer> =>
     throw new OtadError(code, { file: path, errno: cause.code }, { cause });
   });
 
+const proxyOf = ({ proxyUrl, noProxy }: Config['http']): ProxySettings => {
+  const told = proxyFromEnvironment(process.env);
+  const { http, https } = proxyUrl === null ? told : { http: proxyUrl, https: proxyUrl };
+  return { http, https, except: noProxy === null ? told.except : noProxy.join(',') };
+};
+
 const createHttp = ({ http }: Config): HttpClient =>
   createHttpClient({
     ...defaultHttpSettings,
@@ -52,11 +61,13 @@ const createHttp = ({ http }: Config): HttpClient =>
     idleTimeoutMs: http.idleTimeoutMs,
     fetchDeadlineMs: http.metadataTimeoutMs,
     minRateBytesPerS: http.bytesPerSecondMin,
-    proxy:
-      http.proxyUrl === null
-        ? proxyFromEnvironment(process.env)
-        : { http: http.proxyUrl, https: http.proxyUrl, except: process.env.no_proxy ?? '' },
+    bytesPerSMax: http.bytesPerSecondMax,
+    proxy: proxyOf(http),
     caFile: http.caFile,
+    clientCertificate:
+      http.clientCertFile === null || http.clientKeyFile === null
+        ? null
+        : { certFile: http.clientCertFile, keyFile: http.clientKeyFile },
   });
 
 /** Files that are elsewhere on a virtual gateway; undefined: where Linux and the image have them. */
@@ -78,18 +89,27 @@ export interface Ground {
   readonly onFatal: (error: OtadError) => void;
 }
 
-/** Bootloader and slots: what the facts are read from. */
-const openDevice = ({ config }: Ground) =>
-  openBootDevice({
-    bootloader: config.bootloader,
-    slotPaths: slotPathsOf(config),
-    stateDir: config.stateDir,
-    runDir: config.runDir,
-    rebootCommand: config.reboot.command,
-  });
+/** Bootloader and slots: what the facts are read from. What changes the bootloader is in this process, or behind the helper's socket. */
+const openDevice = async ({ config, signal }: Ground, carry: SignedSource['carry']) => {
+  const { bootloader } = config;
+  const slotPaths = slotPathsOf(config);
+  if (bootloader.helperSocket !== null) {
+    const client = createBootClient({ socketPath: bootloader.helperSocket, carry });
+    const device = await openHelpedDevice({ bootloader, slotPaths }, client, signal);
+    return { device, inspectBoot: client.inspect, rebooter: client.rebooter };
+  }
+  const { stateDir, runDir } = config;
+  const rebootCommand = config.reboot.command;
+  const device = await openBootDevice({ bootloader, slotPaths, stateDir, runDir, rebootCommand });
+  const inspectBoot = createBootInspector({ device, settings: bootloader, slotPaths });
+  return { device, inspectBoot, rebooter: createRebooter({ command: rebootCommand }) };
+};
 
 /** The slot that cannot be written as the settings have it; otad runs all the same, for status and for a person. */
-const slotProblems = async ({ slots, readLineage }: BootDevice): Promise<readonly Failure[]> => {
+const slotProblems = async ({
+  slots,
+  readLineage,
+}: Pick<BootDevice, 'slots' | 'readLineage'>): Promise<readonly Failure[]> => {
   try {
     await slots.refuse(otherSlot((await readLineage()).slot));
     return [];
@@ -148,13 +168,20 @@ type OnStop = (close: () => unknown) => void;
 type Identified = Awaited<ReturnType<typeof identify>>;
 
 /** The signed releases of this gateway, and whether this process has seen any. */
-const openSource = (ground: Ground, identity: Identified, initialRoot: Uint8Array | null, onStop: OnStop) => {
+const openSource = (
+  ground: Ground,
+  identity: Identified,
+  { initialRoot, folders }: { readonly initialRoot: Uint8Array | null; readonly folders: FolderOffers },
+  onStop: OnStop,
+) => {
   const { config, clock, log } = ground;
   const http = createHttp(config);
   onStop(() => http.close());
   const source = createReleaseSource({
     http,
     baseUrls: config.baseUrls,
+    openFolder: (folder) => folders.open(folder),
+    downloadDeadlineMs: config.http.downloadTimeoutMs,
     channel: config.channel,
     compatible: identity.compatible,
     metadataFolder: join(config.stateDir, 'metadata'),
@@ -166,13 +193,13 @@ const openSource = (ground: Ground, identity: Identified, initialRoot: Uint8Arra
     buildTimeS: identity.buildTimeS,
     syncedTimeS: () => (clock.now().isSynced ? clock.now().wallMs / 1000 : null),
   });
-  return createMetadataWitness(source);
+  return { ...createMetadataWitness(source), carry: source.carry };
 };
 
 const openApi = async (
   ground: Ground,
   identity: Identified,
-  parts: Pick<ApiOptions, 'control' | 'store' | 'slotPaths' | 'inspectBoot'>,
+  parts: Pick<ApiOptions, 'control' | 'store' | 'slotPaths' | 'inspectBoot' | 'parkFolder'>,
 ) => {
   const { config, loaded, clock, log } = ground;
   const sockets = socketPaths(config);
@@ -207,14 +234,17 @@ const tellSystemd = (runtime: Runtime, onStop: OnStop): void => {
 export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void> => {
   const { config, clock, log, signal, onFatal } = ground;
   const identity = await identify(ground);
-  const device = await openDevice(ground);
-  const { boot, slots } = device;
   const { initialRoot, rootProblems } = await readTrustRoot(ground);
+  const folders = createFolderOffers();
+  onStop(() => folders.close());
+  const { source, hasFetched, fetch, carry } = openSource(ground, identity, { initialRoot, folders }, onStop);
+  const { device, inspectBoot, rebooter } = await openDevice(ground, carry);
+  const { boot, slots } = device;
   const { bootId, bootedRelease } = identity;
   const problems = [...ground.loaded.problems, ...rootProblems, ...(await slotProblems(device))];
   const facts = await readFacts({ boot, slots, bootId, bootedRelease, problems }, signal);
-  const { source, hasFetched, fetch } = openSource(ground, identity, initialRoot, onStop);
-  const health = createHealth({ ...config.health, clock, hasFetchedMetadata: hasFetched, fetchMetadata: fetch });
+  const fetchMetadata = config.baseUrls.length === 0 ? null : fetch;
+  const health = createHealth({ ...config.health, clock, hasFetchedMetadata: hasFetched, fetchMetadata });
   const policy = policyOf(config, {
     compatible: identity.compatible,
     hardwareRevision: identity.hardwareRevision,
@@ -223,16 +253,27 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
     slotSizeBytes: facts.slotSizeBytes,
     footprintBytes: (length) => ceilToBlock(length) + treeLengthBytes(length) + recordAreaBytes,
   });
-  const install = createInstall({ slots, source, sealing: createSealing() });
-  const rebooter = createRebooter({ command: config.reboot.command });
+  const install = createInstall({
+    slots,
+    source,
+    sealing: createSealing(),
+    indexing: createIndexing(),
+    monoMs: () => performance.now(),
+    log,
+  });
   const executors = createExecutors({ boot, install, source, health, rebooter });
   const { store, close: closeStore } = openStore(ground);
   onStop(closeStore);
   const runtime = createRuntime({ store, boot, clock, executors, policy, log, onFatal });
   onStop(() => runtime.stop());
   await runtime.start(facts);
-  const inspectBoot = createBootInspector({ device, settings: config.bootloader, slotPaths: slotPathsOf(config) });
-  const api = await openApi(ground, identity, { control: runtime, store, slotPaths: slotPathsOf(config), inspectBoot });
+  const api = await openApi(ground, identity, {
+    control: runtime,
+    store,
+    slotPaths: slotPathsOf(config),
+    inspectBoot,
+    parkFolder: (id, socket) => folders.park(id, socket),
+  });
   onStop(() => api.close());
   tellSystemd(runtime, onStop);
 };

@@ -1,10 +1,19 @@
 // The chunk index of an image: its pieces in order, each with length and a short digest, so that a gateway finds those that it
-// has. Cut at squashfs block boundaries, where an unchanged file's bytes are the same wherever they moved to.
+// has. This file owns the format. An index is kept packed as it came: a large image has a hundred thousand chunks.
 
 import { createHash } from 'node:crypto';
 import { OtadError } from '../agent/core/errors.ts';
-import { type ByteSource, readRange } from './byte-source.ts';
-import type { Extent } from './squashfs.ts';
+import { type SquashfsCodec, squashfsCodecs } from './squashfs-superblock.ts';
+
+/** What the image says of its making; a patch must compress in the same way. */
+export interface IndexedImage {
+  readonly lengthBytes: number;
+  readonly sha256Hex: string;
+  readonly codec: SquashfsCodec;
+  /** Of the compressor; 0 where it has none. */
+  readonly level: number;
+  readonly blockBytes: number;
+}
 
 export interface Chunk {
   readonly lengthBytes: number;
@@ -13,74 +22,49 @@ export interface Chunk {
 }
 
 export interface ChunkIndex {
-  readonly imageLengthBytes: number;
-  /** In the order of the image. */
-  readonly chunks: readonly Chunk[];
+  readonly image: IndexedImage;
+  readonly count: number;
+  /** Where the chunk begins in the image; for `count` the image's end. */
+  offsetOf(chunk: number): number;
+  /** The 16 bytes themselves: a view into the index. */
+  digestOf(chunk: number): Buffer;
 }
 
-// Layout, little-endian: magic 8, version 4, number of chunks 4, image length 8, then for each chunk length 4 and digest 16.
+// Layout, little-endian: magic 8, version 4, number of chunks 4, image length 8, image SHA-256 32, squashfs block size 4,
+// squashfs compressor number 2, its level 2; then for each chunk, in the order of the image, length 4 and digest 16.
 const magic = 'OTADINDX';
 const formatVersion = 1;
-const headerBytes = 24;
+const headerBytes = 64;
 const entryBytes = 20;
 export const chunkDigestBytes = 16;
 /** One squashfs block at the most. */
 export const chunkBytesMax = 1024 * 1024;
-/** 8 million chunks would be 160 MB of index: this is the bound of memory, not of images. */
-const chunksMax = 2 ** 20;
-/** Blocks under this are joined with their neighbours: a chunk costs 20 bytes of index. */
-const joinedBytesMin = 16 * 1024;
-/** Tables change all over with every release: larger pieces would match less, smaller ones cost more than they save. */
-const tablePieceBytes = 64 * 1024;
+/** Bounds memory on the device; about 200,000 chunks, which is 10 GB of an ordinary root file system. */
+export const indexBytesMax = 4 * 1024 * 1024;
+const chunksMax = Math.floor((indexBytesMax - headerBytes) / entryBytes);
 
-export const digestOf = (bytes: Uint8Array): string =>
-  createHash('sha256').update(bytes).digest().subarray(0, chunkDigestBytes).toString('hex');
+export const digestOf = (bytes: Uint8Array): Buffer =>
+  createHash('sha256').update(bytes).digest().subarray(0, chunkDigestBytes);
 
-/** Lengths of the chunks. A long block stands alone, so that joining starts anew behind it wherever it moves. */
-export const cutLengths = (extents: readonly Extent[]): readonly number[] => {
-  const lengths: number[] = [];
-  let joined = 0;
-  const close = (): void => {
-    if (joined > 0) lengths.push(joined);
-    joined = 0;
-  };
-  for (const { kind, lengthBytes } of extents) {
-    if (kind !== 'tables' && lengthBytes < joinedBytesMin) {
-      joined += lengthBytes;
-      if (joined >= joinedBytesMin) close();
-      continue;
-    }
-    close();
-    const pieceBytes = kind === 'tables' ? tablePieceBytes : lengthBytes;
-    for (let left = lengthBytes; left > 0; left -= pieceBytes) lengths.push(Math.min(pieceBytes, left));
+const codecNumbers = new Map(Object.entries(squashfsCodecs).map(([number, codec]) => [codec, Number(number)]));
+
+/** Throws IMAGE_UNUSABLE for an image of more chunks than an index may list. */
+export const encodeIndex = (image: IndexedImage, chunks: readonly Chunk[]): Uint8Array => {
+  if (chunks.length > chunksMax) {
+    throw new OtadError('IMAGE_UNUSABLE', { problem: 'it has more chunks than an index may list', chunksMax });
   }
-  close();
-  return lengths;
-};
-
-/** The index of an image whose blocks lie at `extents`. */
-export const makeIndex = async (source: ByteSource, extents: readonly Extent[]): Promise<ChunkIndex> => {
-  const chunks: Chunk[] = [];
-  let at = 0;
-  for (const lengthBytes of cutLengths(extents)) {
-    chunks.push({ lengthBytes, digestHex: digestOf(await readRange(source, at, lengthBytes, 'a chunk')) });
-    at += lengthBytes;
-  }
-  if (at !== source.lengthBytes) {
-    throw new OtadError('INTERNAL', { step: 'chunk index', coveredBytes: at, imageLengthBytes: source.lengthBytes });
-  }
-  return { imageLengthBytes: at, chunks };
-};
-
-export const encodeIndex = ({ imageLengthBytes, chunks }: ChunkIndex): Uint8Array => {
   const bytes = Buffer.alloc(headerBytes + chunks.length * entryBytes);
   bytes.write(magic, 0, 'latin1');
   bytes.writeUInt32LE(formatVersion, 8);
   bytes.writeUInt32LE(chunks.length, 12);
-  bytes.writeBigUInt64LE(BigInt(imageLengthBytes), 16);
-  chunks.forEach(({ lengthBytes, digestHex }, index) => {
-    bytes.writeUInt32LE(lengthBytes, headerBytes + index * entryBytes);
-    bytes.write(digestHex, headerBytes + index * entryBytes + 4, 'hex');
+  bytes.writeBigUInt64LE(BigInt(image.lengthBytes), 16);
+  bytes.write(image.sha256Hex, 24, 'hex');
+  bytes.writeUInt32LE(image.blockBytes, 56);
+  bytes.writeUInt16LE(codecNumbers.get(image.codec) ?? 0, 60);
+  bytes.writeUInt16LE(image.level, 62);
+  chunks.forEach(({ lengthBytes, digestHex }, chunk) => {
+    bytes.writeUInt32LE(lengthBytes, headerBytes + chunk * entryBytes);
+    bytes.write(digestHex, headerBytes + chunk * entryBytes + 4, 'hex');
   });
   return bytes;
 };
@@ -89,22 +73,48 @@ const refuse = (reason: string): never => {
   throw new OtadError('INDEX_MALFORMED', { reason });
 };
 
-/** Throws INDEX_MALFORMED on anything but a whole index whose chunks add up to the image. */
-export const decodeIndex = (input: Uint8Array): ChunkIndex => {
-  const bytes = Buffer.from(input.buffer, input.byteOffset, input.byteLength);
-  if (bytes.length < headerBytes || bytes.toString('latin1', 0, 8) !== magic) return refuse('no chunk index');
-  if (bytes.readUInt32LE(8) !== formatVersion) return refuse(`format ${bytes.readUInt32LE(8)} is not known`);
+const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+/** Bytes of the index that begins with `head`, as its header says; null where none begins there. */
+export const indexLengthOf = (head: Uint8Array): number | null => {
+  const bytes = asBuffer(head);
+  if (bytes.length < headerBytes || bytes.toString('latin1', 0, 8) !== magic) return null;
   const count = bytes.readUInt32LE(12);
-  if (count === 0 || count > chunksMax) return refuse('a number of chunks that cannot be');
-  if (bytes.length !== headerBytes + count * entryBytes) return refuse('another length than its chunks take');
-  const chunks: Chunk[] = [];
-  let sum = 0;
-  for (let at = headerBytes; at < bytes.length; at += entryBytes) {
-    const lengthBytes = bytes.readUInt32LE(at);
-    if (lengthBytes === 0 || lengthBytes > chunkBytesMax) return refuse('a chunk has a length that cannot be');
-    sum += lengthBytes;
-    chunks.push({ lengthBytes, digestHex: bytes.toString('hex', at + 4, at + entryBytes) });
+  return bytes.readUInt32LE(8) === formatVersion && count <= chunksMax ? headerBytes + count * entryBytes : null;
+};
+
+const imageOf = (bytes: Buffer, lengthBytes: number): IndexedImage => {
+  const codec = (squashfsCodecs as Readonly<Record<number, SquashfsCodec>>)[bytes.readUInt16LE(60)];
+  if (codec === undefined) return refuse('its compressor is not known');
+  const sha256Hex = bytes.toString('hex', 24, 56);
+  return { lengthBytes, sha256Hex, codec, level: bytes.readUInt16LE(62), blockBytes: bytes.readUInt32LE(56) };
+};
+
+/** Throws INDEX_MALFORMED on anything but a whole index whose chunks add up to the image. The index keeps `input`. */
+export const decodeIndex = (input: Uint8Array): ChunkIndex => {
+  const bytes = asBuffer(input);
+  const lengthBytes = indexLengthOf(bytes) ?? refuse('no chunk index of a format that is known');
+  const count = (lengthBytes - headerBytes) / entryBytes;
+  if (count === 0 || bytes.length !== lengthBytes) return refuse('another length than its chunks take');
+  const offsets = new Float64Array(count + 1);
+  for (let chunk = 0; chunk < count; chunk += 1) {
+    const chunkBytes = bytes.readUInt32LE(headerBytes + chunk * entryBytes);
+    if (chunkBytes === 0 || chunkBytes > chunkBytesMax) return refuse('a chunk has a length that cannot be');
+    offsets[chunk + 1] = (offsets[chunk] ?? 0) + chunkBytes;
   }
-  if (bytes.readBigUInt64LE(16) !== BigInt(sum)) return refuse('its chunks do not add up to the image');
-  return { imageLengthBytes: sum, chunks };
+  const imageBytes = offsets[count] ?? 0;
+  if (bytes.readBigUInt64LE(16) !== BigInt(imageBytes)) return refuse('its chunks do not add up to the image');
+  const inside = (chunk: number, last: number): number => {
+    if (Number.isInteger(chunk) && chunk >= 0 && chunk <= last) return chunk;
+    throw new OtadError('INTERNAL', { step: 'chunk index', chunk, count });
+  };
+  return {
+    image: imageOf(bytes, imageBytes),
+    count,
+    offsetOf: (chunk) => offsets[inside(chunk, count)] ?? 0,
+    digestOf: (chunk) => {
+      const at = headerBytes + inside(chunk, count - 1) * entryBytes + 4;
+      return bytes.subarray(at, at + chunkDigestBytes);
+    },
+  };
 };

@@ -2,7 +2,7 @@
 // for them. Made at build time from what the tree holds, so that nothing of it stands twice.
 
 import { chmod, copyFile, cp, mkdir, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 export interface AgentLayerOptions {
   readonly projectFolder: string;
@@ -10,16 +10,24 @@ export interface AgentLayerOptions {
   readonly folder: string;
   /** Root metadata of the repository whose releases count; null: the image can install nothing. */
   readonly trustRootPath: string | null;
+  /** The sqlite3 addon for the image's architecture; null: that of this machine. */
+  readonly addonPath: string | null;
   /** A drop-in of settings that belongs to the image. */
   readonly settingsPath: string | null;
 }
 
 const places: readonly (readonly [from: string, to: string, mode?: number])[] = [
   ['dist/bundle/otad.mjs', 'usr/lib/otad/otad.mjs'],
+  ['dist/bundle/otad-boot.mjs', 'usr/lib/otad/otad-boot.mjs'],
   ['dist/bundle/otactl.mjs', 'usr/lib/otad/otactl.mjs', 0o755],
-  ['dist/bundle/node_sqlite3.node', 'usr/lib/otad/node_sqlite3.node'],
   ['dist/bundle/zstd.wasm', 'usr/lib/otad/zstd.wasm'],
   ['units/otad.service', 'usr/lib/systemd/system/otad.service'],
+  ['units/otad-boot.socket', 'usr/lib/systemd/system/otad-boot.socket'],
+  ['units/otad-boot.service', 'usr/lib/systemd/system/otad-boot.service'],
+  ['units/otad-gate.service', 'usr/lib/systemd/system/otad-gate.service'],
+  ['units/otad-deadman.timer', 'usr/lib/systemd/system/otad-deadman.timer'],
+  ['units/otad-deadman.service', 'usr/lib/systemd/system/otad-deadman.service'],
+  ['units/trial', 'usr/lib/otad/trial', 0o755],
   ['units/otad-reboot.path', 'usr/lib/systemd/system/otad-reboot.path'],
   ['units/otad-reboot.service', 'usr/lib/systemd/system/otad-reboot.service'],
   ['units/otad.sysusers', 'usr/lib/sysusers.d/otad.conf'],
@@ -29,7 +37,17 @@ const places: readonly (readonly [from: string, to: string, mode?: number])[] = 
   ['units/10-default.json', 'usr/lib/otad/config.d/10-default.json'],
 ];
 
-const enabled = ['otad.service', 'otad-reboot.path'];
+/** Drop-ins that only the bootloader of the board needs; a generator chooses at each start. */
+const bootloaders = ['systemd-boot', 'tryboot', 'uboot'];
+
+/** As `systemctl enable` would link them. */
+const enabled = [
+  'multi-user.target.wants/otad.service',
+  'multi-user.target.wants/otad-reboot.path',
+  'sockets.target.wants/otad-boot.socket',
+  'timers.target.wants/otad-deadman.timer',
+  'boot-complete.target.requires/otad-gate.service',
+];
 
 /** `#!/usr/bin/env node` would search the path; the image has one Node. */
 const otactl = '#!/bin/sh\nexec /usr/bin/node /usr/lib/otad/otactl.mjs "$@"\n';
@@ -48,14 +66,24 @@ export const makeAgentLayer = async (options: AgentLayerOptions): Promise<void> 
     await chmod(file, mode);
   };
   for (const [from, to, mode] of places) await put(join(projectFolder, from), to, mode);
+  await put(
+    options.addonPath ?? join(projectFolder, 'dist/bundle/node_sqlite3.node'),
+    'usr/lib/otad/node_sqlite3.node',
+  );
   await cp(join(projectFolder, 'units/health.d'), await at('usr/lib/otad/health.d'), { recursive: true });
+  for (const name of bootloaders) {
+    const from = join(projectFolder, 'units', name);
+    await cp(from, await at(`usr/lib/otad/bootloaders/${name}`), {
+      recursive: true,
+      filter: (path) => !path.endsWith('.json'),
+    });
+  }
+  await put(join(projectFolder, 'units/tryboot/20-tryboot.json'), 'usr/lib/otad/config.d/20-tryboot.json');
   if (trustRootPath !== null) await put(trustRootPath, 'usr/lib/otad/root.json');
   if (settingsPath !== null) await put(settingsPath, 'usr/lib/otad/config.d/50-image.json');
   const program = await at('usr/bin/otactl');
   await writeFile(program, otactl);
   await chmod(program, 0o755);
-  for (const unit of enabled) {
-    await symlink(`../${unit}`, await at(`usr/lib/systemd/system/multi-user.target.wants/${unit}`));
-  }
+  for (const link of enabled) await symlink(`../${basename(link)}`, await at(`usr/lib/systemd/system/${link}`));
   await writeFile(join(folder, 'layer.json'), JSON.stringify({ name: 'otad', modes: 'plain' }));
 };

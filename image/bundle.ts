@@ -1,5 +1,5 @@
-// Makes the agent's programs into single files for devices: otad.mjs and otactl.mjs, with the sqlite3 addon and libzstd beside
-// them. A gateway needs Node and these four files, no node_modules.
+// Makes the agent's programs into single files for devices: otad.mjs, otad-boot.mjs and otactl.mjs, with the sqlite3 addon and
+// libzstd beside them. A gateway needs Node and these five files, no node_modules.
 
 import { copyFile, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -27,13 +27,15 @@ const addonBesideBundle: Plugin = {
   },
 };
 
-/** The index of undici loads all of it: fetch, caches, mocks, WebSocket. This one has what agent/adapters/http-dispatcher.ts imports. */
+/** The index of undici loads all of it: fetch, caches, mocks, WebSocket. This one has what http-dispatcher.ts and folder-offers.ts import. */
 const undiciInParts: Plugin = {
   name: 'undici-in-parts',
   setup({ onLoad }) {
     onLoad({ filter: /[/\\]undici[/\\]index\.js$/ }, () => ({
       contents: `
         Object.assign(require('./lib/dispatcher/dispatcher').prototype, require('./lib/api'));
+        exports.Agent = require('./lib/dispatcher/agent');
+        exports.Pool = require('./lib/dispatcher/pool');
         exports.buildConnector = require('./lib/core/connect');
         exports.EnvHttpProxyAgent = require('./lib/dispatcher/env-http-proxy-agent');`,
       loader: 'js',
@@ -76,11 +78,12 @@ const copyBeside = async (from: string, to: string): Promise<void> => {
   await rename(`${to}.part`, to);
 };
 
-/** Writes otad.mjs, otactl.mjs, the addon and libzstd into `outDir`. */
+/** Writes otad.mjs, otad-boot.mjs, otactl.mjs, the addon and libzstd into `outDir`. */
 export const bundleAgent = async ({ projectDir, outDir }: BundleOptions): Promise<void> => {
   await mkdir(outDir, { recursive: true });
   await Promise.all([
     bundleOne(projectDir, 'agent/main.ts', join(outDir, 'otad.mjs')),
+    bundleOne(projectDir, 'agent/otad-boot.ts', join(outDir, 'otad-boot.mjs')),
     bundleOne(projectDir, 'agent/otactl.ts', join(outDir, 'otactl.mjs')),
   ]);
   await copyBeside(join(projectDir, 'node_modules/sqlite3/build/Release', addonName), join(outDir, addonName));

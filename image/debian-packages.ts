@@ -15,6 +15,8 @@ export interface PackageWish {
   /** Names of packages that stand for others, such as `linux-image-amd64` for a certain kernel: those they depend on first. */
   readonly metapackages?: readonly string[];
   readonly hasDependencies: boolean;
+  /** Parts of the archive beside `main`. */
+  readonly components?: readonly string[];
   /** Default: the machine's own. */
   readonly mirror?: string | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -32,11 +34,17 @@ const shownFields = ['Package', 'Version', 'Architecture'].map((name) => `$\{${n
 const stampOf = ({ architecture, packages, metapackages = [], hasDependencies }: PackageWish): string =>
   `${architecture} ${hasDependencies} ${[...packages, ...metapackages].join(' ')}`;
 
-const aptOptions = async (folder: string, { architecture, mirror }: PackageWish): Promise<readonly string[]> => {
+const aptOptions = async (
+  folder: string,
+  { architecture, mirror, components = [] }: PackageWish,
+): Promise<readonly string[]> => {
   const apt = join(folder, 'apt');
   for (const part of ['state/lists/partial', 'cache/archives/partial'])
     await mkdir(join(apt, part), { recursive: true });
-  await writeFile(join(apt, 'sources.list'), `${sourceLine(mirror ?? (await readMirror()))}\n`);
+  await writeFile(
+    join(apt, 'sources.list'),
+    `${[sourceLine(mirror ?? (await readMirror())), ...components].join(' ')}\n`,
+  );
   await writeFile(join(apt, 'status'), '');
   const settings = {
     'Dir::State': join(apt, 'state'),

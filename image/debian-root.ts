@@ -22,12 +22,10 @@ export interface DebianRootOptions {
 }
 
 /** Never read on a gateway; they would be a third of the image. */
-const excludedPaths = [
-  ...['man', 'doc', 'info', 'locale', 'i18n', 'lintian', 'bug', 'bash-completion', 'zsh', 'fish'].map(
-    (name) => `/usr/share/${name}/*`,
-  ),
-  '/usr/lib/*/gconv/*',
-];
+export const excludedFolders = [
+  ...['man', 'doc', 'info', 'locale', 'i18n', 'lintian', 'bug', 'bash-completion', 'zsh', 'fish'],
+].map((name) => `usr/share/${name}`);
+const excludedPaths = [...excludedFolders.map((folder) => `/${folder}/*`), '/usr/lib/*/gconv/*'];
 
 /** Where mmdebstrap leaves the names and versions of what it installed. */
 export const manifestPath = 'usr/share/gateway/packages';

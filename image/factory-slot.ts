@@ -1,10 +1,17 @@
-// A slot as the factory writes it: image, dm-verity tree and the slot's record, just as otad leaves one after an install,
+// A slot as the factory writes it: image, dm-verity tree, chunk index and the slot's record, just as otad leaves one after an install,
 // so that the first system is a place to return to like every later one.
 
 import { open, stat } from 'node:fs/promises';
 import { OtadError } from '../agent/core/errors.ts';
-import { blockSizeBytes, recordAreaOffsetBytes, recordOffsetBytes } from '../agent/core/slot-layout.ts';
+import {
+  blockSizeBytes,
+  indexOffsetBytes,
+  isIndexRoom,
+  recordAreaOffsetBytes,
+  recordOffsetBytes,
+} from '../agent/core/slot-layout.ts';
 import type { SlotRecord, VerityParameters } from '../agent/core/types.ts';
+import { indexImage } from '../publish/images/image-index.ts';
 import type { ImageIdentity } from '../publish/images/os-release.ts';
 import { createTreeBuilder } from '../verity/dm-verity.ts';
 import { createHasher } from '../verity/sealing.ts';
@@ -18,6 +25,8 @@ export interface SealedImage {
   readonly verity: VerityParameters;
   /** Superblock and tree, which stand right after the image. */
   readonly tree: Uint8Array;
+  /** The chunk index, by which the first update already copies from this slot; null where the image cannot be cut. */
+  readonly index: Uint8Array | null;
 }
 
 const readImage = async (path: string, visit: (piece: Uint8Array) => Promise<void> | void): Promise<void> => {
@@ -45,7 +54,9 @@ export const sealImage = async (path: string, saltHex: string): Promise<SealedIm
   });
   const { rootHex, bytes: tree } = builder.finish();
   const verity = { algorithm: 'sha256', blockSizeBytes, saltHex, rootHex, hashOffsetBytes: lengthBytes } as const;
-  return { lengthBytes, sha256Hex: hasher.digestHex(), verity, tree };
+  const index = await indexImage(path);
+  const isIndexed = typeof index !== 'string';
+  return { lengthBytes, sha256Hex: hasher.digestHex(), verity, tree, index: isIndexed ? index : null };
 };
 
 export const factoryRecord = (image: SealedImage, identity: ImageIdentity): SlotRecord => ({
@@ -86,6 +97,10 @@ export const writeFactorySlot = async (
       position += piece.length;
     });
     await handle.write(image.tree, 0, image.tree.length, position);
+    const indexOffset = indexOffsetBytes(image.lengthBytes, image.tree.length);
+    if (image.index !== null && isIndexRoom(indexOffset, image.index.length, sizeBytes)) {
+      await handle.write(image.index, 0, image.index.length, offsetBytes + indexOffset);
+    }
     const record = encodeRecord(factoryRecord(image, identity), 0);
     await handle.write(record, 0, record.length, offsetBytes + recordOffsetBytes(sizeBytes, 0));
   } finally {

@@ -59,6 +59,7 @@ export interface InitramfsOptions {
   readonly kernel: Kernel;
   readonly modules: readonly string[];
   readonly scratch: string;
+  readonly isDraft: boolean;
 }
 
 /** Compressed as the kernel takes it. */
@@ -81,7 +82,16 @@ export const makeInitramfs = async (options: InitramfsOptions): Promise<Uint8Arr
   }
   const plain = join(scratch, 'initramfs.cpio');
   await writeFile(plain, makeCpio(entries));
-  await runTool('zstd', ['-q', '-f', '-19', '-T1', '--no-progress', plain, '-o', `${plain}.zst`]);
+  await runTool('zstd', [
+    '-q',
+    '-f',
+    options.isDraft ? '-1' : '-19',
+    '-T1',
+    '--no-progress',
+    plain,
+    '-o',
+    `${plain}.zst`,
+  ]);
   const compressed = await readFile(`${plain}.zst`);
   await rm(plain);
   await rm(`${plain}.zst`);

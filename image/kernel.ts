@@ -3,6 +3,7 @@
 
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { OtadError } from '../agent/core/errors.ts';
 import { runTool } from './tool.ts';
 
@@ -92,4 +93,11 @@ export const installModules = async (
     await writeFile(file, await readModule(kernel, path, scratch));
   }
   await listModules(root, kernel.version);
+};
+
+/** arm64 firmware and U-Boot take a kernel that is not packed; a PC unpacks its own. */
+export const writePlainKernel = async (from: string, to: string, architecture: string): Promise<void> => {
+  const bytes = await readFile(from);
+  const isPacked = bytes[0] === 0x1f && bytes[1] === 0x8b;
+  await writeFile(to, architecture === 'arm64' && isPacked ? gunzipSync(bytes) : bytes);
 };

@@ -28,7 +28,21 @@ const removed = [
 ];
 const emptied = ['etc/machine-id'];
 /** Mount points that a read-only root must already have. */
-const folders = ['boot', 'data', 'efi', 'dev', 'proc', 'sys', 'run', 'tmp', 'var'];
+const folders = [
+  'boot',
+  'boot/env',
+  'boot/config',
+  'boot/a',
+  'boot/b',
+  'data',
+  'efi',
+  'dev',
+  'proc',
+  'sys',
+  'run',
+  'tmp',
+  'var',
+];
 
 const forEachEntry = async (
   root: string,
@@ -43,10 +57,12 @@ const forEachEntry = async (
   }
 };
 
-const namesById = async (root: string, file: string): Promise<ReadonlyMap<number, string>> =>
+/** Names in the text of a passwd or group file. */
+export const namesById = (text: string): ReadonlyMap<number, string> =>
   new Map(
-    (await readFile(join(root, file), 'utf8'))
+    text
       .split('\n')
+      .filter((line) => line !== '')
       .map((line) => line.split(':'))
       .map(([name = '', , id = '']) => [Number(id), name]),
   );
@@ -56,8 +72,8 @@ const namesById = async (root: string, file: string): Promise<ReadonlyMap<number
  * become rules of systemd-tmpfiles, which makes at each start those that are missing.
  */
 const turnVarIntoRules = async (root: string): Promise<void> => {
-  const users = await namesById(root, 'etc/passwd');
-  const groups = await namesById(root, 'etc/group');
+  const users = namesById(await readFile(join(root, 'etc/passwd'), 'utf8'));
+  const groups = namesById(await readFile(join(root, 'etc/group'), 'utf8'));
   const lines: string[] = [];
   await forEachEntry(root, 'var', async (path, facts) => {
     if (!facts.isDirectory() || /^var\/(lib\/(dpkg|apt|ucf)|cache|log\/(apt|runit)|backups)(\/|$)/.test(path)) return;

@@ -34,21 +34,23 @@ const veritySchema = z.strictObject({
   hashOffsetBytes: z.int().min(verityBlockBytes).multipleOf(verityBlockBytes),
 });
 
+/** Far above any chunk index that is of use; the device has a bound of its own. */
+const indexBytesMax = 2 ** 26;
+
+const fileSchema = (lengthBytesMax: number) =>
+  z.strictObject({
+    path: z.string().regex(targetPathPattern, 'not a target path'),
+    lengthBytes: z.int().min(1).max(lengthBytesMax),
+    sha256Hex: digestSchema,
+  });
+
 /** Of one image: the releases that are really out there are few. */
 export const artifactPatchesMax = 16;
 /** A gateway holds a patch in memory while it applies it; a larger one would save little over the index. */
 export const patchBytesMax = 32 * 1024 * 1024;
 
-const patchSchema = z.strictObject({
-  baseSha256Hex: digestSchema,
-  baseRootHex: digestSchema,
-  path: z.string().regex(targetPathPattern, 'not a target path'),
-  lengthBytes: z.int().min(1).max(patchBytesMax),
-  sha256Hex: digestSchema,
-});
-
 const patchesSchema = z
-  .array(patchSchema)
+  .array(fileSchema(patchBytesMax).extend({ baseSha256Hex: digestSchema, baseRootHex: digestSchema }))
   .min(1)
   .max(artifactPatchesMax)
   .refine((all) => new Set(all.map((patch) => patch.baseSha256Hex)).size === all.length, 'two patches from one image');
@@ -60,13 +62,14 @@ const artifactSchema = z
     lengthBytes: z.int().min(1).max(artifactBytesMax),
     sha256Hex: digestSchema,
     verity: veritySchema.nullable(),
+    index: fileSchema(indexBytesMax).nullable(),
     patches: patchesSchema.optional(),
   })
   .refine((artifact) => (artifact.role === 'rootfs') === (artifact.verity !== null), {
     message: 'rootfs has verity parameters, and nothing else has',
   })
-  .refine((artifact) => artifact.role === 'rootfs' || artifact.patches === undefined, {
-    message: 'only rootfs has patches',
+  .refine((artifact) => artifact.role === 'rootfs' || (artifact.index === null && artifact.patches === undefined), {
+    message: 'only rootfs has a chunk index and patches',
   })
   .refine(
     ({ verity, lengthBytes }) =>
@@ -78,7 +81,13 @@ const artifactsSchema = z
   .array(artifactSchema)
   .max(16)
   .refine((all) => all.filter((artifact) => artifact.role === 'rootfs').length === 1, 'not exactly one rootfs')
-  .refine((all) => new Set(all.map((artifact) => artifact.path)).size === all.length, 'two artifacts of one path');
+  .refine((all) => {
+    const paths = all.flatMap(({ path, index, patches = [] }) => [
+      path,
+      ...[...(index === null ? [] : [index]), ...patches].map((file) => file.path),
+    ]);
+    return new Set(paths).size === paths.length;
+  }, 'two artifacts of one path');
 
 const wavesSchema = z
   .array(z.strictObject({ startAtS: timeSchema, percent: z.int().min(0).max(100) }))

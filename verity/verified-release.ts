@@ -2,7 +2,7 @@
 // bytes have the signed length and digest, it is for this channel and product, and each artifact is itself a signed target.
 
 import { OtadError } from '../agent/core/errors.ts';
-import type { Artifact, Release, Verified } from '../agent/core/types.ts';
+import type { Artifact, ArtifactFile, Release, Verified } from '../agent/core/types.ts';
 import { fetchRequired, type MetadataFetcher } from './metadata-fetcher.ts';
 import { parseRelease, releaseDocumentBytesMax, releaseDocumentPath } from './release-document.ts';
 import { isTarget, type TargetInfo } from './target-search.ts';
@@ -40,11 +40,15 @@ const readDocument = async (
   return bytes;
 };
 
-const checkArtifact = async (client: TufClient, artifact: Artifact, signal: AbortSignal): Promise<void> => {
-  const { lengthBytes, sha256Hex } = await client.findTarget(artifact.path, signal);
-  if (lengthBytes !== artifact.lengthBytes || sha256Hex !== artifact.sha256Hex) {
+/** An artifact and what goes with it: each is a target of its own. */
+const filesOf = (artifact: Artifact): readonly ArtifactFile[] =>
+  artifact.index === null ? [artifact] : [artifact, artifact.index];
+
+const checkFile = async (client: TufClient, file: ArtifactFile, signal: AbortSignal): Promise<void> => {
+  const { lengthBytes, sha256Hex } = await client.findTarget(file.path, signal);
+  if (lengthBytes !== file.lengthBytes || sha256Hex !== file.sha256Hex) {
     const reason = 'length or digest differ from the signed target';
-    throw new OtadError('RELEASE_MALFORMED', { artifact: artifact.path, reason });
+    throw new OtadError('RELEASE_MALFORMED', { artifact: file.path, reason });
   }
 };
 
@@ -77,8 +81,8 @@ export const readRelease = async (
   const target = await client.findTarget(releaseDocumentPath(query.channel, query.compatible), signal);
   const release = parseRelease(await readDocument(fetcher, files, target, signal));
   checkMatch(release, query, root);
-  for (const artifact of release.artifacts) {
-    await checkArtifact(client, artifact, signal);
+  for (const file of release.artifacts.flatMap(filesOf)) {
+    await checkFile(client, file, signal);
   }
   return release as Verified<Release>;
 };

@@ -4,6 +4,7 @@
 import type { Readable } from 'node:stream';
 import { OtadError } from '../core/errors.ts';
 import type { ByteSink } from '../core/ports.ts';
+import type { RateLimit } from './rate-limit.ts';
 
 /** What may arrive after pause(); undici stops at a socket buffer or two. */
 const queuedBytesMax = 8 * 1024 * 1024;
@@ -14,6 +15,8 @@ export interface Pace {
   readonly rateWindowMs: number;
   /** Longest silence of the server. */
   readonly idleTimeoutMs: number;
+  /** Shared by all bodies; null: none. The time that it holds a body back is not the server's. */
+  readonly limit: RateLimit | null;
 }
 
 interface PaceKeeper {
@@ -72,14 +75,26 @@ const keepPace = (pace: Pace, fail: (error: OtadError) => void): PaceKeeper => {
   };
 };
 
+/** The sink, and the pause behind each piece that the limit asks for. */
+const limitSink = (sink: ByteSink, limit: RateLimit | null, signal: AbortSignal): ByteSink => {
+  if (limit === null) return sink;
+  return (bytes) => {
+    const paying = limit.pay(bytes.length, signal);
+    const taking = sink(bytes);
+    return paying === null ? taking : Promise.all([taking, paying]).then(() => undefined);
+  };
+};
+
 /** Resolves at the body's end with its length; rejects with the body's, the sink's or the pace's error. */
 export const deliverBody = (
   body: Readable,
-  sink: ByteSink,
+  target: ByteSink,
   pace: Pace,
   onArrival: (bytes: number) => void,
 ): Promise<number> =>
   new Promise((resolve, reject) => {
+    const broken = new AbortController();
+    const sink = limitSink(target, pace.limit, broken.signal);
     const queue: Uint8Array[] = [];
     let queuedBytes = 0;
     let receivedBytes = 0;
@@ -101,6 +116,7 @@ export const deliverBody = (
     const fail = (cause: unknown): void => {
       error ??= cause ?? new OtadError('HTTP_TRUNCATED');
       queue.length = 0;
+      broken.abort();
       body.destroy();
       settle();
     };

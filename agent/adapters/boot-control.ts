@@ -12,7 +12,7 @@ import { checkRebootCommand } from '../../bootctl/tryboot/reboot-argument.ts';
 import { createUbootControl } from '../../bootctl/uboot/control.ts';
 import { parseFwEnvConfig } from '../../bootctl/uboot/fw-env-config.ts';
 import { OtadError, toFailure } from '../core/errors.ts';
-import type { BootControl } from '../core/ports.ts';
+import type { BootControl, InspectBoot } from '../core/ports.ts';
 import { type SlotName, slotNames } from '../core/types.ts';
 import { refuseOtherFolders } from './boot-folders.ts';
 import { type Lineage, readLineage } from './boot-lineage.ts';
@@ -46,6 +46,8 @@ export interface DeviceSettings {
   readonly rebootCommand: readonly string[];
   /** Default: /dev. */
   readonly devPath?: string;
+  /** A privileged unit carries the reboot out, and before it takes back what an ordinary user may not. */
+  readonly hasRebootUnit?: boolean;
 }
 
 export interface FoundBootloader {
@@ -148,7 +150,7 @@ export const unusableParts = async (
 
 const openControl = async (
   kind: BootloaderKind,
-  { bootloader, slotPaths, stateDir, runDir, rebootCommand }: DeviceSettings,
+  { bootloader, slotPaths, stateDir, runDir, rebootCommand, hasRebootUnit = false }: DeviceSettings,
   evidence: () => Promise<Lineage>,
 ): Promise<BootControl> => {
   const { uboot, systemdBoot, tryboot } = bootloader;
@@ -160,7 +162,7 @@ const openControl = async (
         partitions: async () => ({ a: await partitionNumber(slotPaths.a), b: await partitionNumber(slotPaths.b) }),
       });
     case 'systemd-boot':
-      return createSystemdBootControl({ ...systemdBoot, evidence });
+      return createSystemdBootControl({ ...systemdBoot, evidence, takesBackOneShot: !hasRebootUnit });
     case 'tryboot':
       return createTrybootControl({
         ...tryboot,
@@ -202,16 +204,16 @@ const refuseOtherRota = async (
   });
 };
 
-/** Throws CONFIG_INVALID, and what the bootloader's control throws when it cannot be opened. */
-export const openBootDevice = async (settings: DeviceSettings): Promise<BootDevice> => {
-  const { bootloader, slotPaths } = settings;
-  const found = await findBootloader(bootloader);
+type DevicePlaces = Pick<DeviceSettings, 'bootloader' | 'slotPaths' | 'devPath'>;
+
+/** The slots, with everything that speaks against writing one. */
+const openSlots = (kind: BootloaderKind, { bootloader, slotPaths, devPath }: DevicePlaces) => {
   const { deviceTreePath: path, partitions, bootFolders } = bootloader.tryboot;
   const lineage = () =>
     readLineage({
       commandLinePath: bootloader.commandLinePath,
       slotPaths,
-      ...(found.kind === 'tryboot' ? { deviceTree: { path, partitions } } : {}),
+      ...(kind === 'tryboot' ? { deviceTree: { path, partitions } } : {}),
     });
   const devices = createSlotDevices({
     paths: slotPaths,
@@ -222,11 +224,28 @@ export const openBootDevice = async (settings: DeviceSettings): Promise<BootDevi
     ...devices,
     refuse: async (slot) => {
       await devices.refuse(slot);
-      if (found.kind !== 'tryboot') return;
-      await refuseOtherRota((await lineage()).slot, partitions, settings.devPath);
+      if (kind !== 'tryboot') return;
+      await refuseOtherRota((await lineage()).slot, partitions, devPath);
       await refuseOtherFolders(bootFolders, partitions, kernelViews);
     },
   };
-  const boot = await openControl(found.kind, settings, lineage);
-  return { found, boot: guard(boot, slots), slots, readLineage: lineage };
+  return { slots, readLineage: lineage };
+};
+
+/** Throws CONFIG_INVALID, and what the bootloader's control throws when it cannot be opened. */
+export const openBootDevice = async (settings: DeviceSettings): Promise<BootDevice> => {
+  const found = await findBootloader(settings.bootloader);
+  const { slots, readLineage } = openSlots(found.kind, settings);
+  const boot = await openControl(found.kind, settings, readLineage);
+  return { found, boot: guard(boot, slots), slots, readLineage };
+};
+
+/** The same where the boot helper holds the bootloader: it says which one it is, since its medium is the helper's alone. */
+export const openHelpedDevice = async (
+  settings: DevicePlaces,
+  { boot, inspect }: { readonly boot: BootControl; readonly inspect: InspectBoot },
+  signal: AbortSignal,
+): Promise<BootDevice> => {
+  const { bootloader: kind, foundBy: why } = await inspect(signal);
+  return { found: { kind, why }, boot, ...openSlots(kind, settings) };
 };

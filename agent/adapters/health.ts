@@ -20,8 +20,8 @@ export interface HealthOptions {
   readonly systemctlPath?: string;
   /** True once this process has fetched and verified metadata. */
   readonly hasFetchedMetadata: () => boolean;
-  /** Fetches and verifies metadata now; throws OtadError when it cannot. */
-  readonly fetchMetadata: (signal: AbortSignal) => Promise<void>;
+  /** Fetches and verifies metadata now; throws OtadError when it cannot. Null where there is no server: nothing to check then. */
+  readonly fetchMetadata: ((signal: AbortSignal) => Promise<void>) | null;
   readonly clock: Pick<Clock, 'now' | 'setTimer'>;
 }
 
@@ -55,21 +55,22 @@ const unitsCheck = (options: HealthOptions, isAsked: boolean): readonly Check[] 
   return [{ name: 'systemd-units-active', isRequired: true, run }];
 };
 
-const metadataCheck = (options: HealthOptions, purpose: Request['purpose']): Check => ({
-  name: 'agent-fetched-metadata',
-  isRequired: true,
-  run: async (timeoutMs, signal) => {
+const metadataCheck = (options: HealthOptions, purpose: Request['purpose']): readonly Check[] => {
+  const { fetchMetadata } = options;
+  if (fetchMetadata === null) return [];
+  const run: Check['run'] = async (timeoutMs, signal) => {
     // On the old system this process has just fetched the update; whether the server answers now is what a baseline is about.
     if (purpose === 'trial' && options.hasFetchedMetadata()) return null;
     const limit = AbortSignal.timeout(timeoutMs);
     try {
-      await options.fetchMetadata(AbortSignal.any([signal, limit]));
+      await fetchMetadata(AbortSignal.any([signal, limit]));
       return null;
     } catch (error) {
       return limit.aborted ? `no metadata within ${timeoutMs} ms` : toFailure(error).message;
     }
-  },
-});
+  };
+  return [{ name: 'agent-fetched-metadata', isRequired: true, run }];
+};
 
 const fileChecks = async (folders: readonly string[], isRequired: boolean): Promise<readonly Check[]> => {
   const files = await listCheckFiles(folders, process.getuid?.() ?? 0);
@@ -95,7 +96,7 @@ const collect = async (options: HealthOptions, { purpose, extraChecks }: Request
   withExtra(
     [
       ...unitsCheck(options, extraChecks.includes('systemd-units-active')),
-      metadataCheck(options, purpose),
+      ...metadataCheck(options, purpose),
       ...(await fileChecks(options.requiredDirs, true)),
       ...(await fileChecks(options.wantedDirs, false)),
     ],

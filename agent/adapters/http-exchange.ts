@@ -6,6 +6,7 @@ import { OtadError } from '../core/errors.ts';
 import type { Connections } from './http-dispatcher.ts';
 import { checkPlainContent, followRedirect, headerOf, needsGuard, shownUrl, statusError } from './http-rules.ts';
 import type { Traffic } from './http-traffic.ts';
+import { certificateForAnother } from './tls-rules.ts';
 
 /** A signal with a reason of ours: the caller's, or a deadline's. */
 export interface Watch {
@@ -59,6 +60,17 @@ const errnoOf = (error: unknown): string => {
   return typeof code === 'string' ? code : typeof cause?.code === 'string' ? cause.code : 'unknown';
 };
 
+/** What a TLS error of these names means here; null for the others. */
+const tlsProblem = (errno: string, phase: 'head' | 'body'): string | null => {
+  if (/CERTIFICATE_REQUIRED/.test(errno)) return 'the server wants a client certificate (http.clientCertFile)';
+  // The alerts of a server that looked at a certificate of ours; TLS 1.2 has no word for a missing one.
+  const isRefusal = /ALERT_(BAD_CERTIFICATE|UNSUPPORTED_CERT|CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAIL)/;
+  if (isRefusal.test(errno)) return 'the server refuses the client certificate, or the lack of one';
+  // The alert is often lost behind the end of the connection.
+  const isHungUp = phase === 'head' && (errno === 'UND_ERR_SOCKET' || errno === 'ECONNRESET');
+  return isHungUp ? 'the server hung up without an answer, as one that wants another client certificate does' : null;
+};
+
 /** What undici or a socket threw, as a code: before the head nothing was said, after it the body broke off. */
 export const toHttpError = (cause: unknown, phase: 'head' | 'body', url: URL, watch: Watch): OtadError => {
   if (watch.signal.reason instanceof OtadError) {
@@ -67,7 +79,11 @@ export const toHttpError = (cause: unknown, phase: 'head' | 'body', url: URL, wa
   if (cause instanceof OtadError) {
     return cause;
   }
-  const details = { url: shownUrl(url), errno: errnoOf(cause) };
+  const errno = errnoOf(cause);
+  const details = { url: shownUrl(url), errno, problem: url.protocol === 'https:' ? tlsProblem(errno, phase) : null };
+  if (errno === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    return new OtadError('CAPTIVE_PORTAL', { url: details.url, problem: certificateForAnother }, { cause });
+  }
   if (/TIMEOUT|ETIMEDOUT/.test(details.errno)) {
     return new OtadError('HTTP_TIMEOUT', { phase, ...details }, { cause });
   }
@@ -117,8 +133,7 @@ export const openExchange = async (connections: Connections, request: Request, w
     watch.enter('headers', request.headersTimeoutMs);
     let response: Dispatcher.ResponseData;
     try {
-      const dispatcher = needsGuard(origin, url) ? connections.guarded : connections.direct;
-      response = await dispatcher.request({
+      response = await connections.dispatcherFor(url, needsGuard(origin, url)).request({
         origin: url.origin,
         path: url.pathname + url.search,
         method: 'GET',

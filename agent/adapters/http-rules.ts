@@ -100,7 +100,7 @@ export const parseRetryAfter = (value: string | null, date: string | null, wallM
 export const statusError = (status: number, headers: Headers, url: URL, wallMs: number): OtadError => {
   const details = { status, url: shownUrl(url) };
   if (status === 511) {
-    return new OtadError('HTTP_PORTAL', details);
+    return new OtadError('CAPTIVE_PORTAL', details);
   }
   const retryAfterS = parseRetryAfter(headerOf(headers, 'retry-after'), headerOf(headers, 'date'), wallMs);
   return new OtadError('HTTP_STATUS', { ...details, ...(retryAfterS === null ? {} : { retryAfterS }) });
@@ -114,16 +114,19 @@ export const checkPlainContent = (headers: Headers, url: URL): void => {
   }
   const type = headerOf(headers, 'content-type')?.toLowerCase() ?? '';
   if (type.startsWith('text/html') || type.startsWith('application/xhtml')) {
-    throw new OtadError('HTTP_PORTAL', { url: shownUrl(url), contentType: type.slice(0, 64) });
+    throw new OtadError('CAPTIVE_PORTAL', { url: shownUrl(url), contentType: type.slice(0, 64) });
   }
 };
 
-/** True for bytes that start like markup: a login page served under another type. */
-export const looksLikePage = (bytes: Uint8Array): boolean =>
-  new TextDecoder('latin1')
-    .decode(bytes.subarray(0, 64))
-    .replace(/^[\s\u00bb\u00bf\u00ef]*/, '')
-    .startsWith('<');
+const textStart = (bytes: Uint8Array): string =>
+  new TextDecoder('latin1').decode(bytes.subarray(0, 64)).replace(/^[\s\u00bb\u00bf\u00ef]*/, '');
+
+/** True for bytes that start like markup: a login page served under another type, where JSON is expected. */
+export const looksLikePage = (bytes: Uint8Array): boolean => textStart(bytes).startsWith('<');
+
+/** The same where any bytes may come: one character says nothing then. */
+export const isSurelyPage = (bytes: Uint8Array): boolean =>
+  /^<(?:!doctype|!--|\?xml|html|head|body|meta|script|title)/i.test(textStart(bytes));
 
 /** The declared length of the body, or null. */
 export const contentLength = (headers: Headers): number | null => {
@@ -131,13 +134,21 @@ export const contentLength = (headers: Headers): number | null => {
   return value !== null && /^\d{1,15}$/.test(value) ? Number(value) : null;
 };
 
+/** The bytes of a file from `offset` up to `end`, and how long the file is. */
+export interface FileRange {
+  readonly offset: number;
+  readonly end: number;
+  readonly lengthTotal: number;
+}
+
 /**
- * Checks that an answer is the file from `offset` to its end and nothing else, before the first byte is used. A 200 to a
- * request with an offset holds the file from byte 0: used at the offset it would spoil the slot, so it is refused.
+ * Checks that an answer is this range of the file and nothing else, before the first byte is used. A 200 to a request for a
+ * part holds the file from byte 0: used at the offset it would spoil the slot, so it is refused.
  */
-export const checkRange = (status: number, headers: Headers, offset: number, lengthTotal: number, url: URL): void => {
+export const checkRange = (status: number, headers: Headers, asked: FileRange, url: URL): void => {
+  const { offset, end, lengthTotal } = asked;
   const shown = shownUrl(url);
-  if (offset === 0 && status === 200) {
+  if (offset === 0 && end === lengthTotal && status === 200) {
     const length = contentLength(headers);
     if (length !== null && length > lengthTotal) {
       throw new OtadError('FILE_TOO_LARGE', { url: shown, length, signed: lengthTotal });
@@ -145,7 +156,7 @@ export const checkRange = (status: number, headers: Headers, offset: number, len
     return;
   }
   const range = headerOf(headers, 'content-range');
-  const wanted = `bytes ${offset}-${lengthTotal - 1}/${lengthTotal}`;
+  const wanted = `bytes ${offset}-${end - 1}/${lengthTotal}`;
   if (status !== 206 || range?.trim().toLowerCase() !== wanted) {
     throw new OtadError('HTTP_RANGE_MISMATCH', { url: shown, status, wanted, range: range?.slice(0, 64) });
   }

@@ -6,8 +6,17 @@ import type { ByteSink } from '../core/ports.ts';
 import { deliverBody, type Pace } from './body-delivery.ts';
 import { type ConnectionSettings, type Connections, openConnections } from './http-dispatcher.ts';
 import { type Answer, createWatch, openExchange, toHttpError, type Watch } from './http-exchange.ts';
-import { checkRange, contentLength, headerOf, looksLikePage, shownUrl } from './http-rules.ts';
+import {
+  checkRange,
+  contentLength,
+  type FileRange,
+  headerOf,
+  isSurelyPage,
+  looksLikePage,
+  shownUrl,
+} from './http-rules.ts';
 import { createTraffic, type Traffic } from './http-traffic.ts';
+import { createRateLimit } from './rate-limit.ts';
 
 export interface HttpSettings extends ConnectionSettings {
   readonly userAgent: string;
@@ -19,6 +28,8 @@ export interface HttpSettings extends ConnectionSettings {
   readonly streamDeadlineMs: number;
   readonly minRateBytesPerS: number;
   readonly rateWindowMs: number;
+  /** Over all connections of this client; null: as fast as it goes. */
+  readonly bytesPerSMax: number | null;
 }
 
 export const defaultHttpSettings: HttpSettings = {
@@ -32,6 +43,8 @@ export const defaultHttpSettings: HttpSettings = {
   rateWindowMs: 60_000,
   proxy: { http: null, https: null, except: '' },
   caFile: null,
+  clientCertificate: null,
+  bytesPerSMax: null,
 };
 
 export interface FetchOptions {
@@ -51,6 +64,8 @@ export interface FetchedFile {
 export interface StreamOptions {
   /** Bytes before it are not asked for. */
   readonly offset: number;
+  /** Bytes from it on are not asked for either. Default: the whole file's length. */
+  readonly end?: number;
   /** The whole file's length, as it is signed. */
   readonly lengthTotal: number;
   readonly sink: ByteSink;
@@ -60,7 +75,7 @@ export interface StreamOptions {
 export interface HttpClient {
   /** The whole file, at most `maxBytes`; 'unchanged' for a 304 to the given ETag. Throws OtadError (HTTP_*, FILE_TOO_LARGE). */
   fetchBytes(url: string, options: FetchOptions): Promise<FetchedFile | 'unchanged'>;
-  /** Exactly the bytes from `offset` to `lengthTotal`, to the sink in order. Throws OtadError, or what the sink throws. */
+  /** Exactly the bytes from `offset` to `end`, to the sink in order. Throws OtadError, or what the sink throws. */
   streamRange(url: string, options: StreamOptions): Promise<void>;
   close(): Promise<void>;
 }
@@ -97,29 +112,34 @@ const fetchBytes = async (
   );
   const bytes = Buffer.concat(chunks);
   if (expects === 'json' && looksLikePage(bytes)) {
-    throw new OtadError('HTTP_PORTAL', { url });
+    throw new OtadError('CAPTIVE_PORTAL', { url });
   }
   return { bytes, etag: headerOf(answer.headers, 'etag')?.slice(0, 256) ?? null };
 };
 
 const streamRange = async (
   answer: Answer,
-  { offset, lengthTotal, sink }: StreamOptions,
+  { offset, end, lengthTotal, sink }: StreamOptions & FileRange,
   pace: Pace,
   traffic: Traffic,
 ): Promise<void> => {
   const url = shownUrl(answer.url);
-  const wanted = lengthTotal - offset;
+  const wanted = end - offset;
   try {
-    checkRange(answer.status, answer.headers, offset, lengthTotal, answer.url);
+    checkRange(answer.status, answer.headers, { offset, end, lengthTotal }, answer.url);
   } catch (error) {
     answer.discard();
     throw error;
   }
+  const isOddLength = contentLength(answer.headers) !== wanted;
   let received = 0;
   await deliverBody(
     answer.body,
     (chunk) => {
+      // Before a byte of it is used: a login page at the start of an image would spoil all that is fetched behind it.
+      if (offset === 0 && received === 0 && isOddLength && isSurelyPage(chunk)) {
+        throw new OtadError('CAPTIVE_PORTAL', { url });
+      }
       received += chunk.length;
       if (received > wanted) {
         throw new OtadError('FILE_TOO_LARGE', { url, signed: lengthTotal });
@@ -163,11 +183,24 @@ const watchSink = (sink: ByteSink): { readonly sink: ByteSink; readonly error: (
 };
 
 /** A client that loads and connects with its first request. */
-export const createHttpClient = (settings: HttpSettings = defaultHttpSettings): HttpClient => {
+export const createHttpClient = (
+  settings: HttpSettings = defaultHttpSettings,
+  open: (settings: ConnectionSettings, traffic: Traffic) => Promise<Connections> = openConnections,
+): HttpClient => {
   const traffic = createTraffic();
+  const { bytesPerSMax } = settings;
+  const pace = { ...settings, limit: bytesPerSMax === null ? null : createRateLimit(bytesPerSMax) };
   let opening: Promise<Connections> | null = null;
-  const connect = (): Promise<Connections> => {
-    opening ??= openConnections(settings, traffic).catch((error) => {
+  /** Requests under way keep the certificate that they began with; the next one shows the renewed one. */
+  const retireOutdated = async (): Promise<void> => {
+    const known = opening;
+    if (known === null || (await (await known).isCurrent()) || opening !== known) return;
+    opening = null;
+    void known.then((connections) => connections.retire());
+  };
+  const connect = async (): Promise<Connections> => {
+    await retireOutdated();
+    opening ??= open(settings, traffic).catch((error) => {
       opening = null;
       throw error;
     });
@@ -199,19 +232,21 @@ export const createHttpClient = (settings: HttpSettings = defaultHttpSettings): 
     fetchBytes: (url, options) => {
       const headers: Record<string, string> = options.etag ? { 'if-none-match': options.etag } : {};
       const request = { url, headers, deadlineMs: settings.fetchDeadlineMs };
-      return exchange(request, options.signal, (answer) => fetchBytes(answer, options, settings, traffic));
+      return exchange(request, options.signal, (answer) => fetchBytes(answer, options, pace, traffic));
     },
     streamRange: async (url, options) => {
-      if (options.offset >= options.lengthTotal) {
+      const { offset, lengthTotal, end = lengthTotal } = options;
+      if (offset >= end) {
         return;
       }
-      const headers: Record<string, string> = options.offset > 0 ? { range: `bytes=${options.offset}-` } : {};
+      const range = end < lengthTotal ? `bytes=${offset}-${end - 1}` : offset > 0 ? `bytes=${offset}-` : null;
+      const headers: Record<string, string> = range === null ? {} : { range };
       const request = { url, headers, deadlineMs: settings.streamDeadlineMs };
       const { sink, error } = watchSink(options.sink);
       await exchange(
         request,
         options.signal,
-        (answer) => streamRange(answer, { ...options, sink }, settings, traffic),
+        (answer) => streamRange(answer, { ...options, end, sink }, pace, traffic),
         error,
       );
     },

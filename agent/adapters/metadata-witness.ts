@@ -20,7 +20,8 @@ export const createMetadataWitness = (source: ReleaseSource): MetadataWitness =>
     return outcome;
   };
   return {
-    source: { check, stream: (...args) => source.stream(...args) },
+    // What a technician brings says nothing about the way to the server: `from` stays unwatched.
+    source: { ...source, check },
     hasFetched: () => hasFetched,
     fetch: async (signal) => {
       const outcome = await check(signal);

@@ -5,6 +5,7 @@ import type { FreshFile, MetadataFetcher } from '../../verity/metadata-fetcher.t
 import { OtadError } from '../core/errors.ts';
 import type { ByteSink } from '../core/ports.ts';
 import type { HttpClient } from './http.ts';
+import type { FileRange } from './http-rules.ts';
 
 export interface Mirrors extends MetadataFetcher {
   /** Puts the mirror that is asked first at the end. */
@@ -12,6 +13,8 @@ export interface Mirrors extends MetadataFetcher {
   fetchFresh: NonNullable<MetadataFetcher['fetchFresh']>;
   /** Exactly the bytes from `offset` to `lengthTotal`, going on at the next mirror where one breaks off. */
   stream(path: string, offset: number, lengthTotal: number, sink: ByteSink, signal: AbortSignal): Promise<void>;
+  /** Exactly these bytes, in the same way. Throws HTTP_RANGE_MISMATCH where no mirror gives just them. */
+  streamRange(path: string, range: FileRange, sink: ByteSink, signal: AbortSignal): Promise<void>;
 }
 
 const joinUrl = (base: string, path: string): string => `${base.replace(/\/+$/, '')}/${path}`;
@@ -63,19 +66,36 @@ const skipFirst = (skipBytes: number, sink: ByteSink): ByteSink => {
 
 const isRangeRefused = (error: unknown): boolean => error instanceof OtadError && error.code === 'HTTP_RANGE_MISMATCH';
 
-const streamFrom = async (
-  http: HttpClient,
-  url: string,
-  { offset, lengthTotal, sink, signal }: Parameters<HttpClient['streamRange']>[1],
+/** One mirror is asked for what follows `position`. */
+type StreamAttempt = (base: string, position: number, sink: ByteSink) => Promise<void>;
+
+/** A mirror that broke off in the middle of a part is asked for the rest so often, while anything comes. */
+const resumesMax = 3;
+
+/** A part is short: a link that breaks now and then must not cost an attempt of the whole install each time. */
+const resumePart = async (
+  offset: number,
+  sink: ByteSink,
+  signal: AbortSignal,
+  attempt: (at: number, sink: ByteSink) => Promise<void>,
 ): Promise<void> => {
-  try {
-    await http.streamRange(url, { offset, lengthTotal, sink, signal });
-  } catch (error) {
-    if (!isRangeRefused(error) || offset === 0) {
-      throw error;
+  let at = offset;
+  const counting: ByteSink = (bytes) => {
+    at += bytes.length;
+    return sink(bytes);
+  };
+  let isIdle = true;
+  for (let resumes = 0; ; resumes += 1) {
+    const from = at;
+    try {
+      return await attempt(at, counting);
+    } catch (error) {
+      const isCut = error instanceof OtadError && error.class === 'transient' && !signal.aborted;
+      // A server may close a connection that waited while chunks were copied, just as it is used again: once is no sign of anything.
+      const isStale = isIdle && isCut && error.code === 'HTTP_UNREACHABLE';
+      if (!isCut || (at === from && !isStale) || resumes >= resumesMax) throw error;
+      isIdle = false;
     }
-    // Nothing was delivered. A resume must not end for ever at a server without ranges: take the whole file, drop the start.
-    await http.streamRange(url, { offset: 0, lengthTotal, sink: skipFirst(offset, sink), signal });
   }
 };
 
@@ -111,6 +131,33 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
     }
   };
 
+  const startStream = (offset: number, sink: ByteSink) => {
+    let position = offset;
+    let isSinkFailed = false;
+    const counting: ByteSink = (bytes) => {
+      position += bytes.length;
+      const refuse = (error: unknown): never => {
+        isSinkFailed = true;
+        throw error;
+      };
+      try {
+        return sink(bytes)?.catch(refuse);
+      } catch (error) {
+        return refuse(error);
+      }
+    };
+    /** Asks these mirrors in order until one gives the rest. */
+    return (bases: readonly string[], attempt: StreamAttempt): Promise<void> =>
+      tryInOrder(bases, async (base) => {
+        try {
+          await attempt(base, position, counting);
+        } catch (error) {
+          // What the sink throws is about this device, whatever its class says: another mirror would not help.
+          throw isSinkFailed ? new SinkFailure(error) : error;
+        }
+      });
+  };
+
   return {
     fetchFresh,
     demoteFirst: () => {
@@ -121,31 +168,33 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
       return file === null || file === 'unchanged' ? null : file.bytes;
     },
     stream: async (path, offset, lengthTotal, sink, signal) => {
-      let position = offset;
-      let isSinkFailed = false;
-      const counting: ByteSink = (bytes) => {
-        position += bytes.length;
-        const refuse = (error: unknown): never => {
-          isSinkFailed = true;
+      const through = startStream(offset, sink);
+      /** Mirrors that answered a Range request with something else; they delivered nothing. */
+      const withoutRanges: string[] = [];
+      const get = (base: string, from: number, target: ByteSink): Promise<void> =>
+        http.streamRange(joinUrl(base, path), { offset: from, lengthTotal, sink: target, signal });
+      await through(ordered, async (base, position, counting) => {
+        try {
+          await get(base, position, counting);
+        } catch (error) {
+          if (isRangeRefused(error) && position > 0) withoutRanges.push(base);
           throw error;
-        };
-        try {
-          return sink(bytes)?.catch(refuse);
-        } catch (error) {
-          return refuse(error);
         }
-      };
-      await tryInOrder(ordered, async (base) => {
-        try {
-          await streamFrom(http, joinUrl(base, path), { offset: position, lengthTotal, sink: counting, signal });
-        } catch (error) {
-          // What the sink throws is about this device, whatever its class says: another mirror would not help.
-          throw isSinkFailed ? new SinkFailure(error) : error;
-        }
-      }).catch((error: unknown) => {
-        throw error instanceof SinkFailure ? error.reason : error;
-      });
+      })
+        .catch(async (error: unknown) => {
+          // A resume must not end for ever at servers without ranges: take the whole file, drop the start. Last of all, since it
+          // costs what was fetched before once more.
+          if (!isAboutMirror(error) || withoutRanges.length === 0) throw error;
+          await through([...withoutRanges], (base, position, counting) => get(base, 0, skipFirst(position, counting)));
+        })
+        .catch(throwReason);
     },
+    streamRange: (path, { offset, end, lengthTotal }, sink, signal) =>
+      startStream(offset, sink)(ordered, (base, position, counting) =>
+        resumePart(position, counting, signal, (at, following) =>
+          http.streamRange(joinUrl(base, path), { offset: at, end, lengthTotal, sink: following, signal }),
+        ),
+      ).catch(throwReason),
   };
 };
 
@@ -157,3 +206,7 @@ class SinkFailure extends Error {
     this.reason = reason;
   }
 }
+
+const throwReason = (error: unknown): never => {
+  throw error instanceof SinkFailure ? error.reason : error;
+};

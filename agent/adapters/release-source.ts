@@ -1,14 +1,19 @@
 // The release source port over TUF and HTTP: what the server offers, verified, and an image's bytes. It decides nothing about
 // a release; what cannot be verified becomes a failed outcome with its code.
 
+import { type CarriedFile, carryRelease } from '../../verity/carried-metadata.ts';
+import { fetchRequired } from '../../verity/metadata-fetcher.ts';
+import { createHasher } from '../../verity/sealing.ts';
 import { createTrustedStore } from '../../verity/trusted-store.ts';
 import { createTufClient } from '../../verity/tuf-client.ts';
 import { readRelease } from '../../verity/verified-release.ts';
 import { OtadError, toFailure } from '../core/errors.ts';
 import type { ReleaseSource } from '../core/ports.ts';
-import type { CheckOutcome, Release, Verified } from '../core/types.ts';
+import type { CheckOutcome, OfferedFolder, Release, Verified } from '../core/types.ts';
+import { withDeadline } from './deadline.ts';
+import { throughFolder } from './folder-errors.ts';
 import type { HttpClient } from './http.ts';
-import { createMirrors } from './mirrors.ts';
+import { createMirrors, type Mirrors } from './mirrors.ts';
 import { createStandbyFiles, type OnDiskChange } from './standby-files.ts';
 import { raiseTimeFloor, readTimeFloor } from './trusted-time.ts';
 
@@ -16,6 +21,10 @@ export interface ReleaseSourceOptions {
   readonly http: HttpClient;
   /** Folders that hold `metadata/` and `targets/`, tried in order. */
   readonly baseUrls: readonly string[];
+  /** Requests of this client go to the folder that a technician offers. Absent: none can be offered. */
+  readonly openFolder?: (folder: OfferedFolder) => HttpClient;
+  /** For one attempt to download an artifact, over all mirrors; what it brought stays. Null: none. */
+  readonly downloadDeadlineMs?: number | null;
   readonly channel: string;
   readonly compatible: string;
   /** Where trusted metadata stays between runs; ours alone. */
@@ -30,6 +39,12 @@ export interface ReleaseSourceOptions {
   readonly syncedTimeS: () => number | null;
 }
 
+const sha256Of = (bytes: Uint8Array): string => {
+  const hasher = createHasher();
+  hasher.update(bytes);
+  return hasher.digestHex();
+};
+
 /** One check at a time: a second caller waits for the first. */
 const createQueue = (): (<T>(work: () => Promise<T>) => Promise<T>) => {
   let tail: Promise<unknown> = Promise.resolve();
@@ -40,22 +55,48 @@ const createQueue = (): (<T>(work: () => Promise<T>) => Promise<T>) => {
   };
 };
 
-export const createReleaseSource = (options: ReleaseSourceOptions): ReleaseSource => {
-  const { http, baseUrls, channel, compatible, initialRoot, buildTimeS, syncedTimeS } = options;
+/** The release source, and the metadata that it believes now, to be verified again by whoever gets it. */
+export interface SignedSource extends ReleaseSource {
+  /** Throws what keeps the stored metadata from naming a release. */
+  carry(signal: AbortSignal): Promise<readonly CarriedFile[]>;
+}
+
+export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource => {
+  const {
+    http,
+    baseUrls,
+    openFolder,
+    downloadDeadlineMs = null,
+    channel,
+    compatible,
+    initialRoot,
+    buildTimeS,
+    syncedTimeS,
+  } = options;
   const files = createStandbyFiles(
     createTrustedStore(options.metadataFolder),
     options.onDiskChange ?? (() => undefined),
   );
   const mirrors = createMirrors(http, baseUrls);
-  const client = createTufClient({ fetcher: mirrors, files, initialRoot });
+  /** What the refresh under way asks. One client for all sources, or one could take back what another has seen. */
+  let asked: Mirrors = mirrors;
+  const client = createTufClient({
+    fetcher: {
+      fetch: (...args) => asked.fetch(...args),
+      fetchFresh: (...args) => asked.fetchFresh(...args),
+    },
+    files,
+    initialRoot,
+  });
   const inTurn = createQueue();
 
-  const refresh = async (signal: AbortSignal): Promise<Verified<Release>> => {
+  const refresh = async (from: Mirrors, signal: AbortSignal): Promise<Verified<Release>> => {
     signal.throwIfAborted();
+    asked = from;
     await files.settle();
     const nowS = Math.max(await readTimeFloor(files, buildTimeS), syncedTimeS() ?? 0);
     const set = await client.refresh(nowS, signal);
-    const reader = { client, fetcher: mirrors, files, root: set.root };
+    const reader = { client, fetcher: from, files, root: set.root };
     const release = await readRelease(reader, { channel, compatible }, signal);
     await raiseTimeFloor(files, release, set);
     return release;
@@ -65,7 +106,7 @@ export const createReleaseSource = (options: ReleaseSourceOptions): ReleaseSourc
   const refreshAnywhere = async (signal: AbortSignal): Promise<Verified<Release>> => {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await refresh(signal);
+        return await refresh(mirrors, signal);
       } catch (error) {
         if (attempt >= baseUrls.length || !(error instanceof OtadError) || error.class !== 'source') {
           throw error;
@@ -75,18 +116,66 @@ export const createReleaseSource = (options: ReleaseSourceOptions): ReleaseSourc
     }
   };
 
+  const outcomeOf = async (signal: AbortSignal, find: () => Promise<Verified<Release>>): Promise<CheckOutcome> => {
+    try {
+      return { kind: 'release', release: await inTurn(find) };
+    } catch (error) {
+      const isCancelled = signal.aborted && !(error instanceof OtadError);
+      return { kind: 'failed', failure: toFailure(isCancelled ? new OtadError('CANCELLED') : error) };
+    }
+  };
+
+  /** The files of a release, read through `through`: one attempt may ask several servers, each call is one attempt. */
+  const filesFrom = (
+    through: <T>(use: (from: Mirrors) => Promise<T>) => Promise<T>,
+  ): Pick<ReleaseSource, 'stream' | 'streamRange' | 'readFile'> => ({
+    stream: (artifact, offsetBytes, sink, signal) =>
+      through((from) =>
+        withDeadline(downloadDeadlineMs, signal, async (bounded) => {
+          const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
+          await from.stream(path, offsetBytes, artifact.lengthBytes, sink, bounded);
+        }),
+      ),
+    streamRange: (artifact, { offsetBytes, lengthBytes }, sink, signal) =>
+      through(async (from) => {
+        const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
+        const range = { offset: offsetBytes, end: offsetBytes + lengthBytes, lengthTotal: artifact.lengthBytes };
+        await from.streamRange(path, range, sink, signal);
+      }),
+    readFile: (file, signal) =>
+      through(async (from) => {
+        const path = await client.locateTarget(file.path, file.sha256Hex);
+        const bytes = await fetchRequired(from, path, file.lengthBytes, signal);
+        if (bytes.length !== file.lengthBytes || sha256Of(bytes) !== file.sha256Hex) {
+          throw new OtadError('TARGET_DIGEST_MISMATCH', { path: file.path });
+        }
+        return bytes;
+      }),
+  });
+
+  const servers: SignedSource = {
+    check: (signal) =>
+      outcomeOf(signal, () => {
+        if (baseUrls.length === 0) throw new OtadError('SERVER_UNSET');
+        return refreshAnywhere(signal);
+      }),
+    ...filesFrom((use) => use(mirrors)),
+    distrustServer: () => mirrors.demoteFirst(),
+    // In turn: in the middle of a refresh the files do not belong together.
+    carry: (signal) => inTurn(() => carryRelease(files, initialRoot, { channel, compatible }, signal)),
+  };
+  if (openFolder === undefined) return servers;
   return {
-    check: async (signal): Promise<CheckOutcome> => {
-      try {
-        return { kind: 'release', release: await inTurn(() => refreshAnywhere(signal)) };
-      } catch (error) {
-        const isCancelled = signal.aborted && !(error instanceof OtadError);
-        return { kind: 'failed', failure: toFailure(isCancelled ? new OtadError('CANCELLED') : error) };
-      }
-    },
-    stream: async (artifact, offsetBytes, sink, signal) => {
-      const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
-      await mirrors.stream(path, offsetBytes, artifact.lengthBytes, sink, signal);
+    ...servers,
+    from: (folder) => {
+      const through = <T>(use: (from: Mirrors) => Promise<T>): Promise<T> =>
+        throughFolder(openFolder(folder), folder, { channel, compatible }, use);
+      return {
+        check: (signal) => outcomeOf(signal, () => through((from) => refresh(from, signal))),
+        ...filesFrom(through),
+        // There is no other folder to turn to.
+        distrustServer: () => undefined,
+      };
     },
   };
 };

@@ -49,6 +49,8 @@ const readRecordArea = async (handle: SlotHandle, signal: AbortSignal): Promise<
 export interface GuardedSlotDevices extends LocalSlotDevices {
   /** Throws what {@link SlotDevices.open} would throw before it opens anything. */
   refuse(slot: SlotName): Promise<void>;
+  /** For a look at what the medium holds; the running slot as well. Whoever may not write the device can do this. */
+  openForReading(slot: SlotName, signal: AbortSignal): Promise<SlotHandle>;
 }
 
 export interface LocalSlotDevices extends SlotDevices {
@@ -95,8 +97,11 @@ export const createSlotDevices = (settings: SlotDeviceSettings): GuardedSlotDevi
     }
   };
 
+  const openForReading = async (slot: SlotName): Promise<SlotHandle> =>
+    openSlot(slot, await identify(slot, paths[slot]), views, false, noLock);
+
   const reading = async <T>(slot: SlotName, read: (handle: SlotHandle) => Promise<T>): Promise<T> => {
-    const handle = await openSlot(slot, await identify(slot, paths[slot]), views, false, noLock);
+    const handle = await openForReading(slot);
     try {
       return await read(handle);
     } finally {
@@ -106,6 +111,10 @@ export const createSlotDevices = (settings: SlotDeviceSettings): GuardedSlotDevi
 
   return {
     open,
+    openForReading: async (slot, signal) => {
+      if (signal.aborted) throw new OtadError('CANCELLED', { slot, step: 'open' });
+      return openForReading(slot);
+    },
     refuse: async (slot) => {
       await requireWritable(slot);
     },

@@ -56,7 +56,12 @@ const slotRecord = z.object({
   reason: text.nullable(),
 });
 
-const checking = z.object({ kind: z.literal('checking'), isForced: z.boolean(), halted: failure.nullable() });
+const checking = z.object({
+  kind: z.literal('checking'),
+  isForced: z.boolean(),
+  halted: failure.nullable(),
+  folder: z.object({ id: text, path: text }).exactOptional(),
+});
 
 /**
  * Read back from a disk a release is no verified one any more: an install that was cut short becomes the check that comes

@@ -5,6 +5,7 @@
 import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { rootCertificates, type TLSSocket } from 'node:tls';
+import { OtadError } from '../core/errors.ts';
 
 const chainMax = 8;
 const dateErrors: readonly string[] = ['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID'];
@@ -34,6 +35,11 @@ const isFromAuthority = (leaf: X509Certificate, authorities: readonly X509Certif
   return false;
 };
 
+/** Said of a server whose certificate is for another name, which is what a captive portal looks like under TLS. */
+export const certificateForAnother = 'the certificate is for another name; or the base URL is not right';
+
+const namesMax = 128;
+
 /** Why the server at the other end is not the one that was meant; null when it is. `ca` replaces the built-in authorities. */
 export const objectionToServer = (socket: TLSSocket, host: string, ca: string | null): Error | null => {
   if (socket.authorized) {
@@ -43,12 +49,19 @@ export const objectionToServer = (socket: TLSSocket, host: string, ca: string | 
   const code = String(socket.authorizationError);
   const objection = Object.assign(new Error(`the server's certificate is not trusted: ${code}`), { code });
   const leaf = socket.getPeerX509Certificate();
-  if (!dateErrors.includes(code) || leaf === undefined) {
+  if (leaf === undefined) {
+    return objection;
+  }
+  // Node compares names only where it found no other error.
+  const isForHost = (isIP(host) === 0 ? leaf.checkHost(host, { subject: 'never' }) : leaf.checkIP(host)) !== undefined;
+  if (!isForHost) {
+    const names = leaf.subjectAltName?.slice(0, namesMax) ?? null;
+    return new OtadError('CAPTIVE_PORTAL', { host, problem: certificateForAnother, names });
+  }
+  if (!dateErrors.includes(code)) {
     return objection;
   }
   const pems = ca === null ? rootCertificates : (ca.match(pemPattern()) ?? []);
   const authorities = pems.map((pem) => new X509Certificate(pem));
-  // Node compares names only where it found no other error.
-  const isForHost = (isIP(host) === 0 ? leaf.checkHost(host, { subject: 'never' }) : leaf.checkIP(host)) !== undefined;
-  return isForHost && isFromAuthority(leaf, authorities) ? null : objection;
+  return isFromAuthority(leaf, authorities) ? null : objection;
 };

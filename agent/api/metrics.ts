@@ -128,6 +128,18 @@ export const metrics: readonly Metric[] = [
     samples: (status) => ofProgress(status, (progress) => progress.totalBytes),
   },
   {
+    name: 'otad_progress_fetched_bytes',
+    type: 'gauge',
+    help: 'Bytes that came over the network in this attempt; absent when no step runs.',
+    samples: (status) => ofProgress(status, (progress) => progress.fetchedBytes),
+  },
+  {
+    name: 'otad_progress_saved_bytes',
+    type: 'gauge',
+    help: 'Bytes that the network was spared in this attempt; absent when no step runs.',
+    samples: (status) => ofProgress(status, (progress) => progress.savedBytes),
+  },
+  {
     name: 'otad_clock_synced',
     type: 'gauge',
     help: '1 when the local clock is known to be synchronised.',

@@ -3,7 +3,7 @@
 import { assertNever } from '../core/errors.ts';
 import type { Snapshot } from '../core/ports.ts';
 import type { Phase } from '../core/state.ts';
-import { type Moment, otherSlot } from '../core/types.ts';
+import { type Moment, type OfferedFolder, otherSlot } from '../core/types.ts';
 import type { Automation } from './context.ts';
 import { asSentence, spanText } from './sentence.ts';
 import { trustedRecord } from './slot.ts';
@@ -78,6 +78,10 @@ const percentOf = ({ progress }: Snapshot): string =>
     ? ''
     : `: ${Math.min(100, Math.floor((100 * progress.doneBytes) / progress.totalBytes))} %`;
 
+/** The folder that the step under way reads. */
+export const folderOf = (phase: Phase): OfferedFolder | null =>
+  phase.kind === 'checking' || phase.kind === 'fetching' ? (phase.folder ?? null) : null;
+
 const transfer = (snapshot: Snapshot, phase: Extract<Phase, { kind: 'fetching' | 'verifying' }>): Step => {
   const { progress } = snapshot;
   const { version } = phase.release;
@@ -95,10 +99,11 @@ const transfer = (snapshot: Snapshot, phase: Extract<Phase, { kind: 'fetching' |
     };
   }
   const isResuming = progress?.step === 'reading';
+  const folder = folderOf(phase);
   return {
     now: isResuming
       ? `${version} resumes: what slot ${phase.slot} already holds is checked${percent}.`
-      : `${version} is streamed into slot ${phase.slot}${percent}.`,
+      : `${version} is streamed${folder === null ? '' : ` from ${folder.path}`} into slot ${phase.slot}${percent}.`,
     next: 'Then the whole slot is read back and verified.',
   };
 };
@@ -123,6 +128,9 @@ const stepOf = (snapshot: Snapshot, moment: Moment, automation: Automation, phas
   const back = trustedRecord(snapshot, otherSlot(boot.booted))?.release.version ?? 'the other slot';
   switch (phase.kind) {
     case 'checking':
+      if (phase.folder !== undefined) {
+        return { now: `The folder ${phase.folder.path} is read.`, next: 'Installs what it holds, or says why not.' };
+      }
       return { now: 'The server is asked for news.', next: 'Installs what is new, or says why not.' };
     case 'fetching':
     case 'verifying':

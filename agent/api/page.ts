@@ -99,7 +99,7 @@ ${slot.verityRoot === null ? '' : `<p><code title="dm-verity root">${escapeHtml(
 
 const progressHtml = (progress: NonNullable<StatusBody['progress']>): string =>
   `<p><progress value="${progress.percent}" max="100"></progress></p>
-<p class="dim">${mebibytes(progress.doneBytes)} of ${mebibytes(progress.totalBytes)} MiB, ${progress.percent} %, ${mebibytes(progress.fetchedBytes)} MiB over the network</p>`;
+<p class="dim">${mebibytes(progress.doneBytes)} of ${mebibytes(progress.totalBytes)} MiB, ${progress.percent} %, ${mebibytes(progress.fetchedBytes)} MiB over the network, ${mebibytes(progress.savedBytes)} MiB saved</p>`;
 
 const alertsHtml = (status: StatusBody): string =>
   [

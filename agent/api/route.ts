@@ -13,6 +13,7 @@ import {
   denylistSchema,
   historyQuery,
   historySchema,
+  installBody,
   markBadBody,
   noBody,
   noQuery,
@@ -163,9 +164,9 @@ export const commandRoutes: readonly CommandRoute[] = [
   command({
     name: 'install',
     summary: 'Checks and installs now, windows, waves and hold notwithstanding. Signatures, floor and denylist stand.',
-    body: noBody,
+    body: installBody,
     errors: ['BUSY', 'UNCONFIRMED'],
-    toCommand: () => ({ command: 'install' }),
+    toCommand: ({ folder }) => (folder === null ? { command: 'install' } : { command: 'install', folder }),
   }),
   command({
     name: 'reboot',

@@ -4,6 +4,7 @@
 
 import * as z from 'zod';
 import { type ErrorCode, errorCodes } from '../core/errors.ts';
+import { folderIdPattern, folderPathCharsMax } from './folder-protocol.ts';
 
 const slotName = z.enum(['a', 'b']);
 const timeMs = z.number();
@@ -53,6 +54,13 @@ export const progressSchema = z.strictObject({
   doneBytes: count,
   totalBytes: count,
   fetchedBytes: count.describe('Came over the network in this attempt'),
+  copiedBytes: count.describe("Of the image, from this gateway's own slots in this attempt"),
+  rebuiltBytes: count.describe('Of the image, rebuilt from a patch in this attempt'),
+  savedBytes: count.describe('What the network was spared in this attempt'),
+  bytesPerS: count
+    .nullable()
+    .describe('Over the last seconds, of the network while fetching, of the medium otherwise; null: not known yet'),
+  secondsLeft: count.nullable().describe('Until this step ends; null: not known yet'),
   percent: z.number().min(0).max(100),
 });
 
@@ -84,6 +92,10 @@ export const statusSchema = z.strictObject({
   primary: slotName,
   slots: z.array(slotSchema),
   progress: progressSchema.nullable(),
+  folder: z
+    .string()
+    .nullable()
+    .describe('Folder that the release under way comes from; null: the servers, or nothing is fetched'),
   staged: z
     .strictObject({
       slot: slotName,
@@ -226,6 +238,21 @@ const reason = z
   .max(reasonCharsMax)
   .regex(/^\P{Cc}*$/u, 'one line of text without control characters');
 export const reasonBody = z.strictObject({ reason: reason.nullable().default(null) });
+export const installBody = z.strictObject({
+  folder: z
+    .strictObject({
+      id: z.string().regex(folderIdPattern).describe('UUID of connections that are open at /v1/folder/<id>'),
+      path: z
+        .string()
+        .min(1)
+        .max(folderPathCharsMax)
+        .regex(/^\P{Cc}*$/u, 'without control characters')
+        .describe('Shown to people; otad does not open it'),
+    })
+    .nullable()
+    .default(null)
+    .describe('A folder to install from instead of the servers; `otactl install FOLDER` offers one'),
+});
 export const markBadBody = z.strictObject({
   slot: slotName.nullable().default(null).describe('null: the slot that does not run'),
   reason: reason.nullable().default(null),

@@ -9,6 +9,7 @@ import type { RuntimeLog } from '../core/ports.ts';
 import { answerExpectation, answerMalformed, errorBody, sendError, toOtadError } from './answer.ts';
 import type { ApiContext } from './context.ts';
 import { EventStream } from './event-stream.ts';
+import { openFolderDoor, type ParkFolder } from './folder-door.ts';
 import { metricsText } from './metrics.ts';
 import { openApiDocument } from './openapi.ts';
 import { pageHtml, pagePolicy } from './page.ts';
@@ -25,6 +26,8 @@ export interface ApiOptions extends ApiContext {
   readonly controlGid: number | null;
   /** Read-only TCP on loopback; port 0 takes a free one. */
   readonly http: { readonly host: '127.0.0.1' | '::1'; readonly port: number } | null;
+  /** Takes a connection on which a technician's folder is offered. Absent: none can be offered. */
+  readonly parkFolder?: ParkFolder;
   /** Host names beside localhost that the TCP port answers to, without port. */
   readonly hostNames: readonly string[];
 }
@@ -161,12 +164,15 @@ const openDoor = async (
   const events = new EventStream(options);
   mountReads(app, options, events);
   mountCommands(app, door, options);
+  const isForFolders = door === 'control' && options.parkFolder !== undefined;
+  const folders = isForFolders ? openFolderDoor(app.server, options.parkFolder) : null;
   const { address, remove } = await bind(app);
   return {
     address,
     close: async () => {
       await remove();
       events.close();
+      folders?.close();
       await app.close();
     },
   };

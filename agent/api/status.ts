@@ -6,17 +6,12 @@ import type { Snapshot } from '../core/ports.ts';
 import type { Moment, Progress } from '../core/types.ts';
 import { advise } from './advice.ts';
 import type { ApiContext } from './context.ts';
-import { conditionSentence, narrate, runningSentence } from './narrative.ts';
+import { conditionSentence, folderOf, narrate, runningSentence } from './narrative.ts';
 import type { DenylistBody, ProgressBody, StatusBody } from './schema.ts';
 import { slotBodies, trustedRecord, wayBack } from './slot.ts';
 
 const progressBody = (progress: Progress): ProgressBody => ({
-  slot: progress.slot,
-  version: progress.version,
-  step: progress.step,
-  doneBytes: progress.doneBytes,
-  totalBytes: progress.totalBytes,
-  fetchedBytes: progress.fetchedBytes,
+  ...progress,
   percent:
     progress.totalBytes === 0 ? 0 : Math.min(100, Math.floor((1000 * progress.doneBytes) / progress.totalBytes) / 10),
 });
@@ -70,6 +65,7 @@ export const statusBody = (
     primary: boot.primary,
     slots: slotBodies(snapshot, context.slotPaths),
     progress: progress === null ? null : progressBody(progress),
+    folder: folderOf(state.phase)?.path ?? null,
     staged: stagedBody(state),
     wayBack: wayBack(snapshot),
     attention,

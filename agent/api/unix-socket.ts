@@ -58,7 +58,8 @@ const place = async ({ path, mode, gid }: SocketPlace, bind: (path: string) => P
   await rm(temporary, { force: true });
   await bind(temporary);
   // Group before mode: in between it is too narrow, never too wide.
-  if (gid !== null) await chown(temporary, -1, gid);
+  // Where the folder gives its own group already, the right to give one away is not needed.
+  if (gid !== null && (await lstat(temporary)).gid !== gid) await chown(temporary, -1, gid);
   await chmod(temporary, mode);
   await rename(temporary, path);
 };

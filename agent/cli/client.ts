@@ -3,6 +3,7 @@
 
 import { statSync } from 'node:fs';
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { ErrorBody, StatusBody } from '../api/schema.ts';
 import { type ErrorCode, errorCodes, OtadError } from '../core/errors.ts';
@@ -110,11 +111,30 @@ const readText = async (response: IncomingMessage): Promise<string> => {
   return Buffer.concat(pieces).toString('utf8');
 };
 
+/** The connection once the other end has agreed; throws its refusal. The signal counts until then. */
+const upgraded = (call: ClientRequest, signal: AbortSignal): Promise<Socket> =>
+  new Promise((resolve, reject) => {
+    const abort = (): void => void call.destroy(new Error('no answer in time'));
+    signal.addEventListener('abort', abort, { once: true });
+    call.once('error', reject);
+    call.once('upgrade', (_response, socket) => {
+      signal.removeEventListener('abort', abort);
+      resolve(socket);
+    });
+    call.once('response', (response) => {
+      readText(response)
+        .then((text) => parseAnswer(response.statusCode ?? 0, text))
+        .then(() => reject(new OtadError('AGENT_UNREACHABLE', { problem: 'no upgrade' })), reject);
+    });
+  });
+
 export interface ApiClient {
   get<T extends object>(path: string): Promise<T>;
   post<T extends object>(path: string, body?: object): Promise<T>;
   /** The status at once and after every change. Ends when otad closes the connection; throws when `signal` fires. */
   events(door: keyof Sockets, signal: AbortSignal): AsyncGenerator<StatusBody>;
+  /** A connection of the control socket on which another protocol goes on. */
+  upgrade(path: string, protocol: string): Promise<Socket>;
 }
 
 /** Server-sent events of kind `status`, as they come. */
@@ -148,6 +168,19 @@ export const createClient = (sockets: Sockets, timeoutMs: number): ApiClient => 
   return {
     get: (path) => exchange({ socket: sockets.status, method: 'GET', path, body: null }),
     post: (path, body = {}) => exchange({ socket: sockets.control, method: 'POST', path, body }),
+    upgrade: async (path, protocol) => {
+      const signal = AbortSignal.timeout(timeoutMs);
+      try {
+        const headers = { connection: 'Upgrade', upgrade: protocol };
+        const call = request({ socketPath: sockets.control, path, headers, agent: false });
+        call.end();
+        return await upgraded(call, signal);
+      } catch (error) {
+        if (error instanceof OtadError) throw error;
+        if (signal.aborted) throw tooSlow(sockets.control, timeoutMs);
+        throw connectionError(error as NodeJS.ErrnoException, sockets.control);
+      }
+    },
     async *events(door, signal) {
       try {
         const call = open({ socket: sockets[door], method: 'GET', path: '/v1/events', body: null, signal });

@@ -2,7 +2,7 @@
 // one every ten percent. Owns the last line of the screen until `end`.
 
 import type { ProgressBody, StatusBody } from '../api/schema.ts';
-import { bar, localTime, plain, sizeText, unsyncedMark, wrap } from './layout.ts';
+import { bar, durationText, localTime, plain, sizeText, unsyncedMark, wrap } from './layout.ts';
 import type { Terminal } from './terminal.ts';
 
 const barWidth = 24;
@@ -28,10 +28,13 @@ const headline = (status: StatusBody): string => {
   return plain(`${withoutPercent(status.now)}${isWaiting ? ` ${status.next}` : ''}${attention}`);
 };
 
-const barLine = (progress: ProgressBody, bytesPerS: number | null, columns: number): string => {
+const barLine = (progress: ProgressBody, columns: number): string => {
+  const { percent, bytesPerS, secondsLeft, savedBytes } = progress;
   const sizes = `${sizeText(progress.doneBytes)} of ${sizeText(progress.totalBytes)}`;
+  const saved = savedBytes === 0 ? '' : `  ${sizeText(savedBytes)} saved`;
   const rate = bytesPerS === null ? '' : `  ${sizeText(bytesPerS)}/s`;
-  const text = `${bar(progress.percent, barWidth)} ${progress.percent.toFixed(1).padStart(5)} %  ${sizes}${rate}`;
+  const left = secondsLeft === null ? '' : `  ${durationText(secondsLeft)} left`;
+  const text = `${bar(percent, barWidth)} ${percent.toFixed(1).padStart(5)} %  ${sizes}${saved}${rate}${left}`;
   // A line that wraps cannot be redrawn.
   return text.slice(0, Math.max(0, columns - 1));
 };
@@ -41,7 +44,6 @@ export const createFollower = (terminal: Terminal): Follower => {
   let tenth = 0;
   let told: string | null = null;
   let isMarkExplained = false;
-  let start: { timeMs: number; doneBytes: number } | null = null;
 
   const write = (text: string): void => {
     if (terminal.isInteractive) terminal.redraw('');
@@ -60,32 +62,25 @@ export const createFollower = (terminal: Terminal): Follower => {
     write(`${terminal.paint('dim', localTime(status.timeMs, status.timeSynced))}  ${text}`);
   };
 
-  const rateOf = (status: StatusBody, progress: ProgressBody): number | null => {
-    start ??= { timeMs: status.timeMs, doneBytes: progress.doneBytes };
-    const passedS = (status.timeMs - start.timeMs) / 1000;
-    return passedS < 1 ? null : (progress.doneBytes - start.doneBytes) / passedS;
-  };
-
   return {
     show: (status) => {
       const newStep = stepOf(status);
       if (newStep !== step) {
         step = newStep;
         tenth = 0;
-        start = null;
         if (status.phase !== 'checking') tell(status);
         else if (terminal.isInteractive) terminal.redraw(plain(status.now).slice(0, terminal.columns - 1));
       }
       const { progress } = status;
       if (progress === null) return;
       if (terminal.isInteractive) {
-        terminal.redraw(barLine(progress, rateOf(status, progress), terminal.columns));
+        terminal.redraw(barLine(progress, terminal.columns));
         return;
       }
       const newTenth = Math.floor(progress.percent / 10);
       if (newTenth <= tenth) return;
       tenth = newTenth;
-      terminal.line(`${localTime(status.timeMs, status.timeSynced)}  ${barLine(progress, null, terminal.columns)}`);
+      terminal.line(`${localTime(status.timeMs, status.timeSynced)}  ${barLine(progress, terminal.columns)}`);
     },
     note: write,
     end: () => {

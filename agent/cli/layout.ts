@@ -53,6 +53,13 @@ export const localTime = (timeMs: number, isSynced = true): string => {
   return `${date} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}${isSynced ? '' : unsyncedMark}`;
 };
 
+/** Whole units, the largest that says enough. */
+export const durationText = (seconds: number): string => {
+  if (seconds < 60) return `${Math.ceil(seconds)} s`;
+  if (seconds < 3600) return `${Math.ceil(seconds / 60)} min`;
+  return `${Math.floor(seconds / 3600)} h ${Math.ceil((seconds % 3600) / 60)} min`;
+};
+
 export const sizeText = (bytes: number): string => {
   if (bytes < 1024) return `${Math.round(bytes)} B`;
   if (bytes < 1024 * 1024) return `${(bytes / 1024).toFixed(1)} KiB`;

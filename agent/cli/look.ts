@@ -2,7 +2,7 @@
 
 import type { ConfigBody, HistoryBody, SlotBody, SlotsBody, StatusBody, WhyBody } from '../api/schema.ts';
 import { type CommandRun, print } from './command.ts';
-import { localTime, type Paint, plain, sizeText, table, unsyncedMark, wrap } from './layout.ts';
+import { durationText, localTime, type Paint, plain, sizeText, table, unsyncedMark, wrap } from './layout.ts';
 import type { Terminal } from './terminal.ts';
 
 const bootWord = (slot: SlotBody, paint: Paint): string => {
@@ -40,7 +40,9 @@ const progressText = (status: StatusBody): string | null => {
   const { progress } = status;
   if (progress === null) return null;
   const sizes = `${sizeText(progress.doneBytes)} of ${sizeText(progress.totalBytes)}`;
-  return `${progress.percent} %, ${sizes}, ${sizeText(progress.fetchedBytes)} over the network`;
+  const saved = progress.savedBytes === 0 ? '' : `, ${sizeText(progress.savedBytes)} saved`;
+  const left = progress.secondsLeft === null ? '' : `, ${durationText(progress.secondsLeft)} left`;
+  return `${progress.percent} %, ${sizes}, ${sizeText(progress.fetchedBytes)} over the network${saved}${left}`;
 };
 
 /** What the last check said that does not stand above it already. */

@@ -13,6 +13,8 @@ export interface Outcome {
   readonly exit: ExitCode;
   readonly message: string;
   readonly version: string | null;
+  /** Of the error, where it failed. */
+  readonly code?: string;
 }
 
 const isErrorCode = (code: string | null): code is ErrorCode => code !== null && Object.hasOwn(errorCodes, code);
@@ -20,7 +22,13 @@ const isErrorCode = (code: string | null): code is ErrorCode => code !== null &&
 export const failed = (code: string | null, message: string, version: string | null): Outcome => {
   const exit = isErrorCode(code) ? errorCodes[code].exitCode : 1;
   // The usage code is for the command line; a failure behind it is an error.
-  return { result: 'failed', exit: exit === 64 || exit === 0 ? 1 : exit, message, version };
+  return {
+    result: 'failed',
+    exit: exit === 64 || exit === 0 ? 1 : exit,
+    message,
+    version,
+    ...(code === null ? {} : { code }),
+  };
 };
 
 export const report = (context: CommandContext, outcome: Outcome): ExitCode => {

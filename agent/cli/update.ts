@@ -1,8 +1,11 @@
 // The commands that get an update and wait for how it ends: check and install.
 
 import type { HistoryBody, StatusBody } from '../api/schema.ts';
-import { OtadError } from '../core/errors.ts';
+import { type ExitCode, OtadError } from '../core/errors.ts';
+import { UsageError } from './arguments.ts';
 import { type CommandContext, type CommandRun, isAgreed, order } from './command.ts';
+import { folderAdvice } from './folder-advice.ts';
+import { type FolderOffer, offerFolder } from './folder-offer.ts';
 import { createFollower } from './follower.ts';
 import { failed, type Outcome, orderAndFollow, report } from './order-follow.ts';
 
@@ -96,20 +99,44 @@ const installOutcome = async (
   return isCheckOver(before, status) ? checkOutcome(status) : null;
 };
 
-export const runInstall: CommandRun = async (context) => {
+/** Up to here otactl itself hands over the files. */
+const readsFolder: readonly StatusBody['phase'][] = ['checking', 'fetching'];
+
+const installText = (folder: FolderOffer | null): string =>
+  folder === null
+    ? 'Install what the server offers into the slot that is not running? This system goes on running.'
+    : `Install what ${folder.folder.path} holds into the slot that is not running? This system goes on running.`;
+
+/** The outcome in words for the one who holds the stick: what this program saw of it, and what to do. */
+const forFolder = (outcome: Outcome, offer: FolderOffer | null): Outcome => {
+  if (offer === null || outcome.result !== 'failed') return outcome;
+  const seen = offer.failure();
+  const advice = folderAdvice(outcome.code ?? null);
+  const parts = [seen?.message ?? outcome.message, ...(advice === null ? [] : [advice])];
+  return { ...outcome, message: parts.join(' ') };
+};
+
+const stopped = (offer: FolderOffer | null, phase: StatusBody['phase'] | null): OtadError =>
+  offer !== null && (phase === null || readsFolder.includes(phase))
+    ? new OtadError('CANCELLED', { install: 'stopped; what is written is kept, and the same command goes on there' })
+    : new OtadError('CANCELLED', { watching: 'stopped', install: 'goes on; otactl status shows how far it is' });
+
+const followInstall = async (context: CommandContext, offer: FolderOffer | null): Promise<ExitCode> => {
   const { invocation, terminal } = context;
-  const question = 'Install what the server offers into the slot that is not running? This system goes on running.';
-  if (!(await isAgreed(context, question))) return 1;
-  if (!invocation.isWaiting) return order(context, '/v1/install');
+  if (!(await isAgreed(context, installText(offer)))) return 1;
+  const body = offer === null ? {} : { folder: offer.folder };
+  if (!invocation.isWaiting) return order(context, '/v1/install', body);
   const failureBefore = await lastInstallFailure(context);
   const follower = invocation.isJson ? null : createFollower(terminal);
+  let phase: StatusBody['phase'] | null = null;
   try {
     const outcome = await orderAndFollow(
       context,
       '/v1/install',
-      {},
+      body,
       invocation.timeoutMs,
       async (before, status) => {
+        phase = status.phase;
         const outcome = await installOutcome(context, failureBefore, before, status);
         // The end is told once, by the outcome.
         if (outcome === null) follower?.show(status);
@@ -119,10 +146,25 @@ export const runInstall: CommandRun = async (context) => {
       (last) => (pastInstall.includes(last.phase) ? installed(last, null) : null),
     );
     follower?.end();
-    return report(context, outcome);
+    return report(context, forFolder(outcome, offer));
   } catch (error) {
     follower?.end();
     if (!context.signal.aborted) throw error;
-    throw new OtadError('CANCELLED', { watching: 'stopped', install: 'goes on; otactl status shows how far it is' });
+    throw stopped(offer, phase);
+  }
+};
+
+export const runInstall: CommandRun = async (context) => {
+  const { invocation, api } = context;
+  const [path] = invocation.words;
+  if (path === undefined) return followInstall(context, null);
+  if (!invocation.isWaiting) {
+    throw new UsageError('otactl hands the files of a folder over itself: it takes no --no-wait then.', 'install');
+  }
+  const offer = await offerFolder(api, path);
+  try {
+    return await followInstall(context, offer);
+  } finally {
+    offer.close();
   }
 };

@@ -135,13 +135,16 @@ const updateCommands = {
   },
   install: {
     ...none,
+    arguments: '[FOLDER]',
+    argumentsMax: 1,
     options: ['yes', 'no-wait'],
-    summary: 'Check and install now, window or not.',
+    summary: 'Install now, window or not: from server or FOLDER.',
     text: [
+      'FOLDER: a copy of the published repository, on a stick or a share. Same checks as from the server; otactl hands the files over, so it must stay until they are written. Stopped, it goes on when called again.',
       'Writes and verifies the other slot while this system goes on running. Ctrl-C stops the watching, not the install.',
       'Then: otactl reboot',
     ],
-    example: 'otactl install',
+    example: 'otactl install /media/stick/repository',
     exits: [
       '2: nothing new',
       '3: refused by policy',

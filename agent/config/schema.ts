@@ -115,6 +115,12 @@ const bootloaderSchema = z
       .describe(
         'Which bootloader flips the slots; auto: the one that left its traces in this boot. The groups of the other ones are not read.',
       ),
+    helperSocket: pathSchema
+      .nullable()
+      .default(null)
+      .describe(
+        'Socket of the boot helper (otad-boot), the one process that may change what boots next; null: otad does it itself, with the rights for it.',
+      ),
     commandLinePath: pathSchema.default('/proc/cmdline').describe('The kernel command line: which slot was booted.'),
     uboot: ubootSchema,
     systemdBoot: systemdBootSchema,
@@ -215,14 +221,45 @@ const httpSchema = z
     bytesPerSecondMin: whole(0, 1_000_000_000)
       .default(256)
       .describe('A download slower than this over a minute is given up and resumed later.'),
+    bytesPerSecondMax: whole(1024, 10_000_000_000)
+      .nullable()
+      .default(null)
+      .describe('The most that all downloads together take of the line; null: as much as there is.'),
+    downloadTimeoutMs: whole(second, 30 * day)
+      .default(day)
+      .describe(
+        'Time for one attempt to download an image, over all servers. It ends the attempt; the next one goes on there.',
+      ),
     proxyUrl: urlSchema
       .nullable()
       .default(null)
       .describe('HTTP proxy; null: as the variables http_proxy, https_proxy and no_proxy say.'),
+    noProxy: z
+      .array(
+        z
+          .string()
+          .max(256)
+          .regex(/^[^\s,]+$/)
+          .meta({ expected: 'a name, .name, address, network or *, perhaps with :port' }),
+      )
+      .max(64)
+      .nullable()
+      .default(null)
+      .describe(
+        'What is reached without the proxy, such as ".lan" or "10.0.0.0/8"; null: as the variable no_proxy says.',
+      ),
     caFile: pathSchema
       .nullable()
       .default(null)
-      .describe('PEM file of certificates that are trusted beside the built-in ones.'),
+      .describe('PEM file of certificate authorities that are trusted instead of the built-in ones.'),
+    clientCertFile: pathSchema
+      .nullable()
+      .default(null)
+      .describe('PEM file of the certificate that this gateway shows to the servers; read again when it is renewed.'),
+    clientKeyFile: pathSchema
+      .nullable()
+      .default(null)
+      .describe('PEM file of its key, not encrypted, mode 0600 or 0640; read again when it is renewed.'),
   })
   .prefault({});
 
@@ -322,7 +359,7 @@ export const configSchema = z
       .prefault({}),
   })
   .superRefine((config, context) => {
-    const { backoff, bootloader, health, slots } = config;
+    const { backoff, bootloader, health, http, slots } = config;
     // What is said to the other slot would be said to the one that runs.
     for (const [path, pair] of [
       [['slots', 'b', 'path'], { a: slots.a.path, b: slots.b.path }],
@@ -338,6 +375,21 @@ export const configSchema = z
         code: 'custom',
         path: ['backoff', 'maxMs'],
         message: `at least backoff.minMs (${backoff.minMs})`,
+      });
+    }
+    if ((http.clientCertFile === null) !== (http.clientKeyFile === null)) {
+      const missing = http.clientCertFile === null ? 'clientCertFile' : 'clientKeyFile';
+      context.addIssue({
+        code: 'custom',
+        path: ['http', missing],
+        message: 'both http.clientCertFile and its key, or neither',
+      });
+    }
+    if (http.bytesPerSecondMax !== null && http.bytesPerSecondMax < http.bytesPerSecondMin) {
+      context.addIssue({
+        code: 'custom',
+        path: ['http', 'bytesPerSecondMax'],
+        message: `at least http.bytesPerSecondMin (${http.bytesPerSecondMin})`,
       });
     }
     if (health.checkTimeoutMs > health.deadlineMs) {

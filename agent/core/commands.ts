@@ -20,7 +20,7 @@ import {
   startRevertVerified,
   stay,
 } from './steps.ts';
-import { type BootStatus, otherSlot, type SlotRecord } from './types.ts';
+import { type BootStatus, type OfferedFolder, otherSlot, type SlotRecord } from './types.ts';
 
 /** Nothing is under way that a person would have to wait for: asking the server can be dropped at any time. */
 const isFree = (state: State): boolean => ['idle', 'staged', 'halted', 'checking'].includes(state.phase.kind);
@@ -28,11 +28,14 @@ const isFree = (state: State): boolean => ['idle', 'staged', 'halted', 'checking
 const leavingText = (state: State): string =>
   `The running slot ${state.booted} is marked bad; the next reboot starts slot ${otherSlot(state.booted)}.`;
 
-const check = (state: State, isForced: boolean): Decision => {
+const check = (state: State, isForced: boolean, folder?: OfferedFolder): Decision => {
   const { phase } = state;
   if (phase.kind === 'leaving') return refuse(state, 'UNCONFIRMED', `${leavingText(state)} To keep it: otactl confirm`);
   if (!isFree(state)) return refuse(state, 'BUSY');
   if (!state.isBootedConfirmed && isForced) return refuse(state, 'UNCONFIRMED');
+  if (folder !== undefined) return accepted(startCheck(state, isForced, folder), `Reading the folder ${folder.path}.`);
+  // What a technician's folder holds says nothing of the server, and is waited for.
+  if (phase.kind === 'checking' && phase.folder !== undefined) return refuse(state, 'BUSY');
   // A check that is under way answers this one too.
   const asking =
     phase.kind === 'checking'
@@ -136,7 +139,7 @@ export const onCommand = (state: State, context: Context, command: Command, boot
     case 'check':
       return check(state, false);
     case 'install':
-      return check(state, true);
+      return check(state, true, command.folder);
     case 'reboot':
       return reboot(state, context);
     case 'confirm':

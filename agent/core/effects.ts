@@ -2,13 +2,29 @@
 // and gives exactly one event that carries its plan id.
 
 import type { Failure } from './errors.ts';
-import type { CheckOutcome, HealthReport, Release, SlotName, SlotRecord, Verified, VerityParameters } from './types.ts';
+import type {
+  CheckOutcome,
+  HealthReport,
+  OfferedFolder,
+  Release,
+  SlotName,
+  SlotRecord,
+  Verified,
+  VerityParameters,
+} from './types.ts';
 
 export type Effect =
-  | { readonly kind: 'check'; readonly plan: number }
+  /** `folder`: of that, instead of the servers. */
+  | { readonly kind: 'check'; readonly plan: number; readonly folder?: OfferedFolder }
   /** Boot control first, durably; then the first byte may be written (I3). */
   | { readonly kind: 'invalidate'; readonly plan: number; readonly slot: SlotName }
-  | { readonly kind: 'write'; readonly plan: number; readonly slot: SlotName; readonly release: Verified<Release> }
+  | {
+      readonly kind: 'write';
+      readonly plan: number;
+      readonly slot: SlotName;
+      readonly release: Verified<Release>;
+      readonly folder?: OfferedFolder;
+    }
   /**
    * Reads the whole slot back past the page cache and compares its verity root with the record's. With `isLookOnly` nothing is
    * written, whatever is found: what a way back holds must already be verified, and while the running system is on trial

@@ -38,6 +38,18 @@ export const errorCodes = {
     'The connection ended before the whole file arrived. What arrived is kept.',
   ),
   HTTP_STATUS: entry('transient', 502, 1, 'The server answered with an error status.'),
+  FOLDER_GONE: entry(
+    'transient',
+    502,
+    1,
+    'The folder that the release comes from is not offered any more, or cannot be read. What arrived is kept: give the same command again.',
+  ),
+  CAPTIVE_PORTAL: entry(
+    'transient',
+    502,
+    1,
+    'Something else answers in place of the server, as a rule the login page of a captive portal. Log in on this network, or have the gateway let through; the update goes on by itself.',
+  ),
   // Source: the server answered, but not what it may answer.
   HTTP_RANGE_MISMATCH: entry('source', 502, 1, 'The server answered a Range request with another range.'),
   HTTP_ENCODING_REFUSED: entry('source', 502, 1, 'The server compressed the answer. Serve the files as they are.'),
@@ -47,12 +59,13 @@ export const errorCodes = {
     1,
     'The server redirected too often, to plain HTTP, or to a local address.',
   ),
-  HTTP_PORTAL: entry(
+  FOLDER_INVALID: entry(
     'source',
-    502,
+    422,
     1,
-    'A login page answered instead of the server: a captive portal stands in between.',
+    'The folder is no whole copy of a published repository. Copy all of it: metadata and targets.',
   ),
+  RELEASE_MISSING: entry('source', 404, 1, 'Nothing is published there for this channel and this kind of gateway.'),
   FILE_TOO_LARGE: entry('source', 502, 5, 'The server sent more bytes than the signed length allows.'),
   METADATA_MISSING: entry('source', 502, 5, 'The server has no such metadata file.'),
   METADATA_MALFORMED: entry('source', 502, 5, 'A metadata file is not canonical, or not of the expected form.'),
@@ -137,6 +150,24 @@ export const errorCodes = {
     1,
     'The slot is not started: its kernel would not reset after a panic. Put panic=10 into the cmdline.txt of its boot partition.',
   ),
+  BOOT_HELPER_UNREACHABLE: entry(
+    'transient',
+    503,
+    1,
+    'The boot helper does not answer on its socket. See: systemctl status otad-boot.socket otad-boot.service',
+  ),
+  RELEASE_UNSIGNED: entry(
+    'device',
+    409,
+    5,
+    'The slot holds no release that signed metadata names and none that was confirmed here, so it is not started.',
+  ),
+  RELEASE_BELOW_FLOOR: entry(
+    'device',
+    409,
+    3,
+    'The release is older than what was confirmed here, and was never confirmed here itself, so it is not started.',
+  ),
   REBOOT_REFUSED: entry('device', 500, 1, 'The command that reboots the system failed.'),
   REBOOT_INEFFECTIVE: entry('device', 500, 4, 'The reboot was requested but the system is still running.'),
   SOCKET_IN_USE: entry('device', 409, 6, 'Another otad already answers on this socket.'),
@@ -144,6 +175,13 @@ export const errorCodes = {
   // Config.
   CONFIG_INVALID: entry('config', 500, 64, 'A setting is not valid.'),
   CONFIG_UNREADABLE: entry('config', 500, 64, 'A settings file could not be read.'),
+  SERVER_UNSET: entry(
+    'config',
+    409,
+    1,
+    'No server is configured (baseUrls). Updates come from a folder then: otactl install FOLDER',
+  ),
+  CLIENT_CERTIFICATE_UNUSABLE: entry('config', 500, 1, 'The client certificate or its key cannot be used.'),
   TRUST_ROOT_MISSING: entry(
     'config',
     500,

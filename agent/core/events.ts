@@ -2,7 +2,7 @@
 
 import type { EffectDone } from './effects.ts';
 import type { ErrorCode, Failure } from './errors.ts';
-import type { BootStatus, ReleaseRef, SlotName, SlotRecord } from './types.ts';
+import type { BootStatus, OfferedFolder, ReleaseRef, SlotName, SlotRecord } from './types.ts';
 
 /** What the device itself shows at start, whatever the database says. */
 export interface DeviceFacts {
@@ -18,8 +18,8 @@ export interface DeviceFacts {
 
 export type Command =
   | { readonly command: 'check' }
-  /** Check and install now, windows and hold notwithstanding; signatures, floor and denylist stand. */
-  | { readonly command: 'install' }
+  /** Check and install now, windows and hold notwithstanding; signatures, floor and denylist stand. `folder`: from there alone. */
+  | { readonly command: 'install'; readonly folder?: OfferedFolder }
   /** Activate what is staged (if it is not yet) and reboot now. */
   | { readonly command: 'reboot' }
   | { readonly command: 'confirm' }

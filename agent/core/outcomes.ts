@@ -42,21 +42,37 @@ const setRecord = (state: State, slot: SlotName, record: SlotRecord): State => (
 const afterCheck = (state: State, halted: Failure | null): State =>
   halted === null ? rest(state) : { ...state, phase: { kind: 'halted', failure: halted } };
 
-const checkFailed = (state: State, context: Context, why: Failure, halted: Failure | null): Decision => {
-  const isNews = state.lastCheck?.failure?.code !== why.code;
+/**
+ * A folder that failed says nothing about when the servers should be asked; only not at once, so that whoever ordered it can
+ * read what became of it.
+ */
+const afterFolder = (state: State, { moment, policy }: Context): State => ({
+  ...state,
+  nextPollMs: Math.max(state.nextPollMs, moment.monoMs + policy.backoffMinMs),
+});
+
+const checkFailed = (
+  state: State,
+  context: Context,
+  why: Failure,
+  { halted, folder }: Extract<Phase, { kind: 'checking' }>,
+): Decision => {
+  // A server that is gone is noted once; what a technician ordered, each time.
+  const isNews = folder !== undefined || state.lastCheck?.failure?.code !== why.code;
   const lastCheck = {
     timeMs: context.moment.wallMs,
     release: state.lastCheck?.release ?? null,
     failure: why,
     reasons: [{ code: 'check-failed' as const, sentence: `The last check failed: ${why.message}` }],
   };
-  const next = stay(afterCheck({ ...backOff(state, context, why, false), lastCheck }, halted));
+  const paused = folder === undefined ? backOff(state, context, why, false) : afterFolder(state, context);
+  const next = stay(afterCheck({ ...paused, lastCheck }, halted));
   return isNews ? note(next, context, 'check-failed', { reason: why.message, code: why.code }) : next;
 };
 
 const checkDone = (state: State, context: Context, outcome: Done<'check'>): Decision => {
   if (state.phase.kind !== 'checking') return stay(state);
-  if (outcome.kind === 'failed') return checkFailed(state, context, outcome.failure, state.phase.halted);
+  if (outcome.kind === 'failed') return checkFailed(state, context, outcome.failure, state.phase);
   const { release } = outcome;
   const { isForced, halted } = state.phase;
   const reasons = unmetConditions(release, state, context.moment, context.policy, isForced);
@@ -66,9 +82,17 @@ const checkDone = (state: State, context: Context, outcome: Done<'check'>): Deci
     nextPollMs: nextPoll(context.moment, context.policy),
     lastCheck: { timeMs: context.moment.wallMs, release: refOf(release), failure: null, reasons },
   };
-  if (reasons.length === 0) return startInstall(checked, context, release, isForced);
+  if (reasons.length === 0) return startInstall(checked, context, release, state.phase);
   return proceedStaged(afterCheck(checked, halted), context);
 };
+
+/** A folder that fails says nothing of the servers, which are asked as before, nor of the release that they have. */
+const folderInstallFailed = (state: State, context: Context, release: ReleaseRef, why: Failure): Decision =>
+  note(stay(rest(afterFolder({ ...state, staged: null }, context))), context, 'install-failed', {
+    release,
+    reason: why.message,
+    code: why.code,
+  });
 
 /** After too many failures the release is denied when it is to blame; otherwise the pause becomes long, since each try may cost a download. */
 const installFailed = (
@@ -236,8 +260,11 @@ const afterFailure = (state: State, context: Context, why: Failure, fetchedBytes
   const { phase, staged } = state;
   switch (phase.kind) {
     case 'checking':
-      return checkFailed(state, context, why, phase.halted);
+      return checkFailed(state, context, why, phase);
     case 'fetching':
+      return phase.folder !== undefined && ['transient', 'source'].includes(why.class)
+        ? folderInstallFailed(state, context, phase.release, why)
+        : installFailed(state, context, phase.release, why, fetchedBytes);
     case 'verifying':
       return installFailed(state, context, phase.release, why, fetchedBytes);
     case 'activating':

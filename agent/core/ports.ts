@@ -7,11 +7,13 @@ import type { Command, Reply } from './events.ts';
 import type { State } from './state.ts';
 import type {
   Artifact,
+  ArtifactFile,
   BootStatus,
   CheckOutcome,
   HealthReport,
   HistoryEntry,
   Moment,
+  OfferedFolder,
   Progress,
   Release,
   SlotName,
@@ -52,21 +54,68 @@ export interface SlotHandle {
   close(): Promise<void>;
 }
 
+/** A slot opened for reading only, the running one too. All reads come from the medium, not from the page cache. */
+export type SlotReader = Pick<SlotHandle, 'sizeBytes' | 'read' | 'close'>;
+
 export interface SlotDevices {
   /** Opens the slot exclusively for writing; refuses the running slot (SLOT_RUNNING) and a mounted or held one (SLOT_BUSY). */
   open(slot: SlotName, signal: AbortSignal): Promise<SlotHandle>;
   /** The record that the slot carries, or null where there is none that is whole. Also for the running slot. */
   readRecord(slot: SlotName, signal: AbortSignal): Promise<SlotRecord | null>;
+  /** Opens the slot for reading, beside whoever writes or runs it. */
+  openForReading(slot: SlotName, signal: AbortSignal): Promise<SlotReader>;
 }
 
 /** Called for each piece of a stream, in order. A returned promise holds the stream back until it settles. */
 export type ByteSink = (bytes: Uint8Array) => void | Promise<void>;
 
+/** Where releases come from: the servers of the settings, unless `from` says otherwise. */
 export interface ReleaseSource {
+  /** The same from a folder that a technician offers, under all the same checks. Absent where none can be offered. */
+  from?(folder: OfferedFolder): ReleaseSource;
   /** Refreshes the signed metadata and reads the release document of this device's channel. Never throws for what a server can do. */
   check(signal: AbortSignal): Promise<CheckOutcome>;
   /** Streams the artifact from `offsetBytes` to its signed end. Throws on anything else than exactly these bytes. */
   stream(artifact: Artifact, offsetBytes: number, sink: ByteSink, signal: AbortSignal): Promise<void>;
+  /**
+   * Streams exactly the bytes of `range`; several at once are allowed. Throws HTTP_RANGE_MISMATCH where no server gives just
+   * those. The bytes are as the server sent them: the caller checks them.
+   */
+  streamRange(artifact: Artifact, range: ByteRange, sink: ByteSink, signal: AbortSignal): Promise<void>;
+  /** The whole of a small file that goes with an artifact. Throws unless it has the signed length and digest. */
+  readFile(file: ArtifactFile, signal: AbortSignal): Promise<Uint8Array>;
+  /** The server that is asked first sent wrong bytes: where there is another, it comes first from now on. */
+  distrustServer(): void;
+}
+
+/** A stretch of an artifact. */
+export interface ByteRange {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
+
+/** A chunk index: the pieces of an image in order, each with its digest. */
+export interface ChunkTable {
+  readonly imageLengthBytes: number;
+  readonly imageSha256Hex: string;
+  readonly count: number;
+  /** Where the chunk begins in the image; for `count` the image's end. */
+  offsetOf(chunk: number): number;
+  digestOf(chunk: number): Uint8Array;
+  /** True when these bytes are the chunk's. */
+  isChunk(chunk: number, bytes: Uint8Array): boolean;
+}
+
+/** The part of `delta/` that the install pipeline finds chunks with. */
+export interface Indexing {
+  /** A longer index is not read. */
+  readonly indexBytesMax: number;
+  /** Throws INDEX_MALFORMED. Keeps the bytes. */
+  decode(bytes: Uint8Array): ChunkTable;
+  /** Bytes of the index that begins with this block; null where none begins there. */
+  lengthOf(head: Uint8Array): number | null;
+  /** For each chunk of `wanted` a chunk of `held` with the same bytes, or -1. */
+  match(wanted: ChunkTable, held: ChunkTable): Int32Array;
 }
 
 /** Running SHA-256. `digestHex` may be asked for in the middle and does not end it. */
@@ -171,7 +220,7 @@ export type Executors = {
 export interface Installer {
   /** Writes image and verity tree, resuming what the slot already holds of the same image. The record stays `writing`. */
   write(
-    request: { readonly slot: SlotName; readonly release: Verified<Release> },
+    request: { readonly slot: SlotName; readonly release: Verified<Release>; readonly folder?: OfferedFolder },
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
   ): Promise<SlotRecord>;
@@ -192,6 +241,10 @@ export interface InstallPorts {
   readonly slots: SlotDevices;
   readonly source: ReleaseSource;
   readonly sealing: Sealing;
+  readonly indexing: Indexing;
+  /** For rates only; never goes back. */
+  readonly monoMs: () => number;
+  readonly log: Pick<RuntimeLog, 'info' | 'warn'>;
 }
 
 /** Where a slot of the settings really is. */

@@ -1,7 +1,7 @@
 // Everything the core remembers. Plain JSON: it is stored as it stands, and every counter in it is bounded.
 
 import type { Failure } from './errors.ts';
-import type { Release, ReleaseRef, SlotName, SlotRecord, Verified, VerityParameters } from './types.ts';
+import type { OfferedFolder, Release, ReleaseRef, SlotName, SlotRecord, Verified, VerityParameters } from './types.ts';
 
 /** Why an update starts here: by itself, or because a technician said so. */
 export type Intent = 'update' | 'rollback';
@@ -9,13 +9,19 @@ export type Intent = 'update' | 'rollback';
 export type Phase =
   | { readonly kind: 'idle' }
   /** `halted` is what the check interrupted, so that a check without news leaves it as it was. */
-  | { readonly kind: 'checking'; readonly isForced: boolean; readonly halted: Failure | null }
+  | {
+      readonly kind: 'checking';
+      readonly isForced: boolean;
+      readonly halted: Failure | null;
+      readonly folder?: OfferedFolder;
+    }
   | {
       readonly kind: 'fetching';
       readonly step: 'invalidate' | 'write';
       readonly slot: SlotName;
       readonly release: Verified<Release>;
       readonly isForced: boolean;
+      readonly folder?: OfferedFolder;
     }
   | {
       readonly kind: 'verifying';

@@ -11,6 +11,7 @@ import {
   type HistoryEntry,
   type HistoryType,
   type Moment,
+  type OfferedFolder,
   otherSlot,
   type Policy,
   type Release,
@@ -93,27 +94,40 @@ export const begin = (state: State, phase: Phase, effect: (plan: number) => Effe
   return { ...stay({ ...state, plan, phase }), effects: [effect(plan)] };
 };
 
-export const startCheck = (state: State, isForced: boolean): Decision =>
-  begin(
-    state,
-    { kind: 'checking', isForced, halted: state.phase.kind === 'halted' ? state.phase.failure : null },
-    (plan) => ({ kind: 'check', plan }),
-  );
+/** The part of a phase or an effect that says where the release comes from; nothing for the servers. */
+const fromFolder = (folder: OfferedFolder | undefined) => (folder === undefined ? {} : { folder });
+
+/** For the history, which keeps sentences. */
+const sourceSentence = (folder: OfferedFolder | undefined): string | null =>
+  folder === undefined ? null : `From the folder ${folder.path}.`;
+
+/** What a halt interrupted stays known through checks, also through one that takes the place of another. */
+const haltedBefore = ({ phase }: State): Failure | null => {
+  if (phase.kind === 'checking') return phase.halted;
+  return phase.kind === 'halted' ? phase.failure : null;
+};
+
+export const startCheck = (state: State, isForced: boolean, folder?: OfferedFolder): Decision =>
+  begin(state, { kind: 'checking', isForced, halted: haltedBefore(state), ...fromFolder(folder) }, (plan) => ({
+    kind: 'check',
+    plan,
+    ...fromFolder(folder),
+  }));
 
 /** Invalidate comes first and is awaited: a slot that is being written is never selectable (I3). */
 export const startInstall = (
   state: State,
   context: Context,
   release: Verified<Release>,
-  isForced: boolean,
+  { isForced, folder }: Pick<Extract<Phase, { kind: 'checking' }>, 'isForced' | 'folder'>,
 ): Decision => {
   const slot = otherSlot(state.booted);
   const started = begin(
     { ...state, staged: null },
-    { kind: 'fetching', step: 'invalidate', slot, release, isForced },
+    { kind: 'fetching', step: 'invalidate', slot, release, isForced, ...fromFolder(folder) },
     (plan) => ({ kind: 'invalidate', plan, slot }),
   );
-  return note(started, context, 'install-started', { release, slot });
+  return note(started, context, 'install-started', { release, slot, reason: sourceSentence(folder) });
 };
 
 export const startWrite = (state: State, phase: Extract<Phase, { kind: 'fetching' }>): Decision =>
@@ -122,6 +136,7 @@ export const startWrite = (state: State, phase: Extract<Phase, { kind: 'fetching
     plan,
     slot: phase.slot,
     release: phase.release,
+    ...fromFolder(phase.folder),
   }));
 
 export const startVerify = (state: State, phase: Extract<Phase, { kind: 'fetching' }>, record: SlotRecord): Decision =>

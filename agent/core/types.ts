@@ -62,14 +62,18 @@ export interface VerityParameters {
   readonly hashOffsetBytes: number;
 }
 
-/** A target that makes the image from another one that a gateway may hold. */
-export interface ArtifactPatch {
-  /** The image to start from, by SHA-256 and by dm-verity root. */
-  readonly baseSha256Hex: string;
-  readonly baseRootHex: string;
+/** A file that goes with an artifact, itself a signed target. */
+export interface ArtifactFile {
   readonly path: string;
   readonly lengthBytes: number;
   readonly sha256Hex: string;
+}
+
+/** A file that makes the image from another one that a gateway may hold. */
+export interface ArtifactPatch extends ArtifactFile {
+  /** The image to start from, by SHA-256 and by dm-verity root. */
+  readonly baseSha256Hex: string;
+  readonly baseRootHex: string;
 }
 
 export interface Artifact {
@@ -80,6 +84,8 @@ export interface Artifact {
   readonly sha256Hex: string;
   /** Set on role `rootfs`. */
   readonly verity: VerityParameters | null;
+  /** The chunk index of the image; null where it has none: then it comes whole. */
+  readonly index: ArtifactFile | null;
   /** Absent: no patches. */
   readonly patches?: readonly ArtifactPatch[] | undefined;
 }
@@ -174,6 +180,13 @@ export interface Policy {
   readonly denylistMax: number;
 }
 
+/** A folder that a technician offers as the source of one install; `id` means it for as long as the offer stands. */
+export interface OfferedFolder {
+  readonly id: string;
+  /** As the technician named it, for people. It is never opened here. */
+  readonly path: string;
+}
+
 export type HistoryType =
   | 'started'
   | 'store-rebuilt'
@@ -232,6 +245,16 @@ export interface Progress {
   readonly totalBytes: number;
   /** Bytes that came over the network in this attempt. */
   readonly fetchedBytes: number;
+  /** Bytes of the image that this gateway's own slots gave in this attempt. */
+  readonly copiedBytes: number;
+  /** Bytes of the image that were rebuilt from a patch in this attempt. */
+  readonly rebuiltBytes: number;
+  /** What the network was spared so far in this attempt: bytes copied and rebuilt, less the index or patch they took. */
+  readonly savedBytes: number;
+  /** Of this step, over the last seconds: of the network while fetching, of the medium otherwise. Null: not known yet. */
+  readonly bytesPerS: number | null;
+  /** Of this step. Null: not known yet. */
+  readonly secondsLeft: number | null;
 }
 
 /** Outcome of asking the server: a release (which may be the one that runs), or why there is none. */

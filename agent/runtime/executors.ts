@@ -1,6 +1,7 @@
 // One function for each kind of effect, over the ports. A mapped type: a kind without its function does not compile.
 
 import type { BootControl, Executors, Health, Installer, Rebooter, ReleaseSource } from '../core/ports.ts';
+import { chosenSource } from './chosen-source.ts';
 
 export interface ExecutorPorts {
   readonly boot: BootControl;
@@ -11,7 +12,7 @@ export interface ExecutorPorts {
 }
 
 export const createExecutors = ({ boot, install, source, health, rebooter }: ExecutorPorts): Executors => ({
-  check: (_effect, signal) => source.check(signal),
+  check: (effect, signal) => chosenSource(source, effect.folder).check(signal),
   invalidate: async (effect, signal) => {
     await boot.invalidate(effect.slot, signal);
     return null;

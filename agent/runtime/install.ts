@@ -3,17 +3,22 @@
 
 import { OtadError } from '../core/errors.ts';
 import type { InstallPorts, SlotHandle } from '../core/ports.ts';
-import type { Release, SlotName, SlotRecord, Verified } from '../core/types.ts';
+import type { OfferedFolder, Release, SlotName, SlotRecord, Verified } from '../core/types.ts';
+import { chosenSource } from './chosen-source.ts';
+import type { FillWay } from './fill-way.ts';
+import { createFullWay } from './full-way.ts';
+import { createIndexWay } from './index-way.ts';
 import { installTargetOf, isSameImage, isSameRelease, requireFit } from './install-target.ts';
-import { createReporter, type OnProgress } from './progress-reporter.ts';
+import { createReporter, emptyTally, type OnProgress } from './progress-reporter.ts';
 import { fillSlot } from './slot-fill.ts';
+import type { IndexTrouble } from './slot-index.ts';
 import { asReason, openLedger, type SlotLedger } from './slot-ledger.ts';
 import { isMediumFault, readBack } from './slot-medium.ts';
 
 export interface Install {
   /** Writes the release's image and tree into `slot`. The record it leaves says 'writing' and all bytes, or 'verified' already. */
   write(
-    request: { readonly slot: SlotName; readonly release: Verified<Release> },
+    request: { readonly slot: SlotName; readonly release: Verified<Release>; readonly folder?: OfferedFolder },
     signal: AbortSignal,
     onProgress: OnProgress,
   ): Promise<SlotRecord>;
@@ -49,7 +54,8 @@ const requireWhole = (slot: SlotName, record: SlotRecord | null, rootHex: string
 };
 
 export const createInstall = (ports: InstallPorts): Install => {
-  const { slots, sealing, source } = ports;
+  const { slots, sealing, monoMs } = ports;
+  const trouble: IndexTrouble = { path: '', failures: 0 };
   // Records are written to their end even when the step is cancelled: one block and its flush.
   const steady = new AbortController().signal;
 
@@ -70,14 +76,16 @@ export const createInstall = (ports: InstallPorts): Install => {
     return result;
   };
 
-  const write: Install['write'] = async ({ slot, release }, signal, onProgress) => {
+  const write: Install['write'] = async ({ slot, release, folder }, signal, onProgress) => {
     const target = installTargetOf(release);
+    const from = { ...ports, source: chosenSource(ports.source, folder) };
+    const ways: readonly FillWay[] = [createIndexWay(from), createFullWay(from.source)];
     return withSlot(slot, signal, async (handle, ledger) => {
       requireFit(target, handle.sizeBytes, sealing);
       const record = ledger.current();
       const isDone = record?.status === 'verified' && isSameImage(record, target) && isSameRelease(record, target);
       if (record !== null && isDone) return record;
-      return fillSlot({ slot, target, handle, ledger, sealing, source }, signal, onProgress);
+      return fillSlot({ slot, target, handle, ledger, ports: from, ways, trouble }, signal, onProgress);
     });
   };
 
@@ -89,10 +97,11 @@ export const createInstall = (ports: InstallPorts): Install => {
         throw new OtadError('SLOT_READBACK_MISMATCH', { slot, status: record.status, reason: 'not verified any more' });
       }
       const { release, imageLengthBytes: totalBytes } = record;
-      const report = createReporter({ slot, version: release.version, totalBytes }, onProgress);
-      report('verifying', 0, 0);
+      const fixed = { slot, version: release.version, totalBytes };
+      const report = createReporter(fixed, { monoMs, tally: emptyTally(), onProgress });
+      report('verifying', 0);
       try {
-        const result = await readBack(handle, sealing, record, (done) => report('verifying', done, 0), signal);
+        const result = await readBack(handle, sealing, record, (done) => report('verifying', done), signal);
         if (result.kind === 'differs') {
           const { part, rootHex: actual } = result;
           throw new OtadError('SLOT_READBACK_MISMATCH', {

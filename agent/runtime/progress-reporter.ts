@@ -1,25 +1,100 @@
-// Thins progress out: long work tells its listeners often enough for a bar, not once for every packet.
+// Thins progress out: long work tells its listeners often enough for a bar, not once for every packet. Knows how fast it goes
+// and how long it will take, and says nothing of either before it knows.
 
 import type { Progress } from '../core/types.ts';
 
 const progressBytesMin = 64 * 1024;
 const progressReportsMax = 256;
+/** A slow link moves few bytes, and people look all the same. */
+const silenceMsMax = 1000;
+/** The rate is that of the last 8 to 10 seconds. */
+const rateSamplesMax = 8;
+const rateSampleMs = 1000;
 
 export type OnProgress = (progress: Progress) => void;
 
-export type Report = (step: Progress['step'], doneBytes: number, fetchedBytes: number) => void;
+/** Where the bytes of one attempt came from. Whoever brings them counts them. */
+export interface Tally {
+  fetchedBytes: number;
+  /** Of those fetched: an index or a patch, which are no part of the image, and what came twice. */
+  overheadBytes: number;
+  copiedBytes: number;
+  rebuiltBytes: number;
+  /** What still has to come over the network; null while nobody knows. */
+  toFetchBytes: number | null;
+}
 
-/** Reports the first, the last, and every so many bytes in between. */
+export const emptyTally = (): Tally => ({
+  fetchedBytes: 0,
+  overheadBytes: 0,
+  copiedBytes: 0,
+  rebuiltBytes: 0,
+  toFetchBytes: null,
+});
+
+/** What the network was spared: an index or a patch that was fetched counts against it. */
+export const savedBytesOf = ({ copiedBytes, rebuiltBytes, overheadBytes }: Tally): number =>
+  Math.max(0, copiedBytes + rebuiltBytes - overheadBytes);
+
+export type Report = (step: Progress['step'], doneBytes: number) => void;
+
+interface Sample {
+  readonly atMs: number;
+  readonly bytes: number;
+}
+
+/** Bytes a second over the newest samples; null before a second has passed. */
+const createRate = (): ((sample: Sample) => number | null) => {
+  let samples: Sample[] = [];
+  return (sample) => {
+    const newest = samples.at(-1);
+    if (newest === undefined || sample.bytes < newest.bytes) samples = [sample];
+    else if (sample.atMs - newest.atMs >= rateSampleMs) samples = [...samples, sample].slice(-rateSamplesMax);
+    const oldest = samples[0] ?? sample;
+    const passedMs = sample.atMs - oldest.atMs;
+    return passedMs < rateSampleMs ? null : ((sample.bytes - oldest.bytes) * 1000) / passedMs;
+  };
+};
+
+export interface ReporterPorts {
+  readonly monoMs: () => number;
+  readonly tally: Tally;
+  readonly onProgress: OnProgress;
+}
+
+/** Reports the first, the last, and every so many bytes or seconds in between. */
 export const createReporter = (
   fixed: Pick<Progress, 'slot' | 'version' | 'totalBytes'>,
-  onProgress: OnProgress,
+  { monoMs, tally, onProgress }: ReporterPorts,
 ): Report => {
   const stepBytes = Math.max(progressBytesMin, Math.ceil(fixed.totalBytes / progressReportsMax));
-  let last: Pick<Progress, 'step' | 'doneBytes'> | null = null;
-  return (step, doneBytes, fetchedBytes) => {
-    const isNews = last === null || last.step !== step || doneBytes - last.doneBytes >= stepBytes;
+  let last: (Pick<Progress, 'step' | 'doneBytes'> & { readonly atMs: number }) | null = null;
+  let rateOf = createRate();
+  return (step, doneBytes) => {
+    const atMs = monoMs();
+    if (last?.step !== step) rateOf = createRate();
+    const isFetching = step === 'fetching';
+    const isNews =
+      last === null ||
+      last.step !== step ||
+      doneBytes - last.doneBytes >= stepBytes ||
+      atMs - last.atMs >= silenceMsMax;
     if (!isNews && (doneBytes < fixed.totalBytes || last?.doneBytes === doneBytes)) return;
-    last = { step, doneBytes };
-    onProgress({ ...fixed, step, doneBytes, fetchedBytes });
+    last = { step, doneBytes, atMs };
+    const { fetchedBytes, copiedBytes, rebuiltBytes, toFetchBytes } = tally;
+    const bytesPerS = rateOf({ atMs, bytes: isFetching ? fetchedBytes : doneBytes });
+    const leftBytes = isFetching ? toFetchBytes : fixed.totalBytes - doneBytes;
+    onProgress({
+      ...fixed,
+      step,
+      doneBytes,
+      fetchedBytes,
+      copiedBytes,
+      rebuiltBytes,
+      savedBytes: savedBytesOf(tally),
+      bytesPerS: bytesPerS === null ? null : Math.round(bytesPerS),
+      secondsLeft:
+        leftBytes === null || bytesPerS === null || bytesPerS === 0 ? null : Math.ceil(leftBytes / bytesPerS),
+    });
   };
 };

@@ -1,13 +1,22 @@
-// Fills one slot with one image: what the medium provably holds already is kept, the rest is streamed, the end is sealed.
+// Fills one slot with one image: what the medium provably holds already is kept, the rest comes by one way or another, the end is sealed.
 // Invariants: the record says 'writing' before the first byte of a new image replaces an old one; it never claims more
 // than is durable; bytes that turn out wrong are never a prefix to resume from.
 
 import { OtadError } from '../core/errors.ts';
-import type { ReleaseSource, Sealing, SlotHandle } from '../core/ports.ts';
+import type { InstallPorts, SlotHandle } from '../core/ports.ts';
 import { blockSizeBytes } from '../core/slot-layout.ts';
 import type { SlotName, SlotRecord } from '../core/types.ts';
+import type { Fill, FillWay } from './fill-way.ts';
 import { type InstallTarget, isSameImage, isSameRelease, recordOf } from './install-target.ts';
-import { createReporter, type OnProgress, type Report } from './progress-reporter.ts';
+import {
+  createReporter,
+  emptyTally,
+  type OnProgress,
+  type Report,
+  savedBytesOf,
+  type Tally,
+} from './progress-reporter.ts';
+import { findIndex, type HeldIndex, type IndexTrouble, loadIndex } from './slot-index.ts';
 import type { SlotLedger } from './slot-ledger.ts';
 import { isMediumFault, visitImage } from './slot-medium.ts';
 import { type Mark, SlotWriter } from './slot-writer.ts';
@@ -29,6 +38,7 @@ interface Attempt {
   readonly writer: SlotWriter;
   readonly commit: (mark: Mark) => Promise<SlotRecord>;
   readonly report: Report;
+  readonly log: Fill['log'];
   readonly signal: AbortSignal;
 }
 
@@ -42,9 +52,9 @@ const adoptPrefix = async (attempt: Attempt, lengthBytes: number): Promise<void>
   const { writer, handle, report, signal } = attempt;
   const visit = async (padded: Uint8Array, length: number): Promise<void> => {
     await writer.adopt(padded, length);
-    report('reading', writer.positionBytes, 0);
+    report('reading', writer.positionBytes);
   };
-  report('reading', 0, 0);
+  report('reading', 0);
   await visitImage(handle, lengthBytes, visit, signal);
 };
 
@@ -80,32 +90,26 @@ const salvage = async (attempt: Attempt): Promise<void> => {
 
 const isSourceFault = (fault: unknown): boolean => fault instanceof OtadError && fault.class === 'source';
 
-const fetchRest = async (attempt: Attempt, source: ReleaseSource): Promise<void> => {
-  const { writer, target, report, signal } = attempt;
-  const { artifact } = target;
-  const startBytes = writer.positionBytes;
-  if (startBytes === artifact.lengthBytes) return;
-  let held: Promise<void> | null = null;
-  const sink = (bytes: Uint8Array): void | Promise<void> => {
-    const holding = writer.push(bytes);
-    held = holding instanceof Promise ? holding : null;
-    report('fetching', writer.arrivedBytes, writer.arrivedBytes - startBytes);
-    return holding;
-  };
-  report('fetching', startBytes, 0);
+/** Tries the ways in turn until the image is whole. Gives the name of the one that ended it; null: it was whole before. */
+const bring = async (attempt: Attempt, fill: Fill, ways: readonly FillWay[]): Promise<FillWay['name'] | null> => {
+  const { writer, target, log } = attempt;
+  if (writer.arrivedBytes === target.artifact.lengthBytes) return null;
   try {
-    await source.stream(artifact, startBytes, sink, signal);
-    await held;
-    if (writer.fault !== null) throw writer.fault;
-    if (writer.arrivedBytes < artifact.lengthBytes) {
-      throw new OtadError('HTTP_TRUNCATED', { path: artifact.path, arrivedBytes: writer.arrivedBytes });
+    for (const way of ways) {
+      const closed = await way.bring(fill);
+      if (writer.fault !== null) throw writer.fault;
+      if (closed === null) {
+        await writer.settle();
+        return way.name;
+      }
+      log.info('The image comes by the next way.', { way: way.name, reason: closed });
     }
+    throw new OtadError('INTERNAL', { step: 'write', reason: 'no way brought the image' });
   } catch (error) {
     // A slot that failed is not written again; any other end keeps its bytes.
     if (writer.fault === null || isSourceFault(writer.fault)) await salvage(attempt);
     throw writer.fault ?? error;
   }
-  await writer.settle();
 };
 
 /** The end of the image: all digests, then the tree, then the record. */
@@ -136,17 +140,16 @@ export interface FillRequest {
   readonly target: InstallTarget;
   readonly handle: SlotHandle;
   readonly ledger: SlotLedger;
-  readonly sealing: Sealing;
-  readonly source: ReleaseSource;
+  readonly ports: InstallPorts;
+  /** In the order in which they are tried; the last one is always possible. */
+  readonly ways: readonly FillWay[];
+  /** Of the indexes that could not be fetched in attempts before this one. */
+  readonly trouble: IndexTrouble;
 }
 
-/** Leaves image and tree durable in the slot and gives its record, which says 'writing' and all bytes. */
-export const fillSlot = async (
-  request: FillRequest,
-  signal: AbortSignal,
-  onProgress: OnProgress,
-): Promise<SlotRecord> => {
-  const { slot, target, handle, ledger, sealing, source } = request;
+const openAttempt = (request: FillRequest, tally: Tally, signal: AbortSignal, onProgress: OnProgress): Attempt => {
+  const { slot, target, handle, ledger, ports } = request;
+  const { sealing, monoMs, log } = ports;
   const totalBytes = target.artifact.lengthBytes;
   // Records are written to their end even when the step is cancelled: one block and its flush.
   const steady = new AbortController().signal;
@@ -159,9 +162,62 @@ export const fillSlot = async (
     { handle, sealing, checkpointBytes: checkpointBytesOf(totalBytes), checkpoint },
     target,
   );
-  const report = createReporter({ slot, version: target.release.version, totalBytes }, onProgress);
-  const attempt: Attempt = { slot, target, handle, ledger, writer, commit, report, signal };
+  const report = createReporter({ slot, version: target.release.version, totalBytes }, { monoMs, tally, onProgress });
+  return { slot, target, handle, ledger, writer, commit, report, log, signal };
+};
+
+/** The index of what the slot holds now, before it is another image's. */
+const indexBefore = async (
+  { target, handle, ledger, ports }: FillRequest,
+  signal: AbortSignal,
+): Promise<HeldIndex | null> => {
+  const record = ledger.current();
+  return record === null || isSameImage(record, target) ? null : findIndex(handle, record, ports, signal);
+};
+
+const prepareFill = async (
+  request: FillRequest,
+  { writer, report, signal }: Attempt,
+  found: Pick<Fill, 'before' | 'writtenBytes' | 'tally'>,
+): Promise<Fill> => {
+  const { tally } = found;
+  const { slot, target, handle, ports, trouble } = request;
+  const { sealing, indexing, source, log } = ports;
+  const onBytes = (): void => report('fetching', writer.arrivedBytes);
+  const onFetched = (lengthBytes: number): void => {
+    tally.fetchedBytes += lengthBytes;
+    tally.overheadBytes += lengthBytes;
+  };
+  const index = await loadIndex({ target, handle, source, sealing, indexing, onFetched, trouble }, signal);
+  onBytes();
+  return { ...found, slot, target, writer, index, onBytes, signal, log };
+};
+
+/** Leaves image and tree durable in the slot and gives its record, which says 'writing' and all bytes. */
+export const fillSlot = async (
+  request: FillRequest,
+  signal: AbortSignal,
+  onProgress: OnProgress,
+): Promise<SlotRecord> => {
+  const { target, ways, ports } = request;
+  const tally = emptyTally();
+  const attempt = openAttempt(request, tally, signal, onProgress);
+  const record = request.ledger.current();
+  const writtenBytes = record !== null && isSameImage(record, target) ? record.writtenBytes : 0;
+  const before = await indexBefore(request, signal);
   await resume(attempt);
-  await fetchRest(attempt, source);
+  if (attempt.writer.arrivedBytes < target.artifact.lengthBytes) {
+    const fill = await prepareFill(request, attempt, { before, writtenBytes, tally });
+    const way = await bring(attempt, fill, ways);
+    if (isDigestWrong(attempt) && way !== null && way !== 'full') {
+      // Each piece was what index or patch name, and the whole is not the image: they are of another one. Nothing of it stays.
+      ports.log.warn('The pieces do not make the signed image. It comes whole.', { way, path: target.artifact.path });
+      attempt.writer.restart();
+      await attempt.commit(attempt.writer.mark());
+      await bring(attempt, fill, ways.slice(-1));
+    }
+    const { toFetchBytes: _, ...bytes } = tally;
+    ports.log.info('The image is in the slot.', { slot: request.slot, ...bytes, savedBytes: savedBytesOf(tally) });
+  }
   return seal(attempt);
 };

@@ -72,6 +72,8 @@ export class SlotWriter {
 
   /** Forgets everything: the next byte is the image's first. */
   restart(): void {
+    this.#fill = 0;
+    this.#isEnded = false;
     this.#hasher = this.#ports.sealing.createHasher();
     this.#tree = this.#createTree();
     this.#runs = [];
@@ -118,6 +120,16 @@ export class SlotWriter {
     held.catch(() => {}); // a stream that ends meanwhile does not look; the fault is kept
     return held;
   };
+
+  /**
+   * Gives the medium all whole blocks that have arrived and waits until it has taken them, so that a process that dies loses
+   * less than a block. `isMarked` also makes the mark durable. Not while a push is held back.
+   */
+  async writeOut(isMarked: boolean): Promise<void> {
+    await this.#inFlight;
+    this.#commit(floorToBlock(this.#fill), isMarked);
+    await this.#inFlight;
+  }
 
   /** After the stream: writes all whole blocks that have arrived, and at the end of the image the padded last one. */
   async settle(): Promise<void> {
@@ -178,7 +190,7 @@ export class SlotWriter {
   }
 
   /** Starts to write the first `lengthBytes` of the current buffer, hashes meanwhile, and turns to the other buffer. */
-  #commit(lengthBytes: number): void {
+  #commit(lengthBytes: number, isMarked = false): void {
     const buffer = this.#buffers[this.#current];
     const rest = this.#fill - lengthBytes;
     if (lengthBytes > 0) {
@@ -187,7 +199,7 @@ export class SlotWriter {
       const written = handle.write(this.#positionBytes, padded, this.#steady);
       this.#digest(padded, lengthBytes);
       const runs = this.#takeRuns();
-      const isDue = this.#positionBytes - this.#markedBytes >= this.#ports.checkpointBytes;
+      const isDue = isMarked || this.#positionBytes - this.#markedBytes >= this.#ports.checkpointBytes;
       const mark = isDue ? this.mark() : null;
       if (isDue) this.#markedBytes = this.#positionBytes;
       const finish = async (): Promise<void> => {

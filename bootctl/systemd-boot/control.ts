@@ -27,6 +27,8 @@ export interface SystemdBootOptions {
   readonly efivarsPath?: string;
   /** PARTUUID of what is mounted at a path; default: by /sys and /dev/disk. null: unknown. */
   readonly partUuidOf?: PartUuidOf;
+  /** False: who carries the reboot out removes a one-shot choice that is left over. Default: true. */
+  readonly takesBackOneShot?: boolean;
   /** For tests: puts cuts between the writes. */
   readonly esp?: Esp;
 }
@@ -75,6 +77,7 @@ export const createSystemdBootControl = ({
   entries: stems = entryStemsDefault,
   efivarsPath = efivarsPathDefault,
   partUuidOf = readPartUuid,
+  takesBackOneShot = true,
   esp = openEsp(espPath),
 }: SystemdBootOptions): BootControl => {
   const variables = openEfiVariables(efivarsPath);
@@ -136,7 +139,7 @@ export const createSystemdBootControl = ({
       inTurn(signal, async () => {
         const oneShot = await variables.read('LoaderEntryOneShot');
         // Somebody's choice for one boot, left from before the flip, would take the place of the primary.
-        if (oneShot !== null) await variables.remove('LoaderEntryOneShot');
+        if (oneShot !== null && takesBackOneShot) await variables.remove('LoaderEntryOneShot');
       }),
   };
 };

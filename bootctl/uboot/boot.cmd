@@ -143,6 +143,8 @@ for o_s in ${o_first} ${o_second} again ${o_first} ${o_second}; do
     setenv bootargs "${otad_bootargs} otad.slot=${o_slot}"
     if test -n "${o_root}"; then setenv bootargs "${bootargs} otad.root=${o_root}"; fi
     if test -n "${o_offset}"; then setenv bootargs "${bootargs} otad.hashoffset=${o_offset}"; fi
+    # For what watches over a trial in Linux without being able to read the environment.
+    if test -n "${o_trial}"; then setenv bootargs "${bootargs} otad.trial=1"; fi
     if test -n "${otad_boot}"; then
       run otad_boot
     elif part number ${devtype} ${devnum} boot_${o_slot} otad_part; then

@@ -16,6 +16,7 @@ export interface BootChoice {
 }
 
 const toSlot = { A: 'a', B: 'b' } as const;
+const letterOf = { a: 'A', b: 'B' } as const;
 type Letter = keyof typeof toSlot;
 const isLetter = (word: string): word is Letter => word === 'A' || word === 'B';
 
@@ -41,13 +42,14 @@ const prepare = (env: Map<string, string>): void => {
   for (const letter of candidates) env.set(leftName[toSlot[letter]], fullTries);
 };
 
-const kernelArguments = (env: Variables, slot: SlotName): string => {
+const kernelArguments = (env: Variables, slot: SlotName, isTrial: boolean): string => {
   const root = env.get(rootName[slot]) ?? '';
   const hashOffset = env.get(hashOffsetName[slot]) ?? '';
   return [
     `otad.slot=${slot}`,
     ...(root === '' ? [] : [`otad.root=${root}`]),
     ...(hashOffset === '' ? [] : [`otad.hashoffset=${hashOffset}`]),
+    ...(isTrial ? ['otad.trial=1'] : []),
   ].join(' ');
 };
 
@@ -74,7 +76,7 @@ export const chooseBoot = (
     const changes = new Map(isWritable ? differences(variables, env) : []);
     const sequence = Number.parseInt(env.get(sequenceName) ?? '', 16);
     if (changes.size > 0 && sequence >= 0) changes.set(sequenceName, (sequence + 1).toString(16));
-    return { slot, changes, cmdline: slot === null ? '' : kernelArguments(env, slot) };
+    return { slot, changes, cmdline: slot === null ? '' : kernelArguments(env, slot, isOnTrial(letterOf[slot])) };
   };
   const skipped: SlotName[] = [];
   for (const letter of order) {

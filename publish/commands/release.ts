@@ -1,6 +1,6 @@
 // `otapub release`: everything that a person says about a release, handed to publishRelease.
 
-import type { Wave } from '../../agent/core/types.ts';
+import type { Artifact, Wave } from '../../agent/core/types.ts';
 import { type ImageSource, type PublishedRelease, publishRelease } from '../releases/release.ts';
 import { parseCompression, sourceDateEpochS } from './build.ts';
 import { describeSettlement, waitingExitCode } from './ceremony.ts';
@@ -113,19 +113,23 @@ const parseImage = (
   return { layers: values.layer, compression, sourceDateEpochS: sourceDateEpochS(io) };
 };
 
+const describeIndex = (rootfs: Artifact | undefined, problem: string | null): string =>
+  rootfs?.index
+    ? `  chunk index  ${formatBytes(rootfs.index.lengthBytes)}: gateways fetch only the pieces that they do not have`
+    : `  chunk index  none, gateways fetch the whole image: ${problem}`;
+
 const describePatch = ({ version, patch, problem }: PublishedRelease['patches'][number]): string =>
   `  patch        from ${version}: ${patch === null ? `none, ${problem}` : formatBytes(patch.lengthBytes)}`;
 
-const describe = (
-  folder: string,
-  { release, imageFile, versions, patches, waiting }: PublishedRelease,
-): readonly string[] => {
+const describe = (folder: string, published: PublishedRelease): readonly string[] => {
+  const { release, imageFile, versions, waiting, indexProblem, patches } = published;
   const [rootfs] = release.artifacts;
   return [
     `${waiting === null ? 'Published' : 'Prepared'} ${release.version} (sequence ${release.sequence}) for ${release.compatible} to ${release.channel}`,
     `  image        ${imageFile}, ${formatBytes(rootfs?.lengthBytes ?? 0)}`,
     `  sha256       ${rootfs?.sha256Hex}`,
     `  verity root  ${rootfs?.verity?.rootHex}`,
+    describeIndex(rootfs, indexProblem),
     ...patches.map(describePatch),
     ...release.waves.map(({ startAtS, percent }) => {
       return `  wave         ${percent}% from ${new Date(startAtS * 1000).toISOString()}`;

@@ -17,6 +17,8 @@ export interface BuildOptions {
   readonly identity: ImageIdentity;
   /** Default `zstd`. */
   readonly compression?: Compression | undefined;
+  /** Default: the one of releases. */
+  readonly zstdLevel?: number | undefined;
   /** Seconds since 1970 for all times in the image. Default 0. */
   readonly sourceDateEpochS?: number | undefined;
   /** Fills the tree below all layers with the packages that they name. Without it, layers may name none. */
@@ -76,6 +78,7 @@ export const buildImage = async (options: BuildOptions): Promise<BuiltImage> => 
     await sealTree(tree);
     await makeSquashfs(tree.root, temporary, {
       compression: options.compression ?? 'zstd',
+      zstdLevel: options.zstdLevel,
       sourceDateEpochS,
       signal: options.signal,
     });

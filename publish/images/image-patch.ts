@@ -3,10 +3,10 @@
 
 import { OtadError } from '../../agent/core/errors.ts';
 import { type ByteSource, bytesSource } from '../../delta/byte-source.ts';
-import { type ChunkIndex, encodeIndex, makeIndex } from '../../delta/chunk-index.ts';
+import { makeIndex } from '../../delta/chunk-cut.ts';
+import { decodeIndex } from '../../delta/chunk-index.ts';
 import { makePatch, type PatchReport } from '../../delta/patch-make.ts';
 import { provePatch } from '../../delta/patch-proof.ts';
-import { readBlockMap } from '../../delta/squashfs.ts';
 import type { PatchStep } from '../../delta/unit-fates.ts';
 import type { Zstd } from '../../delta/zstd.ts';
 import { loadZstd } from '../../delta/zstd-module.ts';
@@ -36,19 +36,22 @@ export interface ImagePatchOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const indexOf = async (source: ByteSource, zstd: Zstd): Promise<ChunkIndex> => {
-  const { extents } = await readBlockMap(source, ({ codec }) =>
+const indexOf = async (source: ByteSource, zstd: Zstd): Promise<Uint8Array> =>
+  makeIndex(source, ({ codec }) =>
     codec === 'zstd' ? (bytes, bytesMax) => zstd.decompress(bytes, bytesMax) : decompressorOf(codec),
   );
-  return makeIndex(source, extents);
-};
 
 const compareWays = async (old: ByteSource, image: ByteSource, zstd: Zstd): Promise<WayFigures> => {
-  const known = new Set((await indexOf(old, zstd)).chunks.map(({ digestHex }) => digestHex));
-  const index = await indexOf(image, zstd);
-  const missing = index.chunks.filter(({ digestHex }) => !known.has(digestHex));
-  const missingBytes = missing.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
-  return { fullBytes: image.lengthBytes, indexBytes: encodeIndex(index).length + missingBytes };
+  const encoded = await indexOf(image, zstd);
+  const index = decodeIndex(encoded);
+  const held = decodeIndex(await indexOf(old, zstd));
+  const known = new Set(Array.from({ length: held.count }, (_, chunk) => held.digestOf(chunk).toString('latin1')));
+  let missingBytes = 0;
+  for (let chunk = 0; chunk < index.count; chunk += 1) {
+    if (!known.has(index.digestOf(chunk).toString('latin1')))
+      missingBytes += index.offsetOf(chunk + 1) - index.offsetOf(chunk);
+  }
+  return { fullBytes: image.lengthBytes, indexBytes: encoded.length + missingBytes };
 };
 
 /**

@@ -4,16 +4,15 @@
 import { execFile } from 'node:child_process';
 import type { FileHandle } from 'node:fs/promises';
 import { OtadError } from '../../agent/core/errors.ts';
+import { parseSuperblock, superblockBytes } from '../../delta/squashfs-superblock.ts';
 import { errorCodeOf } from '../durable-file.ts';
 import { type ImageIdentity, identityOf, parseOsRelease, vendorPath } from './os-release.ts';
 
 export const imageBlockBytes = 4096;
 const squashfsBlockBytes = 131_072;
-const zstdLevel = 15;
+const zstdLevelDefault = 15;
 const toolTimeoutMs = 30 * 60_000;
 const toolOutputBytesMax = 1024 * 1024;
-const superblockBytes = 96;
-const superblockMagic = 0x73717368;
 
 export const compressions = ['zstd', 'gzip'] as const;
 export type Compression = (typeof compressions)[number];
@@ -47,6 +46,8 @@ const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? '';
 
 export interface SquashfsOptions {
   readonly compression: Compression;
+  /** Of zstd; default 15, the level of releases. Patches are made and applied at the level of the image. */
+  readonly zstdLevel?: number | undefined;
   /** Seconds since 1970 that every file and the file system carry. */
   readonly sourceDateEpochS: number;
   readonly signal?: AbortSignal | undefined;
@@ -55,7 +56,8 @@ export interface SquashfsOptions {
 /** Makes `outputPath` (which must not exist) from the tree. Order, owners, times and block size are fixed. */
 export const makeSquashfs = async (tree: string, outputPath: string, options: SquashfsOptions): Promise<void> => {
   const time = String(options.sourceDateEpochS);
-  const level = options.compression === 'zstd' ? ['-Xcompression-level', String(zstdLevel)] : [];
+  const level =
+    options.compression === 'zstd' ? ['-Xcompression-level', String(options.zstdLevel ?? zstdLevelDefault)] : [];
   const args = [
     ...[tree, outputPath, '-noappend', '-no-recovery', '-no-progress', '-quiet'],
     ...['-reproducible', '-all-root', '-no-xattrs', '-no-exports', '-mkfs-time', time, '-all-time', time],
@@ -77,18 +79,10 @@ export const checkSquashfs = async (handle: FileHandle, path: string): Promise<{
   if (!facts.isFile()) throw new OtadError('IMAGE_UNUSABLE', { path, problem: 'not a plain file' });
   const header = Buffer.alloc(superblockBytes);
   const { bytesRead } = await handle.read(header, 0, superblockBytes, 0);
-  if (bytesRead < superblockBytes || header.readUInt32LE(0) !== superblockMagic) {
-    throw new OtadError('IMAGE_UNUSABLE', { path, problem: 'does not start with a squashfs superblock' });
-  }
-  const version = `${header.readUInt16LE(28)}.${header.readUInt16LE(30)}`;
-  if (version !== '4.0')
-    throw new OtadError('IMAGE_UNUSABLE', { path, problem: `squashfs version ${version}, not 4.0` });
-  const usedBytes = header.readBigUInt64LE(40);
-  if (usedBytes < superblockBytes || usedBytes > BigInt(facts.size)) {
-    throw new OtadError('IMAGE_UNUSABLE', {
-      path,
-      problem: `${facts.size} bytes long, but its superblock says ${usedBytes}`,
-    });
+  try {
+    parseSuperblock(header.subarray(0, bytesRead), facts.size);
+  } catch (error) {
+    throw error instanceof OtadError ? new OtadError(error.code, { path, ...error.details }) : error;
   }
   return { lengthBytes: facts.size };
 };

@@ -34,6 +34,9 @@ export interface PublishedImage extends ImageFacts {
 export const imageTargetPath = (compatible: string, version: string): string =>
   `images/${compatible}/${compatible}-${version}.squashfs`;
 
+/** Of the index of an image, by the image's own path. */
+export const indexTargetPath = (imagePath: string): string => `${imagePath}.index`;
+
 /** Of a patch to an image, by the image's own path: the start of the base's digest is enough to tell bases apart. */
 export const patchTargetPath = (imagePath: string, baseSha256Hex: string): string =>
   `${imagePath}.${baseSha256Hex.slice(0, 12)}.patch`;

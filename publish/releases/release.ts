@@ -29,6 +29,7 @@ import { withPublisherLock } from '../repository/publisher-lock.ts';
 import { type Settlement, settleTargets } from '../signing/settlement.ts';
 import { imageTargetPath, publishedImages, readDocument, targetFileOf } from './catalogue.ts';
 import { artifactOf, settleImage } from './release-image.ts';
+import { settleIndex } from './release-index.ts';
 import { type PatchWish, patchBases, type SettledPatch, settlePatches } from './release-patches.ts';
 import { planRelease } from './release-plan.ts';
 
@@ -92,6 +93,8 @@ export interface PublishedRelease {
   readonly versions: PublishedVersions | null;
   /** What a person should know, such as an image that could never be updated again. */
   readonly warnings: readonly string[];
+  /** Why the image has no chunk index, so that gateways fetch it whole; null: it has one. */
+  readonly indexProblem: string | null;
   /** What became of each wish for a patch. */
   readonly patches: readonly SettledPatch[];
   readonly waiting: Extract<Settlement, { kind: 'waiting' }> | null;
@@ -216,9 +219,10 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
   const warnings = imagePath === null ? [] : await warnOfImage(imagePath, paths, state.root.version, options.signal);
   const image = await settleImage(options, publication, plan, imagePath);
   const imageFacts = { path: targetPath, sha256Hex: image.sha256Hex };
+  const { index, problem: indexProblem } = await settleIndex(publication, state.targets, imageFacts);
   const patches = await settlePatches(publication, state.targets, imageFacts, bases, patchWish);
   const madePatches = patches.flatMap(({ patch }) => patch ?? []);
-  const release = composeRelease(options, plan.identity, artifactOf(targetPath, image, madePatches), nowS);
+  const release = composeRelease(options, plan.identity, artifactOf(targetPath, image, index, madePatches), nowS);
   const document = encodeRelease(release);
   if (isUnchanged(current, release))
     throw new OtadError('NOTHING_TO_DO', { channel: options.channel, version: release.version });
@@ -228,6 +232,7 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
   const targets = {
     ...state.targets.targets,
     [targetPath]: targetFileOf(image.lengthBytes, image.sha256Hex, image.facts),
+    ...(index === null ? {} : { [index.path]: targetFileOf(index.lengthBytes, index.sha256Hex) }),
     ...Object.fromEntries(madePatches.map((patch) => [patch.path, targetFileOf(patch.lengthBytes, patch.sha256Hex)])),
     [documentPath]: targetFileOf(document.length, documentSha256),
   };
@@ -237,6 +242,7 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
   return {
     release,
     warnings,
+    indexProblem,
     patches,
     documentPath,
     imageFile: join(paths.targets, targetFilePath(targetPath, image.sha256Hex)),

@@ -3,16 +3,19 @@
 
 import { errorCodes, OtadError, toFailure } from '../../agent/core/errors.ts';
 import type { Release } from '../../agent/core/types.ts';
+import { indexBytesMax } from '../../delta/chunk-index.ts';
 import { createTreeBuilder } from '../../verity/dm-verity.ts';
+import { fetchRequired } from '../../verity/metadata-fetcher.ts';
 import { createHasher } from '../../verity/sealing.ts';
 import type { TrustedFiles } from '../../verity/trusted-store.ts';
 import { createTufClient, type TrustedSet } from '../../verity/tuf-client.ts';
 import type { TargetFile, TargetsMetadata } from '../../verity/tuf-metadata.ts';
 import { type ReleaseReader, readRelease } from '../../verity/verified-release.ts';
 import { imageBlockBytes } from '../images/squashfs.ts';
-import { documentPaths, publishedImages } from '../releases/catalogue.ts';
+import { documentPaths, indexTargetPath, publishedImages } from '../releases/catalogue.ts';
 import { targetFilePath } from '../repository/publication.ts';
 import { targetsFolder } from '../repository/publisher-folder.ts';
+import { createIndexCheck, type IndexCheck, readIndexOf } from './index-check.ts';
 import type { RepositoryReader } from './repository-reader.ts';
 import { checkRootChain, rootPath } from './root-chain.ts';
 
@@ -83,14 +86,17 @@ const createSealCheck = (seals: readonly Seal[], lengthBytes: number) => {
   };
 };
 
+const locationOf = (path: string, { hashes }: TargetFile): string =>
+  `${targetsFolder}/${targetFilePath(path, hashes.sha256 ?? '')}`;
+
 /** Throws when the file is missing, longer, shorter or different, or when a seal does not fit. */
 const checkTarget = async (
   { reader, signal }: VerificationOptions,
   path: string,
   target: TargetFile,
-  seals: readonly Seal[],
+  { seals, index }: { readonly seals: readonly Seal[]; readonly index: IndexCheck | null },
 ): Promise<void> => {
-  const location = `${targetsFolder}/${targetFilePath(path, target.hashes.sha256 ?? '')}`;
+  const location = locationOf(path, target);
   const pieces = await reader.stream(location, signal);
   if (pieces === null) throw new OtadError('TARGET_UNKNOWN', { path: location, problem: 'the file is missing' });
   const hasher = createHasher();
@@ -101,12 +107,29 @@ const checkTarget = async (
     if (length > target.length) throw new OtadError('FILE_TOO_LARGE', { path: location, maximum: target.length });
     hasher.update(piece);
     if (seals.length > 0) seal.push(piece);
+    index?.push(piece);
   }
   const actual = hasher.digestHex();
   if (length !== target.length || actual !== target.hashes.sha256) {
     throw new OtadError('TARGET_DIGEST_MISMATCH', { path: location, length, signedLength: target.length, actual });
   }
   if (seals.length > 0) seal.check();
+  index?.check();
+};
+
+/** The check of an image by its published index; null where it has none. */
+const indexCheckOf = async (
+  { reader, signal }: VerificationOptions,
+  targets: TargetsMetadata,
+  path: string,
+  image: TargetFile,
+): Promise<IndexCheck | null> => {
+  const indexPath = indexTargetPath(path);
+  const target = Object.hasOwn(targets.targets, indexPath) ? targets.targets[indexPath] : undefined;
+  if (target === undefined) return null;
+  const bytes = await fetchRequired(reader, locationOf(indexPath, target), indexBytesMax, signal);
+  const { length: lengthBytes, hashes } = image;
+  return createIndexCheck(readIndexOf(bytes, { lengthBytes, sha256Hex: hashes.sha256 ?? '' }));
 };
 
 /** Throws when the file is missing or of another length. Its bytes stay unread. */
@@ -115,7 +138,7 @@ const checkLength = async (
   path: string,
   target: TargetFile,
 ): Promise<void> => {
-  const location = `${targetsFolder}/${targetFilePath(path, target.hashes.sha256 ?? '')}`;
+  const location = locationOf(path, target);
   const length = await reader.lengthOf(location, signal);
   if (length === null) throw new OtadError('TARGET_UNKNOWN', { path: location, problem: 'the file is missing' });
   if (length !== undefined && length !== target.length) {
@@ -180,8 +203,11 @@ const verifyImages = async (
     const distinct = [...new Map(seals.map((seal) => [`${seal.saltHex} ${seal.rootHex}`, seal])).values()];
     const kind = distinct.length > 0 ? 'image' : 'file';
     const note = image === undefined ? '' : `${image.version} (sequence ${image.sequence})`;
-    const check = () =>
-      options.isQuick ? checkLength(options, path, target) : checkTarget(options, path, target, distinct);
+    const check = async (): Promise<void> => {
+      if (options.isQuick) return checkLength(options, path, target);
+      const index = kind === 'image' ? await indexCheckOf(options, targets, path, target) : null;
+      return checkTarget(options, path, target, { seals: distinct, index });
+    };
     files.push(await report({ kind, path, note, lengthBytes: target.length }, check, options.signal));
   }
   return files;

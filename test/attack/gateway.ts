@@ -20,11 +20,10 @@ import { unmetConditions } from '../../agent/core/select.ts';
 import { ceilToBlock, recordAreaBytes } from '../../agent/core/slot-layout.ts';
 import type { Reason } from '../../agent/core/state.ts';
 import type { Release, SlotName, Verified } from '../../agent/core/types.ts';
-import { createInstall, type Install } from '../../agent/runtime/install.ts';
+import type { Install } from '../../agent/runtime/install.ts';
 import { treeLengthBytes } from '../../verity/dm-verity.ts';
-import { createSealing } from '../../verity/sealing.ts';
 import { aMoment, aPolicy, aRecord, aState } from '../support/builders.ts';
-import { createFileSlots, type FileSlots } from '../support/slot-bench.ts';
+import { anInstall, createFileSlots, type FileSlots } from '../support/slot-bench.ts';
 import { testNowS } from '../support/tuf-repository.ts';
 import { compatible, running, slotBytes } from './vendor.ts';
 
@@ -144,7 +143,7 @@ const assemble = async (
     ...options.source,
   });
   const source = options.wrap?.(real) ?? real;
-  const install = createInstall({ slots: slots.devices, source, sealing: createSealing() });
+  const install = anInstall({ slots: slots.devices, source });
   const policy = policyOf(options.hardwareRevision ?? null);
   const trusted = () => readFolder(metadataFolder);
 

@@ -133,7 +133,7 @@ export const imageAttacks: readonly ImageAttack[] = [
 export const actDuring =
   (act: () => Promise<void>) =>
   (source: ReleaseSource): ReleaseSource => ({
-    check: (signal) => source.check(signal),
+    ...source,
     stream: async (artifact, offsetBytes, sink, signal) => {
       if (artifact.lengthBytes !== imageBytes)
         throw new OtadError('INTERNAL', { reason: 'not the image of these tests' });

@@ -3,9 +3,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { createHttpClient } from '../../agent/adapters/http.ts';
-import { createInstall } from '../../agent/runtime/install.ts';
-import { createSealing } from '../../verity/sealing.ts';
-import { anArtifact, aRelease, createFileSlots } from '../support/slot-bench.ts';
+import { anArtifact, anInstall, aRelease, createFileSlots, streamOnly } from '../support/slot-bench.ts';
 
 const [url, folder, slotBytes, lengthBytes, sha256Hex, rootHex, saltHex] = process.argv.slice(2);
 
@@ -21,10 +19,10 @@ const artifact = anArtifact(new Uint8Array(4096), {
 });
 const http = createHttpClient();
 const { devices } = createFileSlots(folder, Number(slotBytes));
-const install = createInstall({
+const install = anInstall({
   slots: devices,
-  sealing: createSealing(),
   source: {
+    ...streamOnly,
     check: () => Promise.reject(new Error('not asked')),
     stream: (_artifact, offset, sink, signal) => http.streamRange(url, { offset, lengthTotal: length, sink, signal }),
   },

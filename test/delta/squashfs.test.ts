@@ -16,7 +16,6 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { OtadError } from '../../agent/core/errors.ts';
 import { bytesSource } from '../../delta/byte-source.ts';
-import { chunkBytesMax, cutLengths, decodeIndex, digestOf, encodeIndex, makeIndex } from '../../delta/chunk-index.ts';
 import { type BlockMap, readBlockMap } from '../../delta/squashfs.ts';
 import { decompressorOf } from '../../publish/images/squashfs-codec.ts';
 import { createRandom } from '../bootctl/random.ts';
@@ -162,77 +161,5 @@ describe('block map of a squashfs image', () => {
       copy[at] = random.below(256);
       await tryOne(copy);
     }
-  });
-});
-
-describe('chunk index', () => {
-  it('covers the image with pieces of bounded length that digest as listed', async () => {
-    const image = imageOf('index.squashfs', ['-comp', 'gzip']);
-    const { extents } = await mapOf(image);
-    const index = await makeIndex(bytesSource(image), extents);
-    let at = 0;
-    for (const { lengthBytes, digestHex } of index.chunks) {
-      assert.ok(lengthBytes > 0 && lengthBytes <= chunkBytesMax);
-      assert.equal(digestOf(image.subarray(at, at + lengthBytes)), digestHex);
-      at += lengthBytes;
-    }
-    assert.equal(at, image.length);
-    assert.deepEqual(decodeIndex(encodeIndex(index)), index);
-  });
-
-  it('joins small blocks, leaves long ones alone, and cuts the tables into pieces', () => {
-    const extent = (kind: 'data' | 'tables', lengthBytes: number) => ({
-      kind,
-      lengthBytes,
-      offsetBytes: 0,
-      isStored: false,
-    });
-    const lengths = cutLengths([
-      extent('tables', 96),
-      extent('data', 5000),
-      extent('data', 6000),
-      extent('data', 6000),
-      extent('data', 700),
-      extent('data', 40_000),
-      extent('data', 800),
-      extent('tables', 150_000),
-    ]);
-    assert.deepEqual(lengths, [96, 17_000, 700, 40_000, 800, 65_536, 65_536, 18_928]);
-  });
-
-  it('finds an unchanged file wherever it moved to', async () => {
-    // As in images that ship: a block is longer than what is joined.
-    const larger = ['-b', '65536'];
-    const before = imageOf('before.squashfs', ['-comp', 'gzip', ...larger]);
-    writeFileSync(join(tree, 'aaa-first'), noise(3 * blockBytes));
-    const later = imageOf('after.squashfs', ['-comp', 'gzip', ...larger]);
-    rmSync(join(tree, 'aaa-first'));
-    const indexOf = async (image: Buffer) => makeIndex(bytesSource(image), (await mapOf(image)).extents);
-    const known = new Set((await indexOf(before)).chunks.map(({ digestHex }) => digestHex));
-    const missing = (await indexOf(later)).chunks.filter(({ digestHex }) => !known.has(digestHex));
-    const fetched = missing.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
-    assert.ok(fetched < later.length / 2, `${fetched} of ${later.length} bytes`);
-  });
-
-  it('refuses what is no whole index', async () => {
-    const index = encodeIndex({ imageLengthBytes: 3, chunks: [{ lengthBytes: 3, digestHex: 'ab'.repeat(16) }] });
-    const withWord =
-      (at: number, word: number) =>
-      (bytes: Buffer): Buffer => {
-        bytes.writeUInt32LE(word, at);
-        return bytes;
-      };
-    const spoil = (change: (bytes: Buffer) => Buffer): void => {
-      const bytes = change(Buffer.from(index));
-      assert.throws(() => decodeIndex(bytes), { code: 'INDEX_MALFORMED' });
-    };
-    spoil((bytes) => bytes.subarray(0, -1));
-    spoil((bytes) => Buffer.concat([bytes, Buffer.alloc(20)]));
-    spoil((bytes) => bytes.fill(0, 0, 1));
-    spoil(withWord(8, 2));
-    spoil((bytes) => withWord(12, 0)(bytes).subarray(0, 24));
-    spoil(withWord(16, 4));
-    spoil(withWord(24, 0));
-    spoil(withWord(24, chunkBytesMax + 1));
   });
 });

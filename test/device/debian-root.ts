@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const suite = 'trixie';
 const stepMs = 600_000;
-const packages = ['qemu-system-x86', 'ovmf', 'systemd-boot-efi', 'systemd-boot-tools'];
+const packages = ['qemu-system-x86', 'qemu-utils', 'ovmf', 'systemd-boot-efi', 'systemd-boot-tools'];
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 const folder = fileURLToPath(new URL('../../../.device', import.meta.url));
 

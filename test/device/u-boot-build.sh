@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds U-Boot from Debian's source package with otad's environment and boot script compiled in, and prints the folder
-# with the results. Usage: u-boot-build.sh sandbox|qemu-arm64
+# with the results. Usage: u-boot-build.sh sandbox|qemu-arm64|qemu-amd64|raspberry-pi
 # Results are kept under .device/u-boot, named by everything they were made from: the second run only prints.
 # Installs what it needs with apt; apt's own settings are read and never changed.
 set -euo pipefail
@@ -25,7 +25,13 @@ case $target in
     variants="redundant" packages="$packages gcc-aarch64-linux-gnu qemu-system-arm mtools gdisk"
     board_values="devtype=virtio devnum=0 kernel_addr_r=0x40400000 ramdisk_addr_r=0x44000000 fdt_addr_r=0x48000000 scriptaddr=0x40200000"
     export CROSS_COMPILE=aarch64-linux-gnu- ;;
-  *) fail "usage: $0 sandbox|qemu-arm64" ;;
+  qemu-amd64)
+    variants="redundant" packages="$packages python3-pyelftools acpica-tools"
+    board_values="--board qemu-amd64-uboot" ;;
+  raspberry-pi)
+    variants="redundant" packages="$packages gcc-aarch64-linux-gnu" board_values="--board raspberry-pi-uboot"
+    export CROSS_COMPILE=aarch64-linux-gnu- ;;
+  *) fail "usage: $0 sandbox|qemu-arm64|qemu-amd64|raspberry-pi" ;;
 esac
 
 # What each binary is made of, later lines counting: files of settings, and single lines.
@@ -40,6 +46,8 @@ settings_of() {
       cat $sandbox
       printf '%s\n' '# CONFIG_ENV_IS_IN_MMC is not set' CONFIG_ENV_IS_IN_FAT=y 'CONFIG_ENV_FAT_INTERFACE="host"' \
         'CONFIG_ENV_FAT_DEVICE_AND_PART="0:1"' ;;
+    qemu-amd64-redundant) cat "$source/configs/qemu-x86_64_defconfig" "$root/image/uboot/"{qemu-amd64,otad,listed}.config ;;
+    raspberry-pi-redundant) cat "$source/configs/rpi_arm64_defconfig" "$root/image/uboot/"{raspberry-pi,otad,listed}.config ;;
     qemu-arm64-redundant) cat "$source/configs/qemu_arm64_defconfig" "$root/image/uboot/"{qemu-arm64,otad}.config ;;
   esac
 }
@@ -95,7 +103,6 @@ fetch_source() {
     # The sandbox board has its own list of places for the environment; without it the generic one counts, as on a board.
     sed -i '/^\/\* specific order for sandbox/,/^int dram_init/{/^int dram_init/!d}' board/sandbox/sandbox.c
     if grep -q env_get_location board/sandbox/sandbox.c; then fail "board/sandbox/sandbox.c has changed"; fi
-    cp include/configs/sandbox.h include/configs/sandbox.h.debian
   )
   basename "$debian" .debian.tar.xz >"$cache/unpacked/tree/.version"
   mv "$cache/unpacked/tree" "$cache/source"
@@ -110,8 +117,10 @@ objects=$cache/objects-$target
 rm -rf "$out" "$out.part"
 mkdir -p "$objects" "$out.part"
 printf '%s\n' "$environment" >"$objects/otad.env"
-cmp -s <(cat "$source/include/configs/sandbox.h.debian" "$root/image/uboot/listed.h") "$source/include/configs/sandbox.h" ||
-  cat "$source/include/configs/sandbox.h.debian" "$root/image/uboot/listed.h" >"$source/include/configs/sandbox.h"
+# Read by every board, those without a header of their own too.
+header=$source/include/config_fallbacks.h
+[ -e "$header.debian" ] || cp "$header" "$header.debian"
+cmp -s <(cat "$header.debian" "$root/image/uboot/listed.h") "$header" || cat "$header.debian" "$root/image/uboot/listed.h" >"$header"
 
 run_make() {
   local left=$((seconds_max - SECONDS))
@@ -132,13 +141,12 @@ for variant in $variants; do
     case $variant-$line in single-CONFIG_SYS_REDUNDAND*) continue ;; esac
     grep -qxF "$line" "$objects/.config" || fail "this U-Boot does not take $line"
   done
-  if [ "$target" = sandbox ]; then
-    run_make -j"$jobs" u-boot tools
-    cp "$objects/u-boot" "$out.part/u-boot-$variant"
-  else
-    run_make -j"$jobs" u-boot.bin
-    cp "$objects/u-boot.bin" "$out.part/u-boot-$variant.bin"
-  fi
+  case $target in
+    sandbox) run_make -j"$jobs" u-boot tools && cp "$objects/u-boot" "$out.part/u-boot-$variant" ;;
+    # The ROM has no target of its own: binman puts it together when all else is there.
+    qemu-amd64) run_make -j"$jobs" all && cp "$objects/u-boot.rom" "$out.part/u-boot-$variant.rom" ;;
+    *) run_make -j"$jobs" u-boot.bin && cp "$objects/u-boot.bin" "$out.part/u-boot-$variant.bin" ;;
+  esac
 done
 cp "$objects/otad.env" "$out.part/otad.env"
 cp "$objects/scripts/dtc/dtc" "$out.part/"

@@ -27,7 +27,9 @@ const parseLines = (text: string): Variables =>
       .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)] as const),
   );
 
-export const buildUboot = async (target: 'sandbox' | 'qemu-arm64'): Promise<UbootBuild> => {
+export const buildUboot = async (
+  target: 'sandbox' | 'qemu-arm64' | 'qemu-amd64' | 'raspberry-pi',
+): Promise<UbootBuild> => {
   const child = promisify(execFile)('bash', [recipe, target], { timeout: buildMsMax, maxBuffer: 1 << 26 });
   child.child.stderr?.pipe(process.stderr, { end: false });
   const folder = (await child).stdout.trim();

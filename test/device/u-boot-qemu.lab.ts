@@ -153,7 +153,10 @@ describe('U-Boot on a board in QEMU', () => {
 
   it('starts the kernel of the slot on trial with its root, and has counted it before', async () => {
     const card = await makeCard(trialOfB, ['a', 'b']);
-    assert.equal(startedWith(await powerOn(card)), `otad.slot=b otad.root=${rootOf.b} otad.hashoffset=8192`);
+    assert.equal(
+      startedWith(await powerOn(card)),
+      `otad.slot=b otad.root=${rootOf.b} otad.hashoffset=8192 otad.trial=1`,
+    );
     const saved = await readEnvironment(card);
     assert.equal(saved?.get('BOOT_B_LEFT'), '2');
     assert.equal(saved?.get(sequenceName), '8');
@@ -170,7 +173,7 @@ describe('U-Boot on a board in QEMU', () => {
 
   it('starts a slot with nothing but what is compiled in', async () => {
     const card = await makeCard(null, ['b']);
-    assert.equal(startedWith(await powerOn(card)), 'otad.slot=b');
+    assert.equal(startedWith(await powerOn(card)), 'otad.slot=b otad.trial=1');
     const saved = await readEnvironment(card);
     assert.deepEqual([saved?.get('BOOT_A_LEFT'), saved?.get('BOOT_B_LEFT')], ['2', '2']);
   });

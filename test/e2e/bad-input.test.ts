@@ -35,11 +35,11 @@ const nextFailure = async (gateway: Gateway, isWanted: (code: string) => boolean
 const offers: readonly (readonly [name: string, code: ErrorCode, spoil: spoiled.Spoil])[] = [
   ['a truncated image', 'HTTP_TRUNCATED', spoiled.truncateImage],
   ['an image with more bytes than signed', 'FILE_TOO_LARGE', spoiled.lengthenImage],
-  ['an image with a flipped bit', 'IMAGE_DIGEST_MISMATCH', spoiled.flipImageBit],
+  ['an image with flipped bits', 'IMAGE_DIGEST_MISMATCH', spoiled.flipImageBits],
   ['metadata with a forged signature', 'METADATA_SIGNATURE_INVALID', spoiled.forgeSignature],
   ['expired metadata', 'METADATA_EXPIRED', spoiled.letExpire],
   ['a release of another product', 'RELEASE_INCOMPATIBLE', spoiled.offerOtherProduct],
-  ['the login page of a captive portal', 'HTTP_PORTAL', spoiled.answerWithLoginPage],
+  ['the login page of a captive portal', 'CAPTIVE_PORTAL', spoiled.answerWithLoginPage],
   ['nothing, because the server is gone', 'HTTP_UNREACHABLE', spoiled.loseServer],
 ];
 

@@ -11,6 +11,7 @@ import { claimFolder, defaultFolder } from './demo-folder.ts';
 import type { Gateway } from './gateway.ts';
 import { Narrator, narrateGateway } from './narrator.ts';
 import { createPatientReads, type PatientReads } from './patience.ts';
+import { publishedImage } from './publisher.ts';
 import { type Report, readReport } from './report.ts';
 import { type ShownCall, Technician } from './technician.ts';
 import { bundleDir, createWorld, type World } from './world.ts';
@@ -106,13 +107,30 @@ const runInspection = async ({ technician, narrator }: Play): Promise<void> => {
 
 type Finding = readonly [claim: string, holds: boolean];
 
+/** What the server sent of an image, and how long the image is. */
+interface Transfer {
+  readonly sentBytes: number;
+  readonly imageBytes: number;
+}
+
+const transferOf = async ({ vendor, served }: World, version: string): Promise<Transfer> => {
+  const { facts } = await publishedImage(vendor, version);
+  const sent = served.requests.filter(({ path }) => path.endsWith(`-${version}.squashfs`));
+  return { sentBytes: sent.reduce((sum, { bytes }) => sum + bytes, 0), imageBytes: facts.lengthBytes };
+};
+
 const judgeCall = ({ command, exitCode, expectedExitCode, isObeyedUnanswered }: ShownCall): Finding =>
   isObeyedUnanswered
     ? [`${command}: otad ended before it answered, and obeyed`, true]
     : [`${command}: exit status ${exitCode}`, exitCode === expectedExitCode];
 
 /** What must be true in the end, each with the answer that says so. */
-const judge = (status: StatusBody, report: Report, calls: readonly ShownCall[]): readonly Finding[] => {
+const judge = (
+  status: StatusBody,
+  report: Report,
+  calls: readonly ShownCall[],
+  transfer: Transfer,
+): readonly Finding[] => {
   const booted = report.slots.find((slot) => slot.booted);
   const denied = report.denylist.find(({ version }) => version === '1.2');
   const types = (version: string) =>
@@ -131,6 +149,10 @@ const judge = (status: StatusBody, report: Report, calls: readonly ShownCall[]):
     ['1.2 was never confirmed', !types('1.2').includes('confirmed')],
     [`1.2 is denied: ${denied?.reason ?? 'no'}`, denied?.reason.includes('field bus can1') === true],
     ['nothing else is denied', report.denylist.length === 1],
+    [
+      `1.1 came with ${sizeText(transfer.sentBytes)} of its ${sizeText(transfer.imageBytes)}: the rest was copied from slot a`,
+      transfer.sentBytes < transfer.imageBytes,
+    ],
     ...calls.map(judgeCall),
   ];
 };
@@ -186,7 +208,8 @@ const runDemo = async (options: Options, narrator: Narrator, signal: AbortSignal
     await told;
     await runInspection(play);
     const report = await readReport(reads);
-    const findings = judge(await reads.status(), report, technician.calls);
+    const transfer = await transferOf(world, '1.1');
+    const findings = judge(await reads.status(), report, technician.calls, transfer);
     narrator.title('What the daemon answers in the end');
     for (const [claim, holds] of findings) narrator.line(holds ? 'yes' : 'NO', claim, holds ? 'good' : 'bad');
     narrator.line('', `${((performance.now() - startedMs) / 1000).toFixed(0)} s`);

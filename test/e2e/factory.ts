@@ -2,8 +2,10 @@
 // the standard tools (veritysetup, fw_setenv), so that the daemon starts on what others wrote.
 
 import { copyFile, open, stat, writeFile } from 'node:fs/promises';
-import { recordOffsetBytes } from '../../agent/core/slot-layout.ts';
+import { indexOffsetBytes, recordOffsetBytes } from '../../agent/core/slot-layout.ts';
 import type { SlotName, SlotRecord } from '../../agent/core/types.ts';
+import { indexImage } from '../../publish/images/image-index.ts';
+import { treeLengthBytes } from '../../verity/dm-verity.ts';
 import { encodeRecord } from '../../verity/slot-record.ts';
 import { runTool } from './child-process.ts';
 import type { GatewayPaths } from './gateway-paths.ts';
@@ -31,6 +33,9 @@ const writeSlot = async (slotPath: string, { facts, file: imageFile }: StoredIma
     reason: null,
   };
   await file.write(encodeRecord(record, 0), 0, undefined, recordOffsetBytes(slotSizeBytes, 0));
+  const index = await indexImage(imageFile);
+  if (typeof index === 'string') throw new Error(index);
+  await file.write(index, 0, undefined, indexOffsetBytes(lengthBytes, treeLengthBytes(lengthBytes)));
   await file.close();
   const options = [
     ...['--data-block-size=4096', '--hash-block-size=4096', '--hash=sha256', `--salt=${saltHex}`],

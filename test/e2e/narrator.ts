@@ -100,7 +100,8 @@ export class Narrator {
     this.#lastQuarter = quarter;
     const sizes = `${sizeText(progress.doneBytes)} of ${sizeText(progress.totalBytes)}`;
     const percent = progress.percent.toFixed(0).padStart(3);
-    const text = `${progress.step.padEnd(stepWidth)}${bar(progress.percent, barWidth)} ${percent} %  ${sizes}`;
+    const saved = progress.savedBytes === 0 ? '' : `, ${sizeText(progress.savedBytes)} saved`;
+    const text = `${progress.step.padEnd(stepWidth)}${bar(progress.percent, barWidth)} ${percent} %  ${sizes}${saved}`;
     if (this.#isInteractive && this.#held === null) {
       this.#out.write(`\r\u001b[K  ${' '.repeat(labelWidth)}${text}`);
       this.#isBarOpen = true;

@@ -36,8 +36,8 @@ export const coreMutants: readonly SimulatorMutant[] = [
     name: 'invalidate-after-first-byte',
     edits: one(
       steps,
-      "step: 'invalidate', slot, release, isForced }, (plan) => ({ kind: 'invalidate', plan, slot }));",
-      "step: 'write', slot, release, isForced }, (plan) => ({ kind: 'write', plan, slot, release }));",
+      "step: 'invalidate', slot, release, isForced, ...fromFolder(folder) }, (plan) => ({ kind: 'invalidate', plan, slot }));",
+      "step: 'write', slot, release, isForced, ...fromFolder(folder) }, (plan) => ({ kind: 'write', plan, slot, release }));",
     ),
     caughtBy: ['I3'],
   },
@@ -146,8 +146,8 @@ export const coreMutants: readonly SimulatorMutant[] = [
     name: 'running-slot-written',
     edits: one(
       steps,
-      'release, isForced) => {\n    const slot = otherSlot(state.booted);',
-      'release, isForced) => {\n    const slot = state.booted;',
+      'release, { isForced, folder }) => {\n    const slot = otherSlot(state.booted);',
+      'release, { isForced, folder }) => {\n    const slot = state.booted;',
     ),
     caughtBy: ['I8', 'I2'],
   },

@@ -3,36 +3,15 @@
 // the code has moved on.
 
 import { execFile, spawn } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { invariants } from '../sim/verdict.ts';
-import { attackMutants } from './attack-mutants.ts';
-import { bootScriptMutants } from './boot-script-mutants.ts';
-import { coreMutants } from './core-mutants.ts';
-import { lineageMutants } from './lineage-mutants.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
-import { otapubMutants } from './otapub-mutants.ts';
-import { patchMutants } from './patch-mutants.ts';
-import { systemdBootMutants } from './systemd-boot-mutants.ts';
-import { trustMutants } from './trust-mutants.ts';
-import { trybootMutants } from './tryboot-mutants.ts';
-import { ubootMutants } from './uboot-mutants.ts';
+import { tables } from './tables.ts';
 
-const tables: Readonly<Record<string, readonly Mutant[]>> = {
-  core: coreMutants,
-  lineage: lineageMutants,
-  uboot: ubootMutants,
-  'systemd-boot': systemdBootMutants,
-  'boot-script': bootScriptMutants,
-  tryboot: trybootMutants,
-  trust: trustMutants,
-  attack: attackMutants,
-  otapub: otapubMutants,
-  patch: patchMutants,
-};
 const mutants = Object.values(tables).flat();
 
 const run = promisify(execFile);
@@ -49,6 +28,8 @@ interface Verdict {
 /** A project of its own to spoil: the compiled code, and what tests read beside it. */
 const makeBench = async (): Promise<string> => {
   const bench = await mkdtemp(join(tmpdir(), 'otad-mutants-'));
+  // Tests act as other users as well, who must be able to pass through.
+  await chmod(bench, 0o711);
   await cp(dist, join(bench, 'dist'), { recursive: true });
   for (const name of ['node_modules', 'package.json', 'bootctl', 'units', 'test', 'docs']) {
     await symlink(join(project, name), join(bench, name));

@@ -66,7 +66,11 @@ export const systemdBootMutants: readonly SuiteMutant[] = [
   ),
   mutant(
     'one-shot-left-for-the-next-boot',
-    one(`${folder}/control.js`, 'if (oneShot !== null)', 'if (oneShot === null)'),
+    one(
+      `${folder}/control.js`,
+      'if (oneShot !== null && takesBackOneShot)',
+      'if (oneShot === null && takesBackOneShot)',
+    ),
   ),
   mutant(
     'uncounted-boot-unsaid',

@@ -157,7 +157,11 @@ export const trybootMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'tryboot-rota-not-asked',
-    edits: one('agent/adapters/boot-control.js', "if (found.kind !== 'tryboot')", 'if (found !== null)'),
+    edits: one(
+      'agent/adapters/boot-control.js',
+      "if (kind !== 'tryboot')\n                return;",
+      'if (kind !== null)\n                return;',
+    ),
     suite: ['agent/adapters/boot-control.test.js'],
   },
   {

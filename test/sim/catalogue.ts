@@ -1,9 +1,11 @@
 // The releases that the simulated publisher has: small images with their real dm-verity trees, made by the production sealing.
-// The bytes differ from release to release in every block, so that a mixture of two is never mistaken for either.
+// Every second chunk is the same in all releases, as with releases that ship; between them the bytes differ in every block, so
+// that a mixture of two is never mistaken for either.
 
 import type { Sealing } from '../../agent/core/ports.ts';
 import { ceilToBlock } from '../../agent/core/slot-layout.ts';
 import type { Artifact, Release, Verified, VerityParameters } from '../../agent/core/types.ts';
+import { digestOf, encodeIndex } from '../../delta/chunk-index.ts';
 import { createSealing } from '../../verity/sealing.ts';
 import { createChance } from './chance.ts';
 
@@ -13,6 +15,7 @@ export interface SealedRelease {
   readonly image: Buffer;
   /** Image, padding, superblock and tree: what a slot must hold, from its first byte. */
   readonly sealed: Buffer;
+  readonly indexFile: Uint8Array;
   readonly isHealthy: boolean;
 }
 
@@ -28,13 +31,33 @@ export const slotSizeBytes = 18 * 4096;
 
 const noHash = '0'.repeat(64);
 
+/** No multiple of a block, so that chunks begin and end within blocks. */
+const chunkBytes = 3000;
+
+const fill = (image: Buffer, seed: number): void => {
+  const chance = createChance(seed);
+  for (let offset = 0; offset + 4 <= image.length; offset += 4) image.writeUInt32LE(chance.below(0xffffffff), offset);
+};
+
+const chunksOf = (image: Buffer): readonly Buffer[] =>
+  Array.from({ length: Math.ceil(image.length / chunkBytes) }, (_, chunk) =>
+    image.subarray(chunk * chunkBytes, (chunk + 1) * chunkBytes),
+  );
+
 const makeImage = (sequence: number): Buffer => {
-  const chance = createChance(sequence * 7919);
-  const imageBytes = imageBytesOf(sequence);
-  const image = Buffer.alloc(imageBytes);
-  for (let offset = 0; offset + 4 <= imageBytes; offset += 4) image.writeUInt32LE(chance.below(0xffffffff), offset);
+  const image = Buffer.alloc(imageBytesOf(sequence));
+  fill(image, sequence * 7919);
+  for (const [chunk, bytes] of chunksOf(image).entries()) {
+    if (chunk % 2 === 1) fill(bytes, chunk);
+  }
   return image;
 };
+
+const makeIndexFile = (image: Buffer, sha256Hex: string): Uint8Array =>
+  encodeIndex(
+    { lengthBytes: image.length, sha256Hex, codec: 'zstd', level: 15, blockBytes: 131_072 },
+    chunksOf(image).map((bytes) => ({ lengthBytes: bytes.length, digestHex: digestOf(bytes).toString('hex') })),
+  );
 
 const makeRelease = (sequence: number, isHealthy: boolean, sealing: Sealing): SealedRelease => {
   const image = makeImage(sequence);
@@ -52,12 +75,20 @@ const makeRelease = (sequence: number, isHealthy: boolean, sealing: Sealing): Se
   const tree = builder.finish();
   const hasher = sealing.createHasher();
   hasher.update(image);
+  const indexFile = makeIndexFile(image, hasher.digestHex());
+  const indexHasher = sealing.createHasher();
+  indexHasher.update(indexFile);
   const artifact: Artifact = {
     role: 'rootfs',
     path: `images/${sequence}.img`,
     lengthBytes: image.length,
     sha256Hex: hasher.digestHex(),
     verity: { ...unrooted, rootHex: tree.rootHex },
+    index: {
+      path: `images/${sequence}.img.index`,
+      lengthBytes: indexFile.length,
+      sha256Hex: indexHasher.digestHex(),
+    },
   };
   const release: Release = {
     id: `release-${sequence}`,
@@ -83,6 +114,7 @@ const makeRelease = (sequence: number, isHealthy: boolean, sealing: Sealing): Se
     artifact,
     image,
     sealed: Buffer.concat([padded, tree.bytes]),
+    indexFile,
     isHealthy,
   };
 };
@@ -94,6 +126,7 @@ export interface Catalogue {
   /** The release whose sealed bytes `slot` holds, or null where it holds none whole. */
   identify(slot: Buffer): SealedRelease | null;
   byRoot(rootHex: string): SealedRelease | null;
+  indexFile(sha256Hex: string): Uint8Array | null;
   /** Memory for transfers, the same every time: one life runs at once, and it has one slot open at once. */
   scratch(lengthBytes: number): Uint8Array;
 }
@@ -131,6 +164,7 @@ export const createCatalogue = (): Catalogue => {
   const made = new Map<number, SealedRelease>();
   const byFirstWord = new Map<number, SealedRelease>();
   const byRoot = new Map<string, SealedRelease>();
+  const indexFiles = new Map<string, Uint8Array>();
   let scratch = new Uint8Array(0);
   return {
     sealing,
@@ -144,6 +178,7 @@ export const createCatalogue = (): Catalogue => {
       made.set(key, sealed);
       byFirstWord.set(sealed.image.readUInt32LE(0), sealed);
       byRoot.set(sealed.artifact.verity?.rootHex ?? '', sealed);
+      indexFiles.set(sealed.artifact.index?.sha256Hex ?? '', sealed.indexFile);
       return sealed;
     },
     identify: (slot) => {
@@ -153,6 +188,7 @@ export const createCatalogue = (): Catalogue => {
         ? candidate
         : null;
     },
+    indexFile: (sha256Hex) => indexFiles.get(sha256Hex) ?? null,
     byRoot: (rootHex) => byRoot.get(rootHex) ?? null,
     scratch: (lengthBytes) => {
       if (scratch.length < lengthBytes) scratch = new Uint8Array(lengthBytes);

@@ -2,6 +2,7 @@
 // checkers read it; the production code never sees it.
 
 import type { Sealing } from '../../agent/core/ports.ts';
+import { indexOffsetBytes } from '../../agent/core/slot-layout.ts';
 import type { State } from '../../agent/core/state.ts';
 import { type HistoryEntry, type SlotName, slotNames } from '../../agent/core/types.ts';
 import { activate, type BootModel, lostModel, markGood } from '../../bootctl/model.ts';
@@ -68,6 +69,7 @@ const factorySlot = (sealed: SealedRelease, sealing: Sealing): Buffer => {
     0,
   );
   slot.set(record, slotSizeBytes - 2 * 4096);
+  slot.set(sealed.indexFile, indexOffsetBytes(0, sealed.sealed.length));
   return slot;
 };
 

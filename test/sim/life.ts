@@ -9,6 +9,7 @@ import { createExecutors } from '../../agent/runtime/executors.ts';
 import { createInstall } from '../../agent/runtime/install.ts';
 import { createRuntime, type Runtime } from '../../agent/runtime/runtime.ts';
 import { slotState } from '../../bootctl/model.ts';
+import { createIndexing } from '../../delta/indexing.ts';
 import { createSealing } from '../../verity/sealing.ts';
 import { type Catalogue, compatible, type SealedRelease, slotSizeBytes } from './catalogue.ts';
 import { type Checkers, createCheckers } from './checkers.ts';
@@ -151,7 +152,18 @@ class LifeRun {
   }
 
   #createRuntime(generation: Generation, ports: SimPorts, slotSizeBytes: Policy['slotSizeBytes']): Runtime {
-    const install = createInstall({ slots: ports.slots, source: ports.source, sealing: this.#catalogue.sealing });
+    const install = createInstall({
+      slots: ports.slots,
+      source: ports.source,
+      sealing: this.#catalogue.sealing,
+      indexing: createIndexing(),
+      monoMs: () => this.#timeline.nowMs(),
+      log: {
+        info: (message, fields) =>
+          this.#gate.note(`install: ${message} ${String(fields.reason ?? fields.fetchedBytes)}`),
+        warn: (message) => this.#gate.note(`install: ${message}`),
+      },
+    });
     return createRuntime({
       onFatal: (error) => {
         throw error;

@@ -3,11 +3,21 @@
 
 import type { LocalSlotDevices } from '../../agent/adapters/slot-device.ts';
 import { OtadError, toFailure } from '../../agent/core/errors.ts';
-import type { BootControl, Clock, Health, Rebooter, ReleaseSource, SlotHandle, Store } from '../../agent/core/ports.ts';
+import type {
+  BootControl,
+  ByteSink,
+  Clock,
+  Health,
+  Rebooter,
+  ReleaseSource,
+  SlotHandle,
+  Store,
+} from '../../agent/core/ports.ts';
 import type { State } from '../../agent/core/state.ts';
-import type { CheckOutcome, HealthReport, Moment, SlotName } from '../../agent/core/types.ts';
+import type { Artifact, ArtifactFile, CheckOutcome, HealthReport, Moment, SlotName } from '../../agent/core/types.ts';
 import type { BootModel } from '../../bootctl/model.ts';
 import { createModelControl } from '../../bootctl/model-control.ts';
+import type { SealedRelease } from './catalogue.ts';
 import type { Checkers } from './checkers.ts';
 import type { FaultKind } from './faults.ts';
 import type { Act, Gate, Generation } from './gate.ts';
@@ -200,6 +210,19 @@ const createSlots = (context: PortContext): LocalSlotDevices => {
         return createHandle(context, slot);
       }),
     sizeBytes: async (slot) => ground.media[slot].sizeBytes,
+    openForReading: async (slot) => ({
+      sizeBytes: ground.media[slot].sizeBytes,
+      read: (offset, length, signal) =>
+        gate.call(generation, 'slot.copy', slot, offset, (fault) => {
+          checkCancelled(signal);
+          if (fault === 'source-eio') throw new OtadError('SLOT_IO', { slot });
+          const bytes = Buffer.from(ground.media[slot].view().subarray(offset, offset + length));
+          if (bytes.length !== length) throw new OtadError('SLOT_IO', { slot });
+          if (fault === 'source-garbage') bytes[length >> 1] = (bytes[length >> 1] ?? 0) ^ 1;
+          return bytes;
+        }),
+      close: async () => {},
+    }),
     readRecord: (slot) =>
       gate.call(generation, 'slot.record', slot, 0, (fault) => {
         if (fault === 'record-eio') throw new OtadError('SLOT_IO', { slot });
@@ -218,7 +241,64 @@ const checkFailures: Partial<Record<FaultKind, OtadError>> = {
 
 const failedCheck = (error: OtadError): CheckOutcome => ({ kind: 'failed', failure: toFailure(error) });
 
-const createSource = ({ ground, gate, timeline, checkers, generation }: PortContext): ReleaseSource => ({
+const sealedOf = ({ ground }: PortContext, artifact: Artifact): SealedRelease => {
+  const sealed = ground.catalogue.byRoot(artifact.verity?.rootHex ?? '');
+  if (sealed === null) throw new OtadError('HTTP_STATUS', { status: 404 });
+  return sealed;
+};
+
+/** The image's bytes from one offset to another, as they come over the network. */
+const sendPieces = async (
+  { ground, gate, timeline, checkers, generation }: PortContext,
+  sealed: SealedRelease,
+  range: { readonly from: number; readonly to: number },
+  sink: ByteSink,
+  signal: AbortSignal,
+): Promise<void> => {
+  for (let offset = range.from; offset < range.to; offset += pieceBytes) {
+    let piece = sealed.image.subarray(offset, Math.min(range.to, offset + pieceBytes));
+    await gate.call(generation, 'source.piece', '', offset, async (struck) => {
+      checkCancelled(signal);
+      if (struck === 'server-gone') ground.isServerGone = true;
+      if (ground.isServerGone) throw new OtadError('HTTP_UNREACHABLE');
+      if (struck === 'piece-truncated') throw new OtadError('HTTP_TRUNCATED');
+      if (struck === 'piece-stalls') {
+        await pause(timeline, stallMs, signal);
+        throw new OtadError('HTTP_TOO_SLOW');
+      }
+      if (struck === 'piece-wrong') {
+        piece = Buffer.from(piece);
+        piece[7] = (piece[7] ?? 0) ^ 0x80;
+      }
+      checkers.onFetched(sealed, piece.length);
+    });
+    await sink(piece);
+  }
+};
+
+const readIndex = (context: PortContext, file: ArtifactFile, signal: AbortSignal): Promise<Uint8Array> => {
+  const { ground, gate, generation } = context;
+  return gate.call(generation, 'source.index', '', 0, (fault) => {
+    checkCancelled(signal);
+    if (fault === 'server-gone') ground.isServerGone = true;
+    if (ground.isServerGone) throw new OtadError('HTTP_UNREACHABLE');
+    if (fault === 'index-truncated') throw new OtadError('HTTP_TRUNCATED');
+    if (fault === 'index-wrong') throw new OtadError('TARGET_DIGEST_MISMATCH');
+    const bytes = ground.catalogue.indexFile(file.sha256Hex);
+    if (bytes === null || fault === 'index-missing') throw new OtadError('HTTP_STATUS', { status: 404 });
+    return bytes;
+  });
+};
+
+const busy = (): OtadError => new OtadError('HTTP_STATUS', { status: 503, retryAfterS: 600 });
+
+const createChecking = ({
+  ground,
+  gate,
+  timeline,
+  checkers,
+  generation,
+}: PortContext): Pick<ReleaseSource, 'check'> => ({
   check: (signal) =>
     gate.call(generation, 'source.check', '', ground.offered.release.sequence, async (fault): Promise<CheckOutcome> => {
       checkers.onCheck();
@@ -235,31 +315,26 @@ const createSource = ({ ground, gate, timeline, checkers, generation }: PortCont
       const older = ground.catalogue.get(Math.max(1, sequence - 1), true);
       return { kind: 'release', release: fault === 'check-older' ? older.release : ground.offered.release };
     }),
+});
+
+const createSource = (context: PortContext): ReleaseSource => ({
+  ...createChecking(context),
+  readFile: (file, signal) => readIndex(context, file, signal),
+  distrustServer: () => {},
   stream: (artifact, offsetBytes, sink, signal) =>
-    gate.call(generation, 'source.stream', '', offsetBytes, async (fault) => {
-      const sealed = ground.catalogue.byRoot(artifact.verity?.rootHex ?? '');
-      if (sealed === null) throw new OtadError('HTTP_STATUS', { status: 404 });
-      checkers.onStream(sealed);
-      if (fault === 'stream-busy') throw new OtadError('HTTP_STATUS', { status: 503, retryAfterS: 600 });
-      for (let offset = offsetBytes; offset < sealed.image.length; offset += pieceBytes) {
-        let piece = sealed.image.subarray(offset, offset + pieceBytes);
-        await gate.call(generation, 'source.piece', '', offset, async (struck) => {
-          checkCancelled(signal);
-          if (struck === 'server-gone') ground.isServerGone = true;
-          if (ground.isServerGone) throw new OtadError('HTTP_UNREACHABLE');
-          if (struck === 'piece-truncated') throw new OtadError('HTTP_TRUNCATED');
-          if (struck === 'piece-stalls') {
-            await pause(timeline, stallMs, signal);
-            throw new OtadError('HTTP_TOO_SLOW');
-          }
-          if (struck === 'piece-wrong') {
-            piece = Buffer.from(piece);
-            piece[7] = (piece[7] ?? 0) ^ 0x80;
-          }
-          checkers.onFetched(sealed, piece.length);
-        });
-        await sink(piece);
-      }
+    context.gate.call(context.generation, 'source.stream', '', offsetBytes, async (fault) => {
+      const sealed = sealedOf(context, artifact);
+      context.checkers.onStream(sealed);
+      if (fault === 'stream-busy') throw busy();
+      await sendPieces(context, sealed, { from: offsetBytes, to: sealed.image.length }, sink, signal);
+    }),
+  streamRange: (artifact, { offsetBytes, lengthBytes }, sink, signal) =>
+    context.gate.call(context.generation, 'source.range', '', offsetBytes, async (fault) => {
+      const sealed = sealedOf(context, artifact);
+      context.checkers.onStream(sealed);
+      if (fault === 'stream-busy') throw busy();
+      if (fault === 'range-ignored') throw new OtadError('HTTP_RANGE_MISMATCH', { status: 200 });
+      await sendPieces(context, sealed, { from: offsetBytes, to: offsetBytes + lengthBytes }, sink, signal);
     }),
 });
 

@@ -43,6 +43,7 @@ export const aRelease = (over: Partial<Release> = {}): Verified<Release> => {
         lengthBytes: 1 << 20,
         sha256Hex: 'ab'.repeat(32),
         verity: aVerity(String(sequence)),
+        index: null,
       },
     ],
     health: { deadlineS: 60, checks: [] },

@@ -41,6 +41,7 @@ export interface KeyPair {
 export interface Certificates {
   /** PEM file of an authority made by `makeAuthority`. */
   caFile(authority: string): string;
+  read(file: string): Buffer;
   makeAuthority(name: string): void;
   /** `host` as a subjectAltName: 'IP:127.0.0.1', 'DNS:localhost'. */
   makeServer(name: string, authority: string, host: string, validity: Validity): KeyPair;
@@ -62,6 +63,7 @@ export const openCertificates = (): Certificates => {
 
   return {
     caFile: (authority) => inFolder(`${authority}.crt`),
+    read: (file) => readFileSync(inFolder(file)),
     makeAuthority: (name) => {
       const isAuthority = ['-addext', 'basicConstraints=critical,CA:true'];
       makeKey(name, '-x509', '-days', '36500', '-out', `${name}.crt`, ...isAuthority);

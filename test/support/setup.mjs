@@ -55,6 +55,11 @@ const testPackages = [
   { name: 'softhsm2', command: 'softhsm2-util' },
   { name: 'opensc', command: 'pkcs11-tool' },
 ];
+/** What builds the reference image; all else of the device lab comes from Debian 13, beside the system. */
+const devicePackages = [
+  { name: 'mmdebstrap', command: 'mmdebstrap' },
+  { name: 'xz-utils', command: 'xz' },
+];
 const addonPackages = [
   { name: 'g++', command: 'g++' },
   { name: 'make', command: 'make' },
@@ -243,7 +248,7 @@ const compile = async () => {
   const sources = listSources();
   const digest = sourceDigest(sources);
   const outputs = sources.filter((file) => !file.endsWith('.d.ts')).map(outputOf);
-  const bundles = ['otad.mjs', 'otactl.mjs', 'node_sqlite3.node', 'zstd.wasm'].map((name) =>
+  const bundles = ['otad.mjs', 'otad-boot.mjs', 'otactl.mjs', 'node_sqlite3.node', 'zstd.wasm'].map((name) =>
     join(dist, 'bundle', name),
   );
   const isReady = readJson(stampFile)?.sources === digest && [...outputs, ...bundles].every((file) => existsSync(file));
@@ -259,7 +264,12 @@ const compile = async () => {
 
 const main = async () => {
   checkNode();
-  await installDebian(process.argv.includes('--for-tests') ? [...runPackages, ...testPackages] : runPackages);
+  const isFor = (what) => process.argv.includes(`--for-${what}`);
+  await installDebian([
+    ...runPackages,
+    ...(isFor('tests') ? testPackages : []),
+    ...(isFor('device') ? devicePackages : []),
+  ]);
   await installModules();
   await buildAddon();
   await compile();

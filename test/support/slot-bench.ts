@@ -5,10 +5,13 @@ import { closeSync, ftruncateSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { createSlotDevices } from '../../agent/adapters/slot-device.ts';
 import { OtadError } from '../../agent/core/errors.ts';
-import type { ByteSink, ReleaseSource, SlotDevices } from '../../agent/core/ports.ts';
+import type { ByteSink, InstallPorts, ReleaseSource, SlotDevices } from '../../agent/core/ports.ts';
 import { ceilToBlock } from '../../agent/core/slot-layout.ts';
 import type { Artifact, Release, SlotName, Verified } from '../../agent/core/types.ts';
+import { createInstall, type Install } from '../../agent/runtime/install.ts';
+import { createIndexing } from '../../delta/indexing.ts';
 import { createTreeBuilder } from '../../verity/dm-verity.ts';
+import { createSealing } from '../../verity/sealing.ts';
 
 const aSaltHex = '5a'.repeat(32);
 
@@ -35,6 +38,7 @@ export const anArtifact = (image: Uint8Array, over: Partial<Artifact> = {}): Art
     rootHex: rootOf(image),
     hashOffsetBytes: ceilToBlock(image.length),
   },
+  index: null,
   ...over,
 });
 
@@ -91,6 +95,23 @@ export interface Misbehaviour {
   readonly onChunk?: (sentBytes: number) => void;
 }
 
+/** The install pipeline with everything that a test does not bring itself. */
+export const anInstall = (ports: Pick<InstallPorts, 'slots' | 'source'> & Partial<InstallPorts>): Install =>
+  createInstall({
+    sealing: createSealing(),
+    indexing: createIndexing(),
+    monoMs: () => 0,
+    log: { info: () => undefined, warn: () => undefined },
+    ...ports,
+  });
+
+/** The rest of a source that has one stream and nothing else. */
+export const streamOnly: Pick<ReleaseSource, 'streamRange' | 'readFile' | 'distrustServer'> = {
+  streamRange: () => Promise.reject(new OtadError('HTTP_RANGE_MISMATCH')),
+  readFile: () => Promise.reject(new OtadError('TARGET_UNKNOWN')),
+  distrustServer: () => undefined,
+};
+
 /** Sends `bytes`, in pieces, from the offset asked for; writes down what it sent. */
 export const createFakeSource = (bytes: Uint8Array, misbehaviour: () => Misbehaviour = () => ({})) => {
   const served: Served[] = [];
@@ -111,6 +132,7 @@ export const createFakeSource = (bytes: Uint8Array, misbehaviour: () => Misbehav
     if (end < body.length && isSilentCut !== true) throw new OtadError('HTTP_TRUNCATED');
   };
   const source: ReleaseSource = {
+    ...streamOnly,
     stream,
     check: async () => ({ kind: 'failed', failure: { code: 'HTTP_UNREACHABLE', class: 'transient', message: '' } }),
   };

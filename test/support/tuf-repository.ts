@@ -204,7 +204,7 @@ export const aRepository = (expires = farExpiry): TestRepository => {
         hashOffsetBytes: Math.ceil(image.length / 4096) * 4096,
       } as const;
       const lengthBytes = image.length;
-      const rootfs = { role: 'rootfs', path, lengthBytes, sha256Hex: sha256Hex(image), verity } as const;
+      const rootfs = { role: 'rootfs', path, lengthBytes, sha256Hex: sha256Hex(image), verity, index: null } as const;
       const release = aRelease({ artifacts: [rootfs], ...changes });
       repository.addTarget(path, image);
       repository.addTarget(`channels/${release.channel}/${release.compatible}.json`, encodeRelease(release));

@@ -27,6 +27,8 @@ test('reads back what it writes', () => {
   assert.deepEqual(parseRelease(encodeRelease(release)), release);
 });
 
+const anIndex = { path: 'images/x.index', lengthBytes: 84, sha256Hex: 'ab'.repeat(32) };
+
 const rootfs = (document: Loose): Loose => document.artifacts[0];
 
 const spoils: Readonly<Record<string, (document: Loose) => void>> = {
@@ -51,6 +53,11 @@ const spoils: Readonly<Record<string, (document: Loose) => void>> = {
   'a rootfs without verity': (d) => Object.assign(rootfs(d), { verity: null }),
   'no rootfs': (d) => Object.assign(d, { artifacts: [] }),
   'two artifacts of one path': (d) => d.artifacts.push({ ...rootfs(d), role: 'app', verity: null }),
+  'an index of what is no root image': (d) =>
+    d.artifacts.push({ ...rootfs(d), role: 'app', path: 'app', verity: null, index: anIndex }),
+  'an index at the path of its image': (d) => Object.assign(rootfs(d), { index: { ...anIndex, path: rootfs(d).path } }),
+  'an index without a digest': (d) => Object.assign(rootfs(d), { index: { path: anIndex.path, lengthBytes: 1 } }),
+  'an index of terabytes': (d) => Object.assign(rootfs(d), { index: { ...anIndex, lengthBytes: 2 ** 40 } }),
   'waves that shrink': (d) => d.waves.reverse(),
   'a wave of 101 percent': (d) => Object.assign(d.waves[1], { percent: 101 }),
   'a script for notes': (d) => Object.assign(d, { notesUrl: 'javascript:alert(1)' }),

@@ -7,6 +7,9 @@ import { createHealth, type HealthOptions } from '../../../agent/adapters/health
 import { OtadError } from '../../../agent/core/errors.ts';
 import type { CheckResult } from '../../../agent/core/types.ts';
 
+/** Far beyond any answer: only a check that is never ended takes this long. */
+const hangMs = 60_000;
+
 let root = '';
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'otad-health-'));
@@ -188,26 +191,23 @@ describe('checks', () => {
     }
   });
 
-  test('that hang are ended with all that they started', async () => {
+  test('that hang are ended with all that they started', { timeout: hangMs }, async () => {
     await put(
       'usr/required.d/10',
       `trap "" TERM; sh -c 'trap "" TERM; echo $$ > ${root}/inner; sleep 600' & wait; sleep 600`,
     );
-    const startedAt = performance.now();
     const found = verdicts(await assess({ checkTimeoutMs: 300 }, { deadlineMs: 1 }));
     assert.match(found['required 10'] ?? '', /^no answer within 300 ms/);
-    assert.ok(performance.now() - startedAt < 5000);
     const inner = Number(await readFile(join(root, 'inner'), 'utf8'));
     // Gone, or dead and not yet collected by whoever adopted it.
     const status = await readFile(`/proc/${inner}/stat`, 'utf8').catch(() => `${inner} (sh) Z`);
     assert.match(status, /\) Z/);
   });
 
-  test('that leave something behind holding their output do not hold the verdict', async () => {
-    await put('usr/required.d/10', 'setsid sleep 3 & exit 0');
-    const startedAt = performance.now();
+  test('that leave something behind holding their output do not hold the verdict', { timeout: hangMs }, async () => {
+    // It ends with the folder of this test.
+    await put('usr/required.d/10', `setsid sh -c 'while [ -d ${root} ]; do sleep 0.1; done' & exit 0`);
     assert.equal(verdicts(await assess({}, { deadlineMs: 1 }))['required 10'], null);
-    assert.ok(performance.now() - startedAt < 2000);
   });
 });
 
@@ -312,7 +312,7 @@ describe('agent-fetched-metadata', () => {
     let calls = 0;
     const fetchMetadata = (): Promise<void> => {
       calls += 1;
-      return Promise.reject(new OtadError(calls % 2 === 0 ? 'HTTP_UNREACHABLE' : 'HTTP_PORTAL'));
+      return Promise.reject(new OtadError(calls % 2 === 0 ? 'HTTP_UNREACHABLE' : 'CAPTIVE_PORTAL'));
     };
     await assess({ hasFetchedMetadata: () => false, fetchMetadata }, { deadlineMs: 300_000 });
     assert.equal(calls, 300);
@@ -321,7 +321,7 @@ describe('agent-fetched-metadata', () => {
   test('says why it cannot, and ends a fetch that takes too long', async () => {
     const refused = {
       hasFetchedMetadata: () => false,
-      fetchMetadata: () => Promise.reject(new OtadError('HTTP_PORTAL')),
+      fetchMetadata: () => Promise.reject(new OtadError('CAPTIVE_PORTAL')),
     };
     assert.match(verdicts(await assess(refused))['required agent-fetched-metadata'] ?? '', /captive portal/);
     const hanging = {

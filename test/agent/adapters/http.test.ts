@@ -104,11 +104,11 @@ test('refuses an encoded answer, whatever is inside', async (t) => {
 test('recognises a login page by its type, by its content, and by status 511', async (t) => {
   const page = '<!DOCTYPE html><title>Hotel</title>';
   const byType = await fetchFrom(t, (_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('x'));
-  await rejectsWith(byType.promise, 'HTTP_PORTAL');
+  await rejectsWith(byType.promise, 'CAPTIVE_PORTAL');
   const byContent = await fetchFrom(t, (_, response) => response.end(`\ufeff\n${page}`));
-  await rejectsWith(byContent.promise, 'HTTP_PORTAL');
+  await rejectsWith(byContent.promise, 'CAPTIVE_PORTAL');
   const byStatus = await fetchFrom(t, (_, response) => response.writeHead(511).end(page));
-  await rejectsWith(byStatus.promise, 'HTTP_PORTAL');
+  await rejectsWith(byStatus.promise, 'CAPTIVE_PORTAL');
 });
 
 test('says which status it was and how long to wait, within a day', async (t) => {
@@ -327,7 +327,7 @@ test('a stream that ends early keeps what arrived and says so', async (t) => {
 
 test('a stream refuses pages and encodings', async (t) => {
   const page = await streamFrom(t, 0, (_, r) => r.writeHead(200, { 'content-type': 'text/html' }).end('x'));
-  await rejectsWith(page.promise, 'HTTP_PORTAL');
+  await rejectsWith(page.promise, 'CAPTIVE_PORTAL');
   const packed = await streamFrom(t, 0, (_, r) => r.writeHead(200, { 'content-encoding': 'gzip' }).end('x'));
   await rejectsWith(packed.promise, 'HTTP_ENCODING_REFUSED');
 });

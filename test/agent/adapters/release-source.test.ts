@@ -198,7 +198,7 @@ test('without a root nothing is asked for', async (t) => {
 });
 
 const troubles: readonly (readonly [string, ErrorCode, RequestListener])[] = [
-  ['a login page', 'HTTP_PORTAL', (_, r) => r.writeHead(200, { 'content-type': 'text/html' }).end('<html>')],
+  ['a login page', 'CAPTIVE_PORTAL', (_, r) => r.writeHead(200, { 'content-type': 'text/html' }).end('<html>')],
   ['a maintenance notice', 'HTTP_STATUS', (_, r) => r.writeHead(503, { 'retry-after': '77' }).end()],
   ['an empty server', 'METADATA_MISSING', (_, r) => r.writeHead(404).end()],
   ['nonsense', 'METADATA_MALFORMED', (_, r) => r.end('\u0000\u0001')],
@@ -310,6 +310,7 @@ const anArtifact = (image: Uint8Array) => ({
   lengthBytes: image.length,
   sha256Hex: sha256Hex(image),
   verity: null,
+  index: null,
 });
 
 test('goes on at the next mirror where the first broke off, without a byte twice', async (t) => {
@@ -352,4 +353,96 @@ test('what the sink refuses is not tried at another mirror', async (t) => {
     await assert.rejects(source.stream(anArtifact(image), 0, sink, never), (thrown) => thrown === error);
     assert.equal(server.requests.length, before + 1);
   }
+});
+
+test('a resume goes to a mirror with ranges before the whole file is fetched again from one without', async (t) => {
+  const image = randomBytes(300_000);
+  const files = new Map([[consistentName('image', sha256Hex(image)), image]]);
+  const rangeless = await aServer(t, (_, response) => response.end(image));
+  const good = await aServer(t, serveFiles(files));
+  const source = await aSource(t, aRepository(), { baseUrls: [rangeless.url, good.url] });
+  const chunks: Buffer[] = [];
+  await source.stream(anArtifact(image), 123_457, (bytes) => void chunks.push(Buffer.from(bytes)), never);
+  assert.ok(Buffer.concat(chunks).equals(image.subarray(123_457)));
+  assert.deepEqual(
+    [...rangeless.requests, ...good.requests].map((request) => request.headers.range),
+    ['bytes=123457-', 'bytes=123457-'],
+  );
+});
+
+test('a mirror behind a login page is passed over, also in the middle of an image', async (t) => {
+  const image = randomBytes(300_000);
+  const repository = aPublished();
+  repository.files.set(consistentName('image', sha256Hex(image)), image);
+  const portal = await aServer(t, (_, response) => {
+    response.writeHead(302, { location: '/login' });
+    response.end();
+  });
+  const good = await aServer(t, serveFiles(repository.files));
+  const source = await aSource(t, repository, { baseUrls: [portal.url, good.url] });
+  succeeds(await source.check(never));
+  for (const offset of [0, 200_000]) {
+    const chunks: Buffer[] = [];
+    await source.stream(anArtifact(image), offset, (bytes) => void chunks.push(Buffer.from(bytes)), never);
+    assert.ok(Buffer.concat(chunks).equals(image.subarray(offset)));
+  }
+});
+
+/** What login pages answer, for whatever is asked. */
+const portals: readonly (readonly [string, RequestListener])[] = [
+  [
+    'a redirect to its page',
+    (request, response) => {
+      if (request.url === '/login?from=gateway') response.writeHead(200, { 'content-type': 'text/html' }).end('<html>');
+      else response.writeHead(302, { location: '/login?from=gateway' }).end();
+    },
+  ],
+  ['its page at once', (_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>')],
+  ['its page without a type', (_, response) => response.end(`<!DOCTYPE html>${' '.repeat(20_000)}`)],
+  ['status 511', (_, response) => response.writeHead(511).end()],
+];
+
+for (const [what, answer] of portals) {
+  test(`a captive portal is told from a bad update, in metadata and in an image: ${what}`, async (t) => {
+    const image = randomBytes(300_000);
+    const server = await aServer(t, answer);
+    const source = await aSource(t, aPublished(), { baseUrls: [server.url] });
+    failsWith(await source.check(never), 'CAPTIVE_PORTAL');
+    let delivered = 0;
+    const sink = (bytes: Uint8Array): void => {
+      delivered += bytes.length;
+    };
+    for (const offset of [0, 4096]) {
+      const isPortal = (error: unknown): boolean => error instanceof OtadError && error.code === 'CAPTIVE_PORTAL';
+      await assert.rejects(source.stream(anArtifact(image), offset, sink, never), isPortal);
+    }
+    assert.equal(delivered, 0, 'not one byte of the page reaches the slot');
+  });
+}
+
+test('the deadline of a download ends the attempt over all mirrors, and the next one goes on', async (t) => {
+  const image = randomBytes(300_000);
+  let isPatient = true;
+  const server = await aServer(t, (request, response) => {
+    if (!isPatient) return serveFiles(new Map([[consistentName('image', sha256Hex(image)), image]]))(request, response);
+    // As fast as the minimum rate wants it, and for ever.
+    response.writeHead(200, { 'content-length': image.length });
+    const timer = setInterval(() => response.write(image.subarray(0, 100)), 5);
+    response.on('close', () => clearInterval(timer));
+  });
+  const source = await aSource(t, aRepository(), { baseUrls: [server.url, server.url], downloadDeadlineMs: 1500 });
+  let position = 0;
+  const sink = (bytes: Uint8Array): void => {
+    position += bytes.length;
+  };
+  await assert.rejects(
+    source.stream(anArtifact(image), 0, sink, never),
+    (error) => error instanceof OtadError && error.code === 'HTTP_TIMEOUT' && error.details.phase === 'download',
+  );
+  assert.equal(server.requests.length, 1, 'another mirror gets no time of its own');
+  assert.ok(position > 0);
+  isPatient = false;
+  const quick = await aSource(t, aRepository(), { baseUrls: [server.url] });
+  await quick.stream(anArtifact(image), position, sink, never);
+  assert.equal(position, image.length);
 });

@@ -10,11 +10,17 @@ import { after, test } from 'node:test';
 import { readStack } from '../../../agent/adapters/block-device.ts';
 import { createSlotDevices } from '../../../agent/adapters/slot-device.ts';
 import { identify, kernelViews } from '../../../agent/adapters/slot-identity.ts';
-import { createInstall } from '../../../agent/runtime/install.ts';
-import { createSealing } from '../../../verity/sealing.ts';
 import { noise } from '../../support/noise.ts';
 import { reportNotRun } from '../../support/not-run.ts';
-import { anArtifact, aRelease, createFakeSource, createFileSlots, isCode, rootOf } from '../../support/slot-bench.ts';
+import {
+  anArtifact,
+  anInstall,
+  aRelease,
+  createFakeSource,
+  createFileSlots,
+  isCode,
+  rootOf,
+} from '../../support/slot-bench.ts';
 import { isAcceptedByVeritysetup } from '../../support/veritysetup.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'otad-block-'));
@@ -40,7 +46,7 @@ if (a !== null && b !== null) {
   test('an install on a block device is verified by veritysetup and survives in the medium', async () => {
     const image = noise(1024 * 1024);
     const { source } = createFakeSource(image);
-    const install = createInstall({ slots: devices, source, sealing: createSealing() });
+    const install = anInstall({ slots: devices, source });
     const record = await install.write({ slot: 'b', release: aRelease(anArtifact(image)) }, signal, () => {});
     await install.verify({ slot: 'b', rootHex: rootOf(image) }, signal, () => {});
     assert.equal(isAcceptedByVeritysetup(b, record.verity), true);

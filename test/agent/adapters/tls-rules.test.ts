@@ -31,6 +31,7 @@ const servers = new Map<string, KeyPair>(
       ['expired-elsewhere', 'authority', elsewhere, validBefore],
       ['expired-by-name', 'authority', 'DNS:localhost', validBefore],
       ['strange', 'stranger', here, validNow],
+      ['strange-elsewhere', 'stranger', elsewhere, validNow],
       ['expired-strange', 'stranger', here, validBefore],
     ] satisfies [string, string, string, Validity][]
   ).map(([name, ...rest]) => [name, certificates.makeServer(name, ...rest)]),
@@ -59,8 +60,16 @@ test('a name is compared as well when a date is passed over', async (t) => {
 
 const isUnreachable = (error: unknown): boolean => error instanceof OtadError && error.code === 'HTTP_UNREACHABLE';
 
-for (const name of ['elsewhere', 'expired-elsewhere', 'strange', 'expired-strange']) {
-  test(`does not speak to a server for another name or of another authority: ${name}`, async (t) => {
+for (const name of ['elsewhere', 'expired-elsewhere', 'strange-elsewhere']) {
+  test(`takes a server for another name for a captive portal, whoever signed it: ${name}`, async (t) => {
+    const isPortal = (error: unknown): boolean =>
+      error instanceof OtadError && error.code === 'CAPTIVE_PORTAL' && /names: DNS:elsewhere\.test/.test(error.message);
+    await assert.rejects(fetchFrom(t, name, authority), isPortal);
+  });
+}
+
+for (const name of ['strange', 'expired-strange']) {
+  test(`does not speak to a server of another authority: ${name}`, async (t) => {
     await assert.rejects(fetchFrom(t, name, authority), isUnreachable);
   });
 }

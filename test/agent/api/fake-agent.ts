@@ -114,6 +114,22 @@ export const nothingNew: Offer = {
   installFailure: null,
 };
 
+/** What a download shows of itself. */
+export const aProgress = (over: Partial<Progress> = {}): Progress => ({
+  slot: 'b',
+  version: '1.1',
+  step: 'fetching',
+  doneBytes: 0,
+  totalBytes: 0,
+  fetchedBytes: 0,
+  copiedBytes: 0,
+  rebuiltBytes: 0,
+  savedBytes: 0,
+  bytesPerS: null,
+  secondsLeft: null,
+  ...over,
+});
+
 export class FakeAgent implements AgentControl {
   offer: Offer = nothingNew;
   isBusy = false;
@@ -284,10 +300,7 @@ export class FakeAgent implements AgentControl {
     const { installFailure } = this.offer;
     if (part < 4) {
       const doneBytes = 2048 * (part + 1);
-      this.change(
-        {},
-        { slot: 'b', version: release.version, step: 'fetching', doneBytes, totalBytes: 8192, fetchedBytes: doneBytes },
-      );
+      this.change({}, aProgress({ version: release.version, doneBytes, totalBytes: 8192, fetchedBytes: doneBytes }));
       const isHalfWay = part === 1 && this.gate !== null;
       (isHalfWay ? this.gate : Promise.resolve())?.then(() => setImmediate(() => this.#write(release, part + 1)));
     } else if (installFailure !== null) {

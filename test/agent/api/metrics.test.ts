@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { metrics } from '../../../agent/api/metrics.ts';
-import { aFailure, aRecord, aRelease, FakeAgent } from './fake-agent.ts';
+import { aFailure, aProgress, aRecord, aRelease, FakeAgent } from './fake-agent.ts';
 import { ask, openApi } from './open-api.ts';
 
 test('every line is a comment or a sample, every sample has its help and type before it, no name comes twice', async (t) => {
@@ -12,7 +12,7 @@ test('every line is a comment or a sample, every sample has its help and type be
       records: { a: aRecord(aRelease('1.0', 1)), b: aRecord(aRelease('1.1"\\\n', 2)) },
       lastCheck: { timeMs: 1500, release: null, failure: null, reasons: [] },
     },
-    { slot: 'b', version: '1.1', step: 'fetching', doneBytes: 1, totalBytes: 3, fetchedBytes: 1 },
+    aProgress({ version: '1.1', doneBytes: 1, totalBytes: 3, fetchedBytes: 1 }),
     { slots: { a: { state: 'good', triesLeft: null }, b: { state: 'pending', triesLeft: 2 } } },
   );
   const { api } = await openApi(t, agent);

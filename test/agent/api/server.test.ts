@@ -7,7 +7,7 @@ import { commandRoutes, readRoutes } from '../../../agent/api/route.ts';
 import { errorSchema } from '../../../agent/api/schema.ts';
 import { type ApiOptions, createApi } from '../../../agent/api/server.ts';
 import { OtadError } from '../../../agent/core/errors.ts';
-import { aFailure, aRecord, aRelease, aStagedState, FakeAgent } from './fake-agent.ts';
+import { aFailure, aProgress, aRecord, aRelease, aStagedState, FakeAgent } from './fake-agent.ts';
 import { apiOptions, ask, openApi, post, temporaryDirectory } from './open-api.ts';
 
 const json = { 'content-type': 'application/json' };
@@ -57,7 +57,7 @@ test('every read route answers in its own schema, in a quiet and in an eventful 
       lastCheck: { timeMs: 5, release: null, failure: aFailure('HTTP_UNREACHABLE', 'gone'), reasons: [] },
       attention: aFailure('SLOT_IO', 'The slot is failing.'),
     },
-    { slot: 'b', version: '1.1', step: 'fetching', doneBytes: 1, totalBytes: 3, fetchedBytes: 1 },
+    aProgress({ version: '1.1', doneBytes: 1, totalBytes: 3, fetchedBytes: 1 }),
   );
   agent.note('rolled-back', { version: '1.2', reason: 'health' });
   await readAll();

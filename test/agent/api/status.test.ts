@@ -6,7 +6,7 @@ import { whyBody } from '../../../agent/api/why.ts';
 import type { Snapshot } from '../../../agent/core/ports.ts';
 import type { Phase, State } from '../../../agent/core/state.ts';
 import type { BootStatus, HistoryEntry, Moment, Progress, Release, Verified } from '../../../agent/core/types.ts';
-import { aBoot, aFailure, aMoment, aRecord, aRelease, aStagedState, aState, rootOf } from './fake-agent.ts';
+import { aBoot, aFailure, aMoment, aProgress, aRecord, aRelease, aStagedState, aState, rootOf } from './fake-agent.ts';
 
 const automation = { isAutoInstall: true, isAutoReboot: true };
 const context = {
@@ -87,10 +87,9 @@ test('a denied slot says why', () => {
 });
 
 test('percent never passes 100 and a length of nothing is 0', () => {
-  const progress = { slot: 'b', version: '1.1', step: 'fetching', fetchedBytes: 0 } as const;
-  assert.equal(statusOf({ progress: { ...progress, doneBytes: 5, totalBytes: 4 } }).progress?.percent, 100);
-  assert.equal(statusOf({ progress: { ...progress, doneBytes: 0, totalBytes: 0 } }).progress?.percent, 0);
-  assert.equal(statusOf({ progress: { ...progress, doneBytes: 1, totalBytes: 3 } }).progress?.percent, 33.3);
+  assert.equal(statusOf({ progress: aProgress({ doneBytes: 5, totalBytes: 4 }) }).progress?.percent, 100);
+  assert.equal(statusOf({ progress: aProgress({ doneBytes: 0, totalBytes: 0 }) }).progress?.percent, 0);
+  assert.equal(statusOf({ progress: aProgress({ doneBytes: 1, totalBytes: 3 }) }).progress?.percent, 33.3);
 });
 
 const phases: readonly (readonly [Phase, RegExp, RegExp])[] = [

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { statusSchema } from '../../../agent/api/schema.ts';
 import { createApi } from '../../../agent/api/server.ts';
-import { aFailure, aRecord, aRelease, aStagedState, FakeAgent } from '../api/fake-agent.ts';
+import { aFailure, aProgress, aRecord, aRelease, aStagedState, FakeAgent } from '../api/fake-agent.ts';
 import { apiOptions, openApi, temporaryDirectory } from '../api/open-api.ts';
 import { assertExit, ended, otactl, otactlOnTerminal, printed, start, startOnTerminal } from './run-otactl.ts';
 
@@ -95,6 +95,7 @@ test('install that fails verification is 5 and says why', async (t) => {
     result: 'failed',
     message: 'The root is not the signed one.',
     version: '1.1',
+    code: 'VERITY_ROOT_MISMATCH',
   });
 });
 
@@ -298,8 +299,7 @@ test('watch prints each step, waits for otad to come back, and ends with Ctrl-C 
   t.after(() => child.kill('SIGKILL'));
   const done = ended(child);
   await printed(child, /1\.0 runs in slot a, confirmed/);
-  const progress = { slot: 'b', version: '1.1', step: 'fetching', totalBytes: 100, fetchedBytes: 0 } as const;
-  agent.change({}, { ...progress, doneBytes: 50 });
+  agent.change({}, aProgress({ totalBytes: 100, doneBytes: 50 }));
   await printed(child, /\[#+-+\] +50\.0 %/);
   await first.close();
   await printed(child, /went away/);

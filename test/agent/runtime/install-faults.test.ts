@@ -8,12 +8,12 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { OtadError } from '../../../agent/core/errors.ts';
 import type { ReleaseSource, Sealing, SlotDevices, SlotHandle } from '../../../agent/core/ports.ts';
-import { createInstall } from '../../../agent/runtime/install.ts';
 import { checkpointBytesOf } from '../../../agent/runtime/slot-fill.ts';
 import { createSealing } from '../../../verity/sealing.ts';
 import { noise } from '../../support/noise.ts';
 import {
   anArtifact,
+  anInstall,
   aRelease,
   createFakeSource,
   createFileSlots,
@@ -38,6 +38,7 @@ type Fault = 'pass' | 'fail' | 'tear';
 /** The slots with every call on a handle judged first. A torn write leaves its first half (of sectors) behind. */
 const withFaults = (devices: SlotDevices, judge: (call: Call, offsetBytes: number) => Fault): SlotDevices => ({
   readRecord: devices.readRecord,
+  openForReading: devices.openForReading,
   async open(slot, openSignal) {
     const handle = await devices.open(slot, openSignal);
     const check = (call: Call, offsetBytes: number): Fault => {
@@ -87,7 +88,7 @@ test('a process that ends at any call of an install costs at most one checkpoint
     const slots = newSlots();
     const { source, served } = createFakeSource(image);
     const run = async (devices: SlotDevices): Promise<void> => {
-      const install = createInstall({ slots: devices, source, sealing: createSealing() });
+      const install = anInstall({ slots: devices, source });
       await install.write({ slot: 'b', release }, signal, quiet);
       await install.verify({ slot: 'b', rootHex }, signal, quiet);
     };
@@ -123,7 +124,7 @@ test('one call that fails anywhere is a typed error, and the next attempt succee
       calls += 1;
       return calls === at ? 'fail' : 'pass';
     });
-    const install = createInstall({ slots: devices, source, sealing: createSealing() });
+    const install = anInstall({ slots: devices, source });
     const run = async (): Promise<void> => {
       await install.write({ slot: 'b', release }, signal, quiet);
       await install.verify({ slot: 'b', rootHex }, signal, quiet);
@@ -143,7 +144,7 @@ test('one call that fails anywhere is a typed error, and the next attempt succee
 
 test('the record says writing before the first byte of another image is written', async () => {
   const slots = newSlots();
-  const first = createInstall({
+  const first = anInstall({
     slots: slots.devices,
     source: createFakeSource(image).source,
     sealing: createSealing(),
@@ -154,7 +155,7 @@ test('the record says writing before the first byte of another image is written'
   const devices = withFaults(slots.devices, (call, offset) =>
     call === 'write' && offset < 3 * mebibyte ? 'fail' : 'pass',
   );
-  const install = createInstall({ slots: devices, source: createFakeSource(next).source, sealing: createSealing() });
+  const install = anInstall({ slots: devices, source: createFakeSource(next).source });
   const writing = install.write({ slot: 'b', release: aRelease(anArtifact(next), { version: '2' }) }, signal, quiet);
   await assert.rejects(writing, isCode('SLOT_IO'));
   const record = await slots.devices.readRecord('b', signal);
@@ -171,7 +172,7 @@ test('every record is written between two flushes: after what it claims, and bef
     if (call === 'write') calls.push(offset >= area ? 'record' : 'data');
     return 'pass';
   });
-  const install = createInstall({ slots: devices, source: createFakeSource(image).source, sealing: createSealing() });
+  const install = anInstall({ slots: devices, source: createFakeSource(image).source });
   await install.write({ slot: 'b', release }, signal, quiet);
   await install.verify({ slot: 'b', rootHex }, signal, quiet);
   await install.markActivated('b', signal);
@@ -184,14 +185,14 @@ test('every record is written between two flushes: after what it claims, and bef
 test('a prefix block that cannot be read is written again', async () => {
   const slots = newSlots();
   const cut = createFakeSource(image, () => ({ cutAfterBytes: mebibyte + 500_000 }));
-  const first = createInstall({ slots: slots.devices, source: cut.source, sealing: createSealing() });
+  const first = anInstall({ slots: slots.devices, source: cut.source });
   await assert.rejects(first.write({ slot: 'b', release }, signal, quiet), isCode('HTTP_TRUNCATED'));
   let isRewritten = false;
   const devices = withFaults(slots.devices, (call, offset) => {
     if (call === 'write' && offset === mebibyte) isRewritten = true;
     return call === 'read' && offset === mebibyte && !isRewritten ? 'fail' : 'pass';
   });
-  const install = createInstall({ slots: devices, source: createFakeSource(image).source, sealing: createSealing() });
+  const install = anInstall({ slots: devices, source: createFakeSource(image).source });
   await install.write({ slot: 'b', release }, signal, quiet);
   assert.equal((await install.verify({ slot: 'b', rootHex }, signal, quiet)).status, 'verified');
 });
@@ -209,7 +210,7 @@ test('a worn-out place of the record does not hide the other, nor end all instal
     const devices = withFaults(slots.devices, (call, offset) =>
       call === broken && offset === place ? 'fail' : 'pass',
     );
-    const install = createInstall({ slots: devices, source, sealing: createSealing() });
+    const install = anInstall({ slots: devices, source });
     await install.write({ slot: 'b', release }, signal, quiet);
     await install.write({ slot: 'b', release }, signal, quiet);
     assert.equal(served.length, 1, 'what was written is known');
@@ -223,7 +224,7 @@ test('a record that no place gives back is an error, not a claim', async () => {
   const devices = withFaults(newSlots().devices, (call, offset) =>
     call === 'read' && offset >= area ? 'fail' : 'pass',
   );
-  const install = createInstall({ slots: devices, source: createFakeSource(image).source, sealing: createSealing() });
+  const install = anInstall({ slots: devices, source: createFakeSource(image).source });
   await assert.rejects(install.write({ slot: 'b', release }, signal, quiet), isCode('SLOT_READBACK_MISMATCH'));
 });
 
@@ -243,7 +244,7 @@ test('a stream that breaks while the slot is still writing loses nothing and mix
       }
     },
   };
-  const install = createInstall({ slots: slots.devices, source: rude, sealing: createSealing() });
+  const install = anInstall({ slots: slots.devices, source: rude });
   const offsets: number[] = [];
   for (let attempt = 0; attempt < 20; attempt += 1) {
     const outcome = await install.write({ slot: 'b', release }, signal, quiet).then(
@@ -293,10 +294,10 @@ test('of a piece that was held back when the stream broke, only what was taken c
       throw new OtadError('HTTP_UNREACHABLE');
     },
   };
-  const install = createInstall({ slots: slow, source: breaking, sealing: createSealing() });
+  const install = anInstall({ slots: slow, source: breaking });
   await assert.rejects(install.write({ slot: 'b', release }, signal, quiet), isCode('HTTP_UNREACHABLE'));
   assert.equal((await slots.devices.readRecord('b', signal))?.writtenBytes, 2 * mebibyte);
-  const next = createInstall({ slots: slots.devices, source, sealing: createSealing() });
+  const next = anInstall({ slots: slots.devices, source });
   await next.write({ slot: 'b', release }, signal, quiet);
   assert.equal((await next.verify({ slot: 'b', rootHex }, signal, quiet)).status, 'verified');
 });
@@ -309,7 +310,7 @@ test('a source that ignores being held back is a bug that is caught, not a mixed
       for (let sent = 0; sent < image.length; sent += 60_000) void sink(image.subarray(sent, sent + 60_000));
     },
   };
-  const install = createInstall({ slots: slots.devices, source: deaf, sealing: createSealing() });
+  const install = anInstall({ slots: slots.devices, source: deaf });
   await assert.rejects(install.write({ slot: 'b', release }, signal, quiet), isCode('INTERNAL'));
 });
 
@@ -322,6 +323,7 @@ test('memory does not grow with the image', async () => {
     let allocated = 0;
     const devices: SlotDevices = {
       readRecord: slots.devices.readRecord,
+      openForReading: slots.devices.openForReading,
       async open(slot, openSignal) {
         const handle = await slots.devices.open(slot, openSignal);
         return {
@@ -358,7 +360,7 @@ test('memory does not grow with the image', async () => {
         return { update: (bytes) => tree.update(bytes), finish };
       },
     };
-    const install = createInstall({ slots: devices, source: createFakeSource(big).source, sealing });
+    const install = anInstall({ slots: devices, source: createFakeSource(big).source, sealing });
     await install.write({ slot: 'b', release: bigRelease }, signal, quiet);
     const verity = bigRelease.artifacts[0]?.verity;
     await install.verify({ slot: 'b', rootHex: verity?.rootHex ?? '' }, signal, quiet);

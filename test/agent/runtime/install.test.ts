@@ -5,12 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { Progress, Release, SlotRecord, Verified } from '../../../agent/core/types.ts';
-import { createInstall, type Install } from '../../../agent/runtime/install.ts';
+import type { Install } from '../../../agent/runtime/install.ts';
 import { checkpointBytesOf } from '../../../agent/runtime/slot-fill.ts';
 import { createSealing } from '../../../verity/sealing.ts';
 import { noise } from '../../support/noise.ts';
 import {
   anArtifact,
+  anInstall,
   aRelease,
   createFakeSource,
   createFileSlots,
@@ -54,7 +55,7 @@ const aBench = (options: BenchOptions = {}): Bench => {
   const slots = options.slots ?? newSlots();
   const { source, served } = createFakeSource(options.bytes ?? image, options.misbehaviour);
   const release = options.release ?? aRelease(anArtifact(image));
-  const install = createInstall({ slots: slots.devices, source, sealing: createSealing() });
+  const install = anInstall({ slots: slots.devices, source });
   return {
     slots,
     install,

@@ -99,7 +99,7 @@ const redirectBehaviours: readonly Behaviour[] = [
   {
     name: 'a redirect to a login page',
     answer: redirectTo((asked) => `${asked.others.portal}/login`),
-    wanted: 'HTTP_PORTAL',
+    wanted: 'CAPTIVE_PORTAL',
   },
 ];
 
@@ -119,7 +119,7 @@ const tlsBehaviours: readonly Behaviour[] = [
   {
     name: 'a certificate for another name',
     answer: redirectTo((asked) => asked.others.tls.elsewhere + pathOf(asked)),
-    ...isUnreachable,
+    wanted: 'CAPTIVE_PORTAL',
   },
   {
     name: 'a certificate of an unknown authority',
@@ -138,7 +138,7 @@ const portalBehaviours: readonly Behaviour[] = [
         { 'content-type': 'text/html; charset=utf-8', 'content-range': null, 'content-length': String(page.length) },
         page,
       ).end(),
-    wanted: 'HTTP_PORTAL',
+    wanted: 'CAPTIVE_PORTAL',
   },
   {
     name: 'a login page as JSON',
@@ -149,9 +149,9 @@ const portalBehaviours: readonly Behaviour[] = [
         { 'content-type': 'application/json', 'content-range': null, 'content-length': String(page.length) },
         page,
       ).end(),
-    wanted: 'HTTP_PORTAL',
-    // Documents and images are fetched as bytes; their digest, or their length, is what finds it.
-    except: { document: 'TARGET_DIGEST_MISMATCH', image: 'HTTP_TRUNCATED' },
+    wanted: 'CAPTIVE_PORTAL',
+    // A document is fetched as bytes, and its digest is what finds it.
+    except: { document: 'TARGET_DIGEST_MISMATCH' },
   },
 ];
 

@@ -57,7 +57,7 @@ export const statusBehaviours: readonly Behaviour[] = [
     answer: (asked) => void say(asked, 'HTTP/1.1 203 Non-Authoritative').end(),
     wanted: 'HTTP_STATUS',
   },
-  { name: '511', answer: refuse('511 Network Authentication Required'), wanted: 'HTTP_PORTAL' },
+  { name: '511', answer: refuse('511 Network Authentication Required'), wanted: 'CAPTIVE_PORTAL' },
   {
     name: '304 that nobody asked for',
     answer: refuse('304 Not Modified', { etag: '"x"' }),

@@ -10,6 +10,7 @@ import type { State } from '../../../agent/core/state.ts';
 import type { HistoryEntry, Moment, Policy, SlotName, SlotRecord } from '../../../agent/core/types.ts';
 import { createExecutors } from '../../../agent/runtime/executors.ts';
 import { aMoment, aPolicy, aRecord, aRelease } from '../../support/builders.ts';
+import { streamOnly } from '../../support/slot-bench.ts';
 import { createTrybootMachine, type Pi } from './machine.ts';
 
 /** How a system behaves once the firmware has started its kernel. */
@@ -64,6 +65,7 @@ const createPorts = ({ pi, records, requests, temper, offered }: World): Executo
     },
     source: {
       check: async () => ({ kind: 'release', release: aRelease({ sequence: offered() }) }),
+      ...streamOnly,
       stream: async () => {},
     },
     health: {

@@ -388,7 +388,7 @@ describe('U-Boot adapter on broken media', () => {
     await withFiles(2, async (files) => {
       const compiledIn = new Map([['bootcmd', 'run x']]);
       const first = await powerOn(files.config, undefined, compiledIn);
-      assert.deepEqual(first, { slot: 'a', cmdline: 'otad.slot=a', isEnvironmentValid: false });
+      assert.deepEqual(first, { slot: 'a', cmdline: 'otad.slot=a otad.trial=1', isEnvironmentValid: false });
       const control = controlOf(files);
       assert.deepEqual((await control.status(signal)).slots.a, { state: 'pending', triesLeft: 2 });
       await control.markGood('a', signal);
@@ -518,7 +518,10 @@ describe('U-Boot machine', () => {
       const verity = contractVerity('b', 9);
       await machine.control.activate('b', 2, verity, signal);
       const { cmdline } = await powerOn(machine.files.config);
-      assert.equal(cmdline, `otad.slot=b otad.root=${verity.rootHex} otad.hashoffset=${verity.hashOffsetBytes}`);
+      const slotArguments = `otad.slot=b otad.root=${verity.rootHex} otad.hashoffset=${verity.hashOffsetBytes}`;
+      assert.equal(cmdline, `${slotArguments} otad.trial=1`);
+      await machine.control.markGood('b', signal);
+      assert.equal((await powerOn(machine.files.config)).cmdline, slotArguments);
     } finally {
       await machine.close();
     }

@@ -1,28 +1,51 @@
 // The chunk index: refused, or exactly the bytes that its content encodes to.
 
-import { type ChunkIndex, decodeIndex, digestOf, encodeIndex } from '../../../delta/chunk-index.ts';
+import {
+  type ChunkIndex,
+  decodeIndex,
+  digestOf,
+  encodeIndex,
+  type IndexedImage,
+  indexLengthOf,
+} from '../../../delta/chunk-index.ts';
 import { attempt, type FuzzTarget, type Judge, mustEqual } from '../target.ts';
+
+const chunksOf = (index: ChunkIndex) =>
+  Array.from({ length: index.count }, (_, chunk) => ({
+    lengthBytes: index.offsetOf(chunk + 1) - index.offsetOf(chunk),
+    digestHex: index.digestOf(chunk).toString('hex'),
+  }));
 
 const judgeBy =
   (decode: (bytes: Uint8Array) => ChunkIndex): Judge =>
   (input) => {
+    const lengthBytes = indexLengthOf(input);
     const { value: index, label } = attempt(['INDEX_MALFORMED'], () => decode(input));
     if (index === null) return label;
     mustEqual(
       'does not encode back to itself',
-      Buffer.from(encodeIndex(index)).toString('hex'),
+      Buffer.from(encodeIndex(index.image, chunksOf(index))).toString('hex'),
       Buffer.from(input).toString('hex'),
     );
+    mustEqual('the header says another length', String(lengthBytes), String(input.length));
     return 'accepted';
   };
 
-const seedOf = (lengths: readonly number[]): Uint8Array =>
-  encodeIndex({
-    imageLengthBytes: lengths.reduce((sum, length) => sum + length, 0),
-    chunks: lengths.map((lengthBytes) => ({ lengthBytes, digestHex: digestOf(Buffer.from(`${lengthBytes}`)) })),
-  });
+const anImage: IndexedImage = {
+  lengthBytes: 0,
+  sha256Hex: '5a'.repeat(32),
+  codec: 'zstd',
+  level: 15,
+  blockBytes: 131_072,
+};
 
-const headerBytes = 24;
+const seedOf = (lengths: readonly number[]): Uint8Array =>
+  encodeIndex(
+    { ...anImage, lengthBytes: lengths.reduce((sum, length) => sum + length, 0) },
+    lengths.map((lengthBytes) => ({ lengthBytes, digestHex: digestOf(Buffer.from(`${lengthBytes}`)).toString('hex') })),
+  );
+
+const headerBytes = 64;
 const entryBytes = 20;
 
 export const chunkIndexTarget = (): FuzzTarget => ({

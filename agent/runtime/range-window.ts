@@ -1,0 +1,104 @@
+// Range requests that run ahead of what is written: a few at a time, each into memory of its own, all of them bounded together,
+// because what is in memory is lost with the process. Says what arrived; whether it is right is the caller's business.
+
+import { OtadError } from '../core/errors.ts';
+import type { ByteRange, ReleaseSource } from '../core/ports.ts';
+import type { Artifact } from '../core/types.ts';
+
+export const requestsInFlightMax = 4;
+/** Asked for and not yet taken: with what waits in the writer less than 1 MiB. */
+export const aheadBytesMax = 768 * 1024;
+
+/** One request under way. */
+export interface PendingRange {
+  /** Counts from 1, in the order in which they were started. */
+  readonly number: number;
+  readonly bytes: Uint8Array;
+  /** Waits for the first `lengthBytes` bytes. Throws what ended the request before they were there. */
+  arrived(lengthBytes: number): Promise<void>;
+  /** The bytes are not needed any more. */
+  release(): void;
+}
+
+export interface RangeWindow {
+  /** Of the newest request. */
+  newest(): number;
+  /** True when another request of this length fits. The only one always does. */
+  hasRoom(lengthBytes: number): boolean;
+  start(range: ByteRange): PendingRange;
+  /** Ends all requests; none writes or counts afterwards. */
+  close(): Promise<void>;
+}
+
+export interface WindowPorts {
+  readonly source: ReleaseSource;
+  readonly artifact: Artifact;
+  readonly onFetched: (lengthBytes: number) => void;
+  readonly signal: AbortSignal;
+}
+
+export const createRangeWindow = ({ source, artifact, onFetched, signal }: WindowPorts): RangeWindow => {
+  const ending = new AbortController();
+  const both = AbortSignal.any([signal, ending.signal]);
+  const running = new Set<Promise<void>>();
+  let aheadBytes = 0;
+  let newest = 0;
+
+  const start = (range: ByteRange): PendingRange => {
+    const bytes = new Uint8Array(range.lengthBytes);
+    let arrivedBytes = 0;
+    let end: { readonly error: unknown } | null = null;
+    let wake: () => void = () => {};
+    let isReleased = false;
+    aheadBytes += bytes.length;
+    newest += 1;
+    const sink = (piece: Uint8Array): void => {
+      if (arrivedBytes + piece.length > bytes.length) {
+        throw new OtadError('FILE_TOO_LARGE', { path: artifact.path, ...range });
+      }
+      bytes.set(piece, arrivedBytes);
+      arrivedBytes += piece.length;
+      onFetched(piece.length);
+      wake();
+    };
+    const run = async (): Promise<void> => {
+      try {
+        await source.streamRange(artifact, range, sink, both);
+        end = { error: new OtadError('HTTP_TRUNCATED', { path: artifact.path, ...range, arrivedBytes }) };
+      } catch (error) {
+        end = { error };
+      }
+      wake();
+    };
+    const request = run();
+    running.add(request);
+    void request.then(() => running.delete(request));
+    return {
+      number: newest,
+      bytes,
+      async arrived(lengthBytes) {
+        while (arrivedBytes < lengthBytes) {
+          if (end !== null) throw end.error;
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+        }
+      },
+      release() {
+        if (!isReleased) aheadBytes -= bytes.length;
+        isReleased = true;
+      },
+    };
+  };
+
+  return {
+    newest: () => newest,
+    hasRoom: (lengthBytes) =>
+      running.size < requestsInFlightMax && (aheadBytes === 0 || aheadBytes + lengthBytes <= aheadBytesMax),
+    start,
+    async close() {
+      ending.abort();
+      await Promise.all(running);
+    },
+  };
+};

@@ -1,0 +1,93 @@
+// The Debian part of an image for an architecture whose programs this machine cannot run. Maintainer scripts have to run, so
+// they run once, in a root for this machine with the same packages in the same versions; what they left (settings, links,
+// lists of users) holds for every architecture. Programs and libraries come from the packages of the wanted one.
+
+import { cp, lstat, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { OtadError } from '../agent/core/errors.ts';
+import { unpackPackages } from './debian-packages.ts';
+import {
+  buildDebianRoot,
+  type DebianRootOptions,
+  excludedFolders,
+  manifestPath,
+  unpackDebianRoot,
+} from './debian-root.ts';
+import { readManifest } from './package-lock.ts';
+import { runTool } from './tool.ts';
+
+const listsFolder = 'var/lib/dpkg/info';
+const tupleOf: Readonly<Record<string, string>> = { amd64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' };
+const elfMagic = Buffer.from([0x7f, 0x45, 0x4c, 0x46]);
+
+/** Every path that a package of the root brought; the others were made by maintainer scripts. */
+const ownedPaths = async (root: string): Promise<ReadonlySet<string>> => {
+  const owned = new Set<string>();
+  for (const name of await readdir(join(root, listsFolder))) {
+    if (!name.endsWith('.list')) continue;
+    for (const line of (await readFile(join(root, listsFolder, name), 'utf8')).split('\n')) owned.add(line.slice(1));
+  }
+  return owned;
+};
+
+const isProgram = async (path: string): Promise<boolean> => {
+  const facts = await lstat(path);
+  return facts.isFile() && (await readFile(path)).subarray(0, 4).equals(elfMagic);
+};
+
+/** Copies what the scripts made below /usr, and all of /etc and /var, which they make or fill in. */
+const takeFromTemplate = async (template: string, root: string, tuples: readonly [own: string, wanted: string]) => {
+  const owned = await ownedPaths(template);
+  const isOf = (path: string): boolean => path.includes(tuples[0]) || path === 'etc/ld.so.cache';
+  const entries = await readdir(template, { recursive: true, withFileTypes: true });
+  for (const entry of entries.sort((one, two) =>
+    join(one.parentPath, one.name) < join(two.parentPath, two.name) ? -1 : 1,
+  )) {
+    const path = join(entry.parentPath, entry.name).slice(template.length + 1);
+    const isMade = /^usr\//.test(path) ? !owned.has(path) : /^(etc|var)(\/|$)/.test(path);
+    if (!isMade || isOf(path) || (await isProgram(join(template, path)))) continue;
+    if (entry.isDirectory()) await mkdir(join(root, path), { recursive: true });
+    else {
+      await mkdir(dirname(join(root, path)), { recursive: true });
+      await cp(join(template, path), join(root, path), { verbatimSymlinks: true, preserveTimestamps: true });
+    }
+  }
+};
+
+/** Debian's own name for the machine that builds. */
+export const hostArchitecture = async (): Promise<string> => (await runTool('dpkg', ['--print-architecture'])).trim();
+
+/** Never read on a gateway; mmdebstrap leaves the same ones out. */
+const dropExcluded = async (root: string): Promise<void> => {
+  for (const folder of excludedFolders) await rm(join(root, folder), { recursive: true, force: true });
+  for (const name of await readdir(join(root, 'usr/lib'))) {
+    await rm(join(root, 'usr/lib', name, 'gconv'), { recursive: true, force: true });
+  }
+};
+
+/** Fills `root`. Throws LAYER_INVALID where the archive has other versions for the two architectures. */
+export const fillForeignRoot = async (options: DebianRootOptions, root: string, scratch: string): Promise<void> => {
+  const { architecture, cacheFolder, lock, mirror, signal } = options;
+  const own = await hostArchitecture();
+  const template = join(scratch, 'template');
+  await mkdir(template);
+  await unpackDebianRoot(await buildDebianRoot({ ...options, architecture: own, lock: null }), template, null);
+  const manifest = readManifest(await readFile(join(template, manifestPath), 'utf8'));
+  const wanted = manifest.map((line) => line.replace(new RegExp(` ${own}$`), ` ${architecture}`));
+  if (lock !== null && lock.packages.join() !== wanted.join()) {
+    throw new OtadError('LAYER_INVALID', {
+      layer: 'the lock of the packages',
+      problem: 'the archive has other versions',
+    });
+  }
+  const unpacked = await unpackPackages({
+    folder: join(cacheFolder, `packages-${architecture}`),
+    ...{ architecture, hasDependencies: false, mirror, signal },
+    packages: wanted.map((line) => line.split(' ').slice(0, 2).join('=')),
+  });
+  await runTool('cp', ['-a', `${unpacked.root}/.`, root]);
+  await dropExcluded(root);
+  await takeFromTemplate(template, root, [tupleOf[own] ?? own, tupleOf[architecture] ?? architecture]);
+  await writeFile(join(root, manifestPath), wanted.map((line) => `${line}\n`).join(''));
+  await rm(template, { recursive: true });
+};

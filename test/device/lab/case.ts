@@ -1,0 +1,35 @@
+// What a case of the lab is: a claim about a gateway, the stage that it starts from, and what is done to find out.
+
+import type { DebianRoot } from '../debian-root.ts';
+import type { LabBoard } from './boards.ts';
+import type { Guest } from './guest.ts';
+import type { Machine, MeasuredUpdate } from './machine.ts';
+import type { LabReleases } from './releases.ts';
+import type { Site } from './site.ts';
+import type { StageName } from './stages.ts';
+
+export interface CaseContext {
+  readonly debian: DebianRoot;
+  readonly board: LabBoard;
+  readonly releases: LabReleases;
+  readonly machine: Machine;
+  readonly guest: Guest;
+  readonly site: Site;
+  /** What an undisturbed update costs here today. */
+  readonly update: () => Promise<MeasuredUpdate>;
+}
+
+export interface LabCase {
+  /** Letters, digits and dashes. */
+  readonly name: string;
+  /** A sentence that can be wrong. */
+  readonly claim: string;
+  readonly from: StageName;
+  /** A stage that must have been made before, because of what was measured on the way to it. */
+  readonly after?: StageName;
+  /** Belongs to the short run. */
+  readonly isSmoke: boolean;
+  /** Default: every boot path. */
+  readonly isFor?: (board: LabBoard) => boolean;
+  readonly run: (context: CaseContext) => Promise<void>;
+}

@@ -1,0 +1,18 @@
+// Every case of the lab, in the order in which they run.
+
+import type { LabCase } from './case.ts';
+import { installCases } from './cases/install.ts';
+import { type CutOptions, powerCutCases } from './cases/power-cut.ts';
+import { sandboxCases } from './cases/sandbox.ts';
+import { sickCases } from './cases/sick.ts';
+import { systemCases } from './cases/system.ts';
+import { troubleCases } from './cases/trouble.ts';
+
+export const labCases = (cuts: CutOptions): readonly LabCase[] => [
+  ...installCases,
+  ...powerCutCases(cuts),
+  ...sickCases,
+  ...troubleCases,
+  ...systemCases,
+  ...sandboxCases,
+];

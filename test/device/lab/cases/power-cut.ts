@@ -1,0 +1,48 @@
+// The power goes at any moment of an update: the emulator is killed. The gateway comes back on a slot that is whole, and ends
+// up with the release, confirmed, whatever it takes.
+
+import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { LabCase } from '../case.ts';
+import { placeCut } from '../cut-plan.ts';
+import { expectSlotOnDisk, follow, untilSettled, versionOf } from '../journey.ts';
+import { updateLegs } from '../update-legs.ts';
+
+export interface CutOptions {
+  readonly seed: number;
+  /** A boot path. */
+  readonly count: number;
+}
+
+const powerCutCase = (number: number, { seed, count }: CutOptions): LabCase => ({
+  name: `power-cut-${number + 1}`,
+  claim: `comes back and ends up confirmed after a power cut in part ${number + 1} of ${count} of an update`,
+  from: 'factory',
+  after: 'updated',
+  isSmoke: true,
+  run: async (context) => {
+    const { machine, guest, board } = context;
+    const place = placeCut((await context.update()).legs, seed, number, count);
+    const legs = updateLegs(board);
+    const mark = machine.console.mark();
+    await follow(context, 'good');
+    const before = legs[place.leg - 1];
+    if (before !== undefined) await machine.said(before.until, mark, before.name);
+    const here = legs[place.leg];
+    if (here === undefined) throw new Error(`no leg ${place.leg}`);
+    // Never later than the end of the leg, however fast it is today.
+    await Promise.race([delay(place.afterMs), machine.said(here.until, mark, here.name)]);
+    machine.console.note(`power cut in ${here.name}, ${Math.round(place.afterMs)} ms from its beginning`);
+    await machine.powerCut();
+    await machine.powerOn();
+    await machine.nextBoot(null);
+    const { version } = await guest.status();
+    assert.ok(version === versionOf('factory') || version === versionOf('good'), `${version} runs after the cut`);
+    await untilSettled(context, versionOf('good'), 'b');
+    assert.deepEqual((await guest.status()).denylist, [], 'a power cut is not the fault of the release');
+    await expectSlotOnDisk(context, 'b', 'good');
+  },
+});
+
+export const powerCutCases = (options: CutOptions): readonly LabCase[] =>
+  Array.from({ length: options.count }, (_, number) => powerCutCase(number, options));

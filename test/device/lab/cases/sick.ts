@@ -1,0 +1,136 @@
+// Releases that must not stay: sick in five ways, or damaged after they were verified. The gateway falls back by itself, says
+// why, and does not try them again.
+
+import assert from 'node:assert/strict';
+import type { CaseContext, LabCase } from '../case.ts';
+import { expectConfirmed, follow, sentences, versionOf } from '../journey.ts';
+import { type LabChannel, labReleases } from '../releases.ts';
+
+/** The factory's release runs again for good, and every way of asking says that the other one was given up, and why. */
+const expectGivenUp = async (context: CaseContext, channel: LabChannel, reason: RegExp): Promise<void> => {
+  const { guest } = context;
+  await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
+  const { version } = labReleases[channel];
+  assert.deepEqual((await guest.status()).denylist, [version]);
+  const history = await guest.history();
+  assert.match(history.find(({ type }) => type === 'denied')?.reason ?? 'no denial in the history', reason);
+  const back = history.find(({ type }) => type === 'rolled-back');
+  assert.match(back?.reason ?? 'no rollback in the history', reason);
+  assert.equal(back?.version, version);
+  const { reasons } = await guest.why();
+  const said = reasons.find(({ topic }) => topic === 'denylist');
+  assert.match(said?.sentence ?? 'otactl why says nothing of it', reason);
+  const boot = await guest.boot();
+  assert.equal(boot.slots.find(({ name }) => name === 'b')?.state, 'bad');
+};
+
+const untilGivenUp = async (context: CaseContext, channel: LabChannel, mark: number, reason: RegExp): Promise<void> => {
+  await context.machine.said(sentences.rolledBack, mark, 'the way back');
+  await context.machine.said(/Put on the denylist/, mark, 'the denial');
+  await expectGivenUp(context, channel, reason);
+};
+
+/** All that can be known of a slot that died before its agent lived. */
+const notUp = /started slot a instead; slot b did not come up/;
+
+interface Sickness {
+  /** Shell command that the gateway needs before, to be through with it in less time. */
+  readonly prepare?: string;
+  readonly name: string;
+  readonly claim: string;
+  readonly isSmoke: boolean;
+  readonly reason: RegExp;
+  /** What the console must have shown of it. */
+  readonly evidence: RegExp;
+}
+
+const sicknesses: readonly Sickness[] = [
+  {
+    name: 'service',
+    claim: 'a release whose application does not start is left again',
+    isSmoke: true,
+    reason: /gateway-meter\.service|meter|systemd-units-active/,
+    evidence: /Health checks failed/,
+  },
+  {
+    name: 'health-hangs',
+    claim: 'a release whose health check never ends is left again',
+    isSmoke: false,
+    reason: /50-sick|deadline|did not end|not end/,
+    evidence: /Health checks failed/,
+  },
+  {
+    name: 'panic',
+    claim: 'a release whose kernel panics is left again by the bootloader',
+    isSmoke: true,
+    reason: notUp,
+    evidence: /Kernel panic - not syncing/,
+  },
+  {
+    name: 'hang',
+    claim: 'a release in which systemd hangs is reset by the watchdog, and left again by the bootloader',
+    isSmoke: false,
+    reason: notUp,
+    evidence: /systemd hangs now/,
+  },
+  {
+    name: 'agent',
+    claim: 'a release in which the agent does not start is left again by the dead-man timer',
+    isSmoke: false,
+    prepare:
+      'mkdir -p /etc/systemd/system/otad-deadman.timer.d && ' +
+      "printf '[Timer]\\nOnBootSec=\\nOnBootSec=4min\\n' > /etc/systemd/system/otad-deadman.timer.d/60-site.conf",
+    reason: /./,
+    evidence: /otad-deadman\.service/,
+  },
+];
+
+const sickCase = ({ name, claim, isSmoke, prepare = 'true', reason, evidence }: Sickness): LabCase => ({
+  name: `sick-${name}`,
+  claim,
+  from: 'factory',
+  isSmoke,
+  run: async (context) => {
+    const { machine, guest } = context;
+    await guest.ok(`mkdir -p /var/lib/lab && echo ${name} > /var/lib/lab/sickness && ${prepare} && sync`);
+    const mark = machine.console.mark();
+    await follow(context, 'sick');
+    await machine.said(evidence, mark, 'the sickness');
+    await untilGivenUp(context, 'sick', mark, reason);
+  },
+});
+
+/** Verified, activated, and then damaged before it is booted: what only the initramfs can find out. */
+const damageCase = (name: string, claim: string, damage: (context: CaseContext) => string): LabCase => ({
+  name,
+  claim,
+  from: 'factory',
+  isSmoke: false,
+  run: async (context) => {
+    const { machine, guest } = context;
+    const mark = machine.console.mark();
+    // The agent asks for the restart, and nobody hears it: the damage comes in between.
+    await guest.ok('systemctl stop otad-reboot.path');
+    await follow(context, 'good');
+    await machine.said(sentences.rebooting, mark, 'the request to reboot');
+    await guest.ok(damage(context));
+    await guest.ok('sync; echo 3 > /proc/sys/vm/drop_caches');
+    await machine.reset();
+    await machine.said(/otad-initramfs: cannot start slot b/, mark, 'the refusal of the initramfs');
+    await untilGivenUp(context, 'good', mark, notUp);
+  },
+});
+
+export const sickCases: readonly LabCase[] = [
+  ...sicknesses.map(sickCase),
+  damageCase(
+    'sick-root-hash',
+    'a slot that has not the root of its command line is refused in the initramfs and left again',
+    ({ board }) => board.spoilRoot('b'),
+  ),
+  damageCase(
+    'sick-slot-byte',
+    'a slot with one wrong byte is refused in the initramfs and left again',
+    () => "printf '\\377' | dd of=/dev/disk/by-partlabel/system_b bs=1 seek=100 conv=notrunc 2> /dev/null",
+  ),
+];

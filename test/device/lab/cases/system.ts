@@ -1,0 +1,115 @@
+// The system around the agent: who may do what, what is kept over an update, what a temporary start forgets, and what the
+// journal can be asked.
+
+import assert from 'node:assert/strict';
+import { messageIds } from '../../../../agent/log/message-ids.ts';
+import type { LabBoard } from '../boards.ts';
+import type { CaseContext, LabCase } from '../case.ts';
+import { expectConfirmed, follow, restart, sentences, untilConfirmed, versionOf } from '../journey.ts';
+
+const nobody = 'setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs';
+const operator = 'setpriv --reuid=65534 --regid=65534 --groups=$(getent group otad-admin | cut -d: -f3) --no-new-privs';
+
+/** What makes a gateway this one and no other, and what a technician left on it. */
+const identity =
+  'cat /etc/machine-id /etc/hostname /proc/sys/kernel/hostname /etc/ssh/ssh_host_ed25519_key.pub /etc/systemd/network/10-site.network';
+
+const rollBack = async (context: CaseContext): Promise<void> => {
+  const { machine, guest } = context;
+  const mark = machine.console.mark();
+  const before = machine.boot();
+  await guest.ok('otactl rollback --yes --no-wait back again');
+  await machine.nextBoot(before);
+  await machine.said(sentences.confirmed(versionOf('factory')), mark, `${versionOf('factory')} is confirmed`);
+};
+
+const argumentOf = ({ board }: CaseContext): NonNullable<LabBoard['argument']> => {
+  if (board.argument === null) throw new Error(`${board.name} has its arguments compiled in`);
+  return board.argument;
+};
+
+export const systemCases: readonly LabCase[] = [
+  {
+    name: 'kept',
+    claim: 'machine-id, host keys, name and network settings stay over update and rollback, and /etc follows the image',
+    from: 'factory',
+    isSmoke: false,
+    run: async (context) => {
+      const { machine, guest } = context;
+      await guest.write('/etc/systemd/network/10-site.network', '[Match]\nName=site0\n[Network]\nDHCP=no');
+      const before = await guest.ok(identity);
+      assert.equal(await guest.ok('cat /etc/lab/release'), 'factory');
+      const mark = machine.console.mark();
+      await follow(context, 'good');
+      await untilConfirmed(context, 'good', mark, 'b');
+      assert.equal(await guest.ok(identity), before);
+      assert.equal(await guest.ok('cat /etc/lab/release'), 'good');
+      await rollBack(context);
+      assert.equal(await guest.ok(identity), before);
+      assert.equal(await guest.ok('cat /etc/lab/release'), 'factory');
+    },
+  },
+  {
+    name: 'journal',
+    claim: 'the journal has the life of the gateway as structured entries, of boots before as well',
+    from: 'updated',
+    isSmoke: false,
+    run: async ({ guest }) => {
+      const find = async (type: keyof typeof messageIds): Promise<Record<string, string>> => {
+        const found = await guest.ok(`journalctl --no-pager -o json -t otad MESSAGE_ID=${messageIds[type]} -n 1`);
+        return JSON.parse(found) as Record<string, string>;
+      };
+      const confirmed = await find('confirmed');
+      assert.equal(confirmed.OTAD_HISTORY, 'confirmed', JSON.stringify(confirmed));
+      assert.equal(confirmed.OTAD_VERSION, versionOf('good'));
+      assert.equal(confirmed.OTAD_SLOT, 'b');
+      assert.equal(confirmed._SYSTEMD_UNIT, 'otad.service');
+      const activated = await find('activated');
+      assert.notEqual(activated._BOOT_ID, confirmed._BOOT_ID, 'the entries of the boot before are kept');
+    },
+  },
+  {
+    name: 'rights',
+    claim: 'the sockets have their owners and modes, and only the group otad-admin can command the agent',
+    from: 'updated',
+    isSmoke: false,
+    run: async (context) => {
+      const { guest, board } = context;
+      const facts = await guest.ok(
+        "cd /run/otad && stat -c '%n %U %a' status.sock && stat -c '%n %U %G %a' control.sock",
+      );
+      assert.deepEqual(facts.split('\n'), ['status.sock otad 666', 'control.sock otad otad-admin 660']);
+      assert.equal((JSON.parse(await guest.ok(`${nobody} otactl status --json`)) as { phase: string }).phase, 'idle');
+      const { status, output } = await guest.run(`${nobody} otactl rollback --yes --no-wait mischief`);
+      assert.notEqual(status, 0, output);
+      for (const path of ['/dev/disk/by-partlabel/system_a', '/dev/disk/by-partlabel/system_b', board.bootMedium])
+        assert.notEqual((await guest.run(`${nobody} test -w ${path}`)).status, 0, `an ordinary user may write ${path}`);
+      await guest.ok(`${operator} otactl hold 'harvest until Friday'`);
+      assert.equal((await guest.status()).hold?.reason, 'harvest until Friday');
+      await guest.ok(`${operator} otactl release`);
+      await expectConfirmed(context, { version: versionOf('good'), slot: 'b' });
+    },
+  },
+  {
+    name: 'volatile',
+    isFor: ({ argument }) => argument !== null,
+    claim: 'a start with systemd.volatile=overlay takes every change and forgets it',
+    from: 'factory',
+    isSmoke: false,
+    run: async (context) => {
+      const { guest } = context;
+      const argument = argumentOf(context);
+      await guest.ok(argument.add('a', 'systemd.volatile=overlay'));
+      await restart(context);
+      await guest.status();
+      await guest.ok(
+        'for folder in /usr/share /etc /var/lib /root; do echo x > $folder/forget-me || exit 1; done; sync',
+      );
+      await guest.ok(argument.drop('a', 'systemd.volatile=overlay'));
+      await restart(context);
+      const { output } = await guest.run('ls /usr/share/forget-me /etc/forget-me /var/lib/forget-me /root/forget-me');
+      assert.equal(output.match(/No such file or directory/g)?.length, 4, output);
+      await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
+    },
+  },
+];

@@ -1,0 +1,163 @@
+// What a device lives through beside updates: storage that rots or fills up, a database that is lost, a clock that forgot
+// the time, a network that goes away.
+
+import assert from 'node:assert/strict';
+import type { CaseContext, LabCase } from '../case.ts';
+import { expectConfirmed, follow, sentences, untilConfirmed, versionOf } from '../journey.ts';
+
+/** Bytes that were on the line when it broke: they left the server and never came to the disk. */
+const inFlightBytesMax = 4 * 1024 * 1024;
+const slowBytesPerS = 2 * 1024 * 1024;
+
+/** An update whose download is interrupted at a third, in whichever way. */
+const interruptedDownload = async (
+  context: CaseContext,
+  interrupt: (context: CaseContext) => Promise<void>,
+  mend: (context: CaseContext) => Promise<void>,
+): Promise<void> => {
+  const { machine, site, releases } = context;
+  const { lengthBytes } = releases.images.good;
+  const mark = machine.console.mark();
+  site.link.setRate(slowBytesPerS);
+  await follow(context, 'good');
+  await machine.until('a third of the image', () => (site.link.receivedBytes() > lengthBytes / 3 ? true : null));
+  await interrupt(context);
+  await machine.said(/The install failed|The check for a release failed/, mark, 'word of the interruption');
+  const before = site.link.receivedBytes();
+  site.link.setRate(null);
+  await mend(context);
+  await untilConfirmed(context, 'good', mark, 'b');
+  const received = site.link.receivedBytes();
+  assert.ok(
+    received < lengthBytes + inFlightBytesMax,
+    `${before} bytes had come before the interruption, ${received} in all, for an image of ${lengthBytes}`,
+  );
+};
+
+const networkCases: readonly LabCase[] = [
+  {
+    name: 'network-cable',
+    claim: 'a download goes on where it was when the network cable is pulled out and plugged in again',
+    from: 'factory',
+    isSmoke: false,
+    run: (context) =>
+      interruptedDownload(
+        context,
+        ({ machine }) => machine.setCable(false),
+        ({ machine }) => machine.setCable(true),
+      ),
+  },
+  {
+    name: 'network-server',
+    claim: 'a download goes on where it was when the server goes down and comes back',
+    from: 'factory',
+    isSmoke: false,
+    run: (context) =>
+      interruptedDownload(
+        context,
+        async ({ site }) => site.link.cut(),
+        ({ site }) => site.link.mend(),
+      ),
+  },
+];
+
+const database = '/var/lib/otad/state.db';
+
+/** The gateway is off the moment that the database is lost, so no agent can save it. */
+const databaseCase = (name: string, claim: string, lose: string): LabCase => ({
+  name: `database-${name}`,
+  claim,
+  from: 'updated',
+  isSmoke: false,
+  run: async (context) => {
+    const { machine, guest } = context;
+    await guest.ok(`systemctl stop otad; [ -s ${database} ]; ${lose}; sync`);
+    const mark = machine.console.mark();
+    const before = machine.boot();
+    await machine.reset();
+    await machine.nextBoot(before);
+    await machine.said(/otad started/, mark, 'the start of the agent');
+    await expectConfirmed(context, { version: versionOf('good'), slot: 'b' });
+    const status = await guest.status();
+    assert.equal(status.wayBack, 'a', 'the slot before is a place to return to');
+    assert.ok((await guest.history()).some(({ type }) => type === 'store-rebuilt'));
+  },
+});
+
+const storageCases: readonly LabCase[] = [
+  databaseCase('deleted', 'a deleted database changes nothing of what boots', `rm -f ${database}*`),
+  databaseCase(
+    'truncated',
+    'a truncated database changes nothing of what boots',
+    `rm -f ${database}-*; truncate -s 5000 ${database}`,
+  ),
+  databaseCase(
+    'garbage',
+    'a database of garbage changes nothing of what boots',
+    `rm -f ${database}-*; dd if=/dev/urandom of=${database} bs=4096 count=8 2> /dev/null`,
+  ),
+  {
+    name: 'flipped-byte',
+    claim: 'a flipped byte in the running slot gives I/O errors, never wrong data, and the agent goes on',
+    from: 'factory',
+    isSmoke: false,
+    run: async ({ machine, guest, releases }) => {
+      const block = Math.floor(releases.images.factory.lengthBytes / 4096 / 2);
+      const read = `dd if=/dev/mapper/root bs=4096 skip=${block} count=1 iflag=direct`;
+      const good = await guest.ok(`${read} 2> /dev/null | sha256sum`);
+      const mark = machine.console.mark();
+      const place = `of=/dev/disk/by-partlabel/system_a bs=1 seek=$((${block} * 4096 + 17)) conv=notrunc`;
+      await guest.ok(
+        `old=$(${read} 2> /dev/null | tail -c +18 | head -c 1 | od -An -tu1); ` +
+          `printf "\\\\$(printf %o $(((old + 1) % 256)))" | dd ${place} 2> /dev/null; sync; echo 3 > /proc/sys/vm/drop_caches`,
+      );
+      const { output } = await guest.run(`${read} | sha256sum`);
+      assert.match(output, /Input\/output error/);
+      assert.ok(!output.includes(good.trim()));
+      await machine.said(/device-mapper: verity: [^\n]*data block \d+ is corrupted/, mark, 'the word of dm-verity');
+      assert.match(await guest.ok('veritysetup status root'), /status:\s+corrupted/);
+      assert.equal((await guest.status()).version, versionOf('factory'));
+    },
+  },
+  {
+    name: 'var-full',
+    claim: 'with /var full the gateway starts and answers, and updates once there is room',
+    from: 'factory',
+    isSmoke: false,
+    run: async (context) => {
+      const { machine, guest, site } = context;
+      await guest.configure({ baseUrls: [site.url], channel: 'good', autoInstall: false });
+      await guest.run('cat /dev/zero > /var/fill; cat /dev/zero >> /var/fill; sync');
+      const before = machine.boot();
+      await machine.reset();
+      await machine.nextBoot(before);
+      await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
+      const mark = machine.console.mark();
+      await guest.ok('rm /var/fill; sync');
+      await follow(context, 'good');
+      await untilConfirmed(context, 'good', mark, 'b');
+    },
+  },
+  {
+    name: 'clock-1970',
+    claim: 'a gateway whose clock says 1970 updates as any other',
+    from: 'factory',
+    isSmoke: false,
+    run: async (context) => {
+      const { machine, guest } = context;
+      const before = machine.boot();
+      await guest.ok('rm -f /var/lib/systemd/timesync/clock; sync');
+      await machine.powerCut();
+      await machine.powerOn({ clock: 'base=1970-01-01T00:00:10' });
+      await machine.nextBoot(before);
+      await guest.status();
+      await guest.ok('date -s @10');
+      const mark = machine.console.mark();
+      await follow(context, 'good');
+      await machine.said(sentences.installed(versionOf('good')), mark, 'the install');
+      await untilConfirmed(context, 'good', mark, 'b');
+    },
+  },
+];
+
+export const troubleCases: readonly LabCase[] = [...networkCases, ...storageCases];

@@ -1,0 +1,106 @@
+// The steps that cases are made of: set a gateway on its way, wait until it got somewhere, say what must be true there. What
+// is wrong is told with what was seen instead.
+
+import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { SlotName } from '../../../agent/core/types.ts';
+import { planDisk } from '../../../image/partitions.ts';
+import { isAcceptedByVeritysetup } from '../../support/veritysetup.ts';
+import type { CaseContext } from './case.ts';
+import { CutOff } from './control-channel.ts';
+import { extractSlot } from './qcow-disk.ts';
+import { type LabChannel, labReleases } from './releases.ts';
+
+export const versionOf = (channel: LabChannel): string => labReleases[channel].version;
+
+const literal = (text: string): string => text.replaceAll('.', '\\.');
+
+/** What the agent says in the journal, which the console shows. */
+export const sentences = {
+  installing: (version: string) => new RegExp(`The install began \\(version ${literal(version)}`),
+  installed: (version: string) => new RegExp(`Installed and verified \\(version ${literal(version)}`),
+  activated: (version: string) => new RegExp(`Activated for a trial boot \\(version ${literal(version)}`),
+  rebooting: /A reboot was requested/,
+  trial: (version: string) => new RegExp(`The trial of a new release began \\(version ${literal(version)}`),
+  confirmed: (version: string) => new RegExp(`\\]: Confirmed \\(version ${literal(version)}`),
+  rolledBack: /\]: Rolled back[^\n]*/,
+} as const;
+
+/** From now on the gateway is offered what this channel has. It asks as soon as it has started again. */
+export const follow = async (
+  { guest, site }: CaseContext,
+  channel: LabChannel,
+  settings: Readonly<Record<string, unknown>> = {},
+): Promise<void> => {
+  await guest.configure({ baseUrls: [site.url], channel, ...settings });
+  await guest.restartAgent();
+};
+
+export interface Expected {
+  readonly version: string;
+  readonly slot: SlotName;
+}
+
+/** What runs, by the word of the agent, which has it from the bootloader and the kernel. */
+export const expectConfirmed = async ({ guest }: CaseContext, expected: Expected): Promise<void> => {
+  const { version, booted, confirmed, primary } = await guest.status();
+  assert.deepEqual(
+    { version, slot: booted, confirmed, primary },
+    { ...expected, confirmed: true, primary: expected.slot },
+  );
+};
+
+/** Until the release of the channel is confirmed; the console since the mark counts. */
+export const untilConfirmed = async (
+  context: CaseContext,
+  channel: LabChannel,
+  since: number,
+  slot: SlotName,
+): Promise<void> => {
+  const version = versionOf(channel);
+  await context.machine.said(sentences.confirmed(version), since, `${version} is confirmed`);
+  await expectConfirmed(context, { version, slot });
+};
+
+/** After a power cut: waits for as many boots as it takes until the version runs for good. */
+export const untilSettled = async (context: CaseContext, version: string, slot: SlotName): Promise<void> => {
+  const { machine, guest } = context;
+  for (let isSure = false; !isSure; ) {
+    const mark = machine.console.mark();
+    try {
+      const status = await guest.status();
+      isSure = status.confirmed && status.version === version && status.phase === 'idle';
+      if (!isSure && !sentences.confirmed(version).test(machine.console.text().slice(mark)))
+        await machine.said(
+          new RegExp(`${sentences.confirmed(version).source}|otad started`),
+          mark,
+          `${version} is confirmed`,
+        );
+    } catch (error) {
+      if (!(error instanceof CutOff)) throw error;
+      await machine.nextBoot(null);
+      await machine.said(/otad started/, mark, 'the next start of the agent');
+    }
+  }
+  await expectConfirmed(context, { version, slot });
+};
+
+/** The machine is off: the bytes of the slot have the root that was signed, by the word of veritysetup. */
+export const expectSlotOnDisk = async (context: CaseContext, slot: SlotName, channel: LabChannel): Promise<void> => {
+  const { debian, board, machine, releases } = context;
+  await machine.powerCut();
+  const file = join(machine.folder, `slot-${slot}`);
+  await extractSlot(debian, machine.diskPath, planDisk(board.image), slot, file);
+  const { rootHex, lengthBytes } = releases.images[channel];
+  const isAccepted = isAcceptedByVeritysetup(file, { rootHex, hashOffsetBytes: lengthBytes });
+  await rm(file);
+  assert.ok(isAccepted, `veritysetup refuses slot ${slot} with the root of ${versionOf(channel)}`);
+};
+
+/** A restart from inside, as root asks for it. */
+export const restart = async ({ machine, guest }: CaseContext): Promise<void> => {
+  const before = machine.boot();
+  await guest.ok('systemctl --no-block reboot');
+  await machine.nextBoot(before);
+};

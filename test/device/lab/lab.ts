@@ -1,0 +1,179 @@
+// The run of the lab: prepares what the chosen cases need, lets several machines work at the same time, and says what became
+// of each case.
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type DebianRoot, prepareDebianRoot } from '../debian-root.ts';
+import { type BenchOptions, type Outcome, runOnBench } from './bench.ts';
+import { type LabBoard, labBoards } from './boards.ts';
+import type { CaseContext, LabCase } from './case.ts';
+import type { Stage } from './machine.ts';
+import { deviceFolder, type LabReleases, prepareReleases } from './releases.ts';
+import type { Site } from './site.ts';
+import { newStage, type StageName, stageWays } from './stages.ts';
+
+export interface Job {
+  readonly board: LabBoard;
+  readonly labCase: LabCase;
+}
+
+export interface Tally {
+  readonly cases: number;
+  readonly failed: readonly string[];
+  readonly restarts: number;
+}
+
+export const jobName = ({ board, labCase }: Job): string => `${labCase.name}@${board.name}`;
+
+const logsFolder = join(deviceFolder, 'logs');
+const seconds = (sinceMs: number): string => `${Math.round((performance.now() - sinceMs) / 1000)} s`;
+
+/** What the cases of one boot path start from. Made when the first case asks for it. */
+interface Shelf {
+  stage(name: StageName): Promise<Stage>;
+  /** Somebody makes it just now. */
+  isBeingMade(name: StageName): boolean;
+  close(): Promise<void>;
+}
+
+interface Workshop {
+  readonly debian: DebianRoot;
+  /** Short, since unix sockets lie below it. */
+  readonly folder: string;
+  readonly onRestarts: (count: number) => void;
+  nextNumber(): number;
+}
+
+const benchOptions = (
+  shop: Workshop,
+  board: LabBoard,
+  releases: LabReleases,
+  stage: Stage,
+  shelf: Shelf,
+  name: string,
+): BenchOptions => ({
+  ...{ debian: shop.debian, board, releases, stage },
+  update: async () => {
+    const { update } = await shelf.stage('updated');
+    if (update === null) throw new Error('the stage updated has seen no update');
+    return update;
+  },
+  keepSite: null,
+  folder: join(shop.folder, String(shop.nextNumber())),
+  logFolder: join(logsFolder, name),
+});
+
+const openShelf = (shop: Workshop, board: LabBoard, releases: LabReleases): Shelf => {
+  const stages = new Map<StageName, Promise<Stage>>();
+  const sites: Site[] = [];
+  const make = async (name: StageName): Promise<Stage> => {
+    const folder = join(shop.folder, `${board.name}-${name}`);
+    if (name === 'new') return await newStage(shop.debian, board, releases, folder);
+    const sinceMs = performance.now();
+    const { from, go } = stageWays[name];
+    const options = benchOptions(shop, board, releases, await stage(from), shelf, `stage-${name}@${board.name}`);
+    // Whoever goes on from the stage still asks the server that it was made with.
+    const { error, value, restarts } = await runOnBench(
+      { ...options, keepSite: (site) => sites.push(site) },
+      async (context: CaseContext) => {
+        const update = await go(context);
+        return await context.machine.saveTo(folder, update);
+      },
+    );
+    shop.onRestarts(restarts);
+    if (error !== null)
+      throw new Error(`stage ${name}: ${error.message}; console: ${options.logFolder}`, { cause: error });
+    console.log(`  ready   stage ${name} of ${board.name} (${seconds(sinceMs)})`);
+    return value as Stage;
+  };
+  const underWay = new Set<StageName>();
+  const stage = (name: StageName): Promise<Stage> => {
+    const known = stages.get(name);
+    if (known !== undefined) return known;
+    underWay.add(name);
+    const made = make(name).finally(() => underWay.delete(name));
+    stages.set(name, made);
+    return made;
+  };
+  const shelf: Shelf = {
+    stage,
+    isBeingMade: (name) => underWay.has(name),
+    close: async () => {
+      for (const site of sites) await site.close();
+    },
+  };
+  return shelf;
+};
+
+const isReady = (shelf: Shelf | undefined, { from, after }: LabCase): boolean =>
+  shelf !== undefined && !shelf.isBeingMade(from) && (after === undefined || !shelf.isBeingMade(after));
+
+const describe = (job: Job, outcome: Outcome<unknown>, extra: string, sinceMs: number): string => {
+  const name = jobName(job);
+  if (outcome.error === null) return `  passed  ${name}: ${job.labCase.claim} (${seconds(sinceMs)})`;
+  return [
+    `  FAILED  ${name}: ${job.labCase.claim} (${seconds(sinceMs)})`,
+    ...outcome.error.message.split('\n').map((line) => `          ${line}`),
+    `          look at ${join('.device/logs', name)}: console.log, history.json`,
+    `          again, alone: npm run test:device -- --case ${name}${extra}`,
+  ].join('\n');
+};
+
+const runJob = async (shop: Workshop, shelf: Shelf, job: Job, releases: LabReleases): Promise<Outcome<unknown>> => {
+  try {
+    const { from, after } = job.labCase;
+    if (after !== undefined) await shelf.stage(after);
+    const stage = await shelf.stage(from);
+    return await runOnBench(benchOptions(shop, job.board, releases, stage, shelf, jobName(job)), job.labCase.run);
+  } catch (error) {
+    return { restarts: 0, error: error as Error, value: null };
+  }
+};
+
+/** Runs the jobs, `width` machines at a time. `extra`: words that make the same cases again. */
+export const runLab = async (jobs: readonly Job[], width: number, extra: string): Promise<Tally> => {
+  const debian = await prepareDebianRoot();
+  const folder = await mkdtemp(join(tmpdir(), 'lab-'));
+  let restarts = 0;
+  let number = 0;
+  const failed: string[] = [];
+  const shop: Workshop = {
+    ...{ debian, folder },
+    onRestarts: (count) => {
+      restarts += count;
+    },
+    nextNumber: () => {
+      number += 1;
+      return number;
+    },
+  };
+  const shelves = new Map<LabBoard, { readonly shelf: Shelf; readonly releases: LabReleases }>();
+  try {
+    const releases = await prepareReleases(labBoards, (line) => console.log(`  build   ${line}`));
+    for (const board of new Set(jobs.map((job) => job.board))) {
+      shelves.set(board, { shelf: openShelf(shop, board, releases), releases });
+    }
+    const queue = [...jobs];
+    const work = async (): Promise<void> => {
+      for (;;) {
+        // What need not wait for a stage that another machine makes comes first.
+        const free = queue.findIndex(({ board, labCase }) => isReady(shelves.get(board)?.shelf, labCase));
+        const [job] = queue.splice(Math.max(0, free), 1);
+        if (job === undefined) return;
+        const bench = shelves.get(job.board);
+        if (bench === undefined) continue;
+        const sinceMs = performance.now();
+        const outcome = await runJob(shop, bench.shelf, job, bench.releases);
+        restarts += outcome.restarts;
+        if (outcome.error !== null) failed.push(jobName(job));
+        console.log(describe(job, outcome, extra, sinceMs));
+      }
+    };
+    await Promise.all(Array.from({ length: width }, work));
+  } finally {
+    for (const { shelf } of shelves.values()) await shelf.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+  return { cases: jobs.length, failed, restarts };
+};

@@ -1,0 +1,23 @@
+// Every limit of time in the lab, and no other place has one. They are for machines that stand still, not for slow ones: what
+// is waited for goes on as long as the console or the control channel shows progress.
+
+const minuteMs = 60_000;
+
+export const limits = {
+  /** Neither a line on the console nor an answer: the machine stands still. The hardware watchdog strikes before. */
+  silenceMs: 5 * minuteMs,
+  /** From power-on, or from a request for a restart, to a shell that answers. Three trials and a way back included. */
+  comeBackMs: 25 * minuteMs,
+  /** One command in the guest. The control program ends it a little earlier by itself. */
+  commandMs: 6 * minuteMs,
+  /** Download, write, read back. */
+  installMs: 20 * minuteMs,
+  /** A monitor command of the emulator. */
+  monitorMs: 2 * minuteMs,
+  /** Between two looks at something that nobody announces. */
+  lookAgainMs: 1000,
+  /** The history at the end of a case, from a machine that may be in any state. */
+  historyMs: minuteMs,
+  /** A whole case; what takes longer has gone wrong in a way that nobody thought of. */
+  caseMs: 60 * minuteMs,
+} as const;

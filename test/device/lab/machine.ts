@@ -1,0 +1,185 @@
+// A gateway on the bench: its disk and what its firmware remembers, a console log over all its boots, and the power switch.
+// Whoever waits for it goes on waiting while it says something, and learns at once when the emulator dies.
+
+import { copyFile, mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DebianRoot } from '../debian-root.ts';
+import type { LabBoard } from './boards.ts';
+import { type ConsoleLog, createConsoleLog } from './console-log.ts';
+import { type ControlChannel, openControlChannel } from './control-channel.ts';
+import { type Emulator, EmulatorDied, startEmulator } from './emulator.ts';
+import { createGuest, type Guest, WrongAnswer } from './guest.ts';
+import { limits } from './limits.ts';
+import { makeThinDisk } from './qcow-disk.ts';
+
+/** What a machine starts from: disk, firmware memory, and the state of a running system where there is one. */
+export interface Stage {
+  readonly folder: string;
+  readonly disk: { readonly path: string; readonly format: 'raw' | 'qcow2' };
+  /** Files of the board that outlive a power cut, by name; they lie in the folder. */
+  readonly memoryFiles: readonly string[];
+  readonly state: { readonly path: string; readonly boot: string } | null;
+  /** What the update cost that leads to it; null: none does. */
+  readonly update: MeasuredUpdate | null;
+}
+
+/** A part of an update, as one sees it from outside. */
+export interface Leg {
+  readonly name: string;
+  readonly ms: number;
+}
+
+export interface MeasuredUpdate {
+  readonly legs: readonly Leg[];
+  /** From the server, headers included. */
+  readonly receivedBytes: number;
+}
+
+export interface PowerOptions {
+  /** What the battery-backed clock says: QEMU's -rtc. Default: the right time. */
+  readonly clock?: string;
+}
+
+export interface Machine {
+  readonly folder: string;
+  readonly diskPath: string;
+  readonly console: ConsoleLog;
+  readonly guest: Guest;
+  /** Power on, or go on from the state of the stage the first time. */
+  powerOn(options?: PowerOptions): Promise<void>;
+  /** The emulator is killed. Nothing happens to a machine that is off. */
+  powerCut(): Promise<void>;
+  isOn(): boolean;
+  /** The reset button. */
+  reset(): Promise<void>;
+  setCable(isPluggedIn: boolean): Promise<void>;
+  /** Boot that answers now; null: none did yet. */
+  boot(): string | null;
+  /** Until a boot other than this one answers. */
+  nextBoot(than: string | null): Promise<string>;
+  /** Until the console has said this since the mark. Gives the match. */
+  said(pattern: RegExp, since: number, what: string): Promise<RegExpExecArray>;
+  /** Until `ask` gives something. */
+  until<T>(what: string, ask: () => T | null): Promise<T>;
+  /** Writes the running machine's whole state into a stage's folder; the machine is off then. */
+  saveTo(folder: string, update: MeasuredUpdate | null): Promise<Stage>;
+  close(): Promise<void>;
+}
+
+export interface MachineOptions {
+  readonly debian: DebianRoot;
+  readonly board: LabBoard;
+  /** Absolute and short; is made anew. */
+  readonly folder: string;
+  readonly consolePath: string;
+  readonly stage: Stage;
+}
+
+/** What an emulator does to a kernel when it errs; no gateway of these releases does it. */
+const emulatorFault = /traps: double fault|PANIC: double fault|KVM internal error|kernel BUG at arch\/x86/;
+
+interface Running {
+  readonly emulator: Emulator;
+  readonly channel: ControlChannel;
+}
+
+export const createMachine = async (options: MachineOptions): Promise<Machine> => {
+  const { debian, board, folder, stage } = options;
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  const diskPath = join(folder, 'disk.qcow2');
+  await makeThinDisk(debian, diskPath, stage.disk);
+  for (const name of stage.memoryFiles) await copyFile(join(stage.folder, name), join(folder, name));
+  const console = createConsoleLog(options.consolePath);
+  let running: Running | null = null;
+  let state = stage.state;
+
+  const on = (): Running => {
+    if (running === null) throw new Error('the machine is off');
+    return running;
+  };
+  /** Waits until `ask` has an answer, as long as the machine shows that it lives. */
+  const progress = async <T>(what: string, absoluteMs: number, ask: () => T | null | undefined): Promise<T> => {
+    const sinceMs = performance.now();
+    let lines = on().channel.lines();
+    let heardMs = sinceMs;
+    for (;;) {
+      const found = ask();
+      if (found !== null && found !== undefined) return found;
+      const { emulator, channel } = on();
+      if (emulator.ended.aborted) throw new EmulatorDied(`while waiting for ${what}: ${emulator.complaint()}`);
+      if (emulatorFault.test(console.text())) throw new EmulatorDied(`double fault while waiting for ${what}`);
+      const nowMs = performance.now();
+      if (channel.lines() !== lines) heardMs = nowMs;
+      lines = channel.lines();
+      heardMs = Math.max(heardMs, console.lastHeardMs());
+      if (nowMs - heardMs > limits.silenceMs) throw new EmulatorDied(`the machine stands still, waiting for ${what}`);
+      if (nowMs - sinceMs > absoluteMs) throw new WrongAnswer(`${what}: not within ${absoluteMs / 60_000} minutes`);
+      await Promise.race([console.changed(), delay(limits.lookAgainMs / 4)]);
+    }
+  };
+  const powerCut = async (): Promise<void> => {
+    const was = running;
+    running = null;
+    if (was === null) return;
+    was.channel.close();
+    was.emulator.monitor.close();
+    await was.emulator.kill();
+    console.note('power is off');
+  };
+  return {
+    ...{ folder, diskPath, console, powerCut },
+    guest: createGuest(() => on().channel),
+    powerOn: async ({ clock = 'base=utc' } = {}) => {
+      if (running !== null) throw new Error('the machine is on');
+      console.note(state === null ? 'power is on' : 'goes on from a saved state');
+      const emulator = await startEmulator({
+        ...{ debian, folder, diskPath, clock, console },
+        boardArguments: board.emulatorArguments(debian, folder),
+        statePath: state?.path ?? null,
+      });
+      const channel = await openControlChannel(emulator.controlPath, state?.boot ?? null, emulator.ended);
+      running = { emulator, channel };
+      state = null;
+    },
+    reset: async () => {
+      console.note('reset');
+      await on().emulator.monitor.reset();
+    },
+    setCable: async (isPluggedIn) => {
+      console.note(isPluggedIn ? 'the network cable is plugged in' : 'the network cable is pulled out');
+      await on().emulator.monitor.setCable(isPluggedIn);
+    },
+    isOn: () => running !== null,
+    boot: () => on().channel.boot(),
+    nextBoot: (than) =>
+      progress('the next boot', limits.comeBackMs, () => {
+        const boot = on().channel.boot();
+        return boot === than ? null : boot;
+      }),
+    said: (pattern, since, what) => progress(what, limits.comeBackMs, () => console.find(pattern, since)),
+    until: (what, ask) => progress(what, limits.installMs, ask),
+    saveTo: async (target, update) => {
+      await mkdir(target, { recursive: true });
+      const boot = on().channel.boot();
+      if (boot === null) throw new Error('nobody answers: a state to go on from has somebody');
+      const path = join(target, 'state');
+      await on().emulator.monitor.saveState(path);
+      await powerCut();
+      await copyFile(diskPath, join(target, 'disk.qcow2'));
+      for (const name of stage.memoryFiles) await copyFile(join(folder, name), join(target, name));
+      return {
+        folder: target,
+        disk: { path: join(target, 'disk.qcow2'), format: 'qcow2' },
+        memoryFiles: stage.memoryFiles,
+        state: { path, boot },
+        update,
+      };
+    },
+    close: async () => {
+      await powerCut();
+      await console.close();
+    },
+  };
+};

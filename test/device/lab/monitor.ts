@@ -1,0 +1,79 @@
+// The monitor of the emulator (QMP): pause, snapshot to a file, network cable, hard reset. One command at a time.
+
+import { limits } from './limits.ts';
+import { openLineSocket } from './line-socket.ts';
+
+export interface Monitor {
+  command(name: string, args?: Readonly<Record<string, unknown>>): Promise<unknown>;
+  /** Pauses the machine and writes its whole state into the file. */
+  saveState(path: string): Promise<void>;
+  setCable(isPluggedIn: boolean): Promise<void>;
+  /** As the reset button does it: the machine gets no word of it. */
+  reset(): Promise<void>;
+  close(): void;
+}
+
+interface Answer {
+  readonly return?: unknown;
+  readonly error?: { readonly desc: string };
+  readonly event?: string;
+}
+
+/** The monitor could not be reached or refused; a wrong answer of the emulator, never of the machine. */
+export class MonitorError extends Error {}
+
+export const openMonitor = async (path: string, signal: AbortSignal): Promise<Monitor> => {
+  let settle: ((answer: Answer) => void) | null = null;
+  const onLine = (line: string): void => {
+    if (line === '') return;
+    const answer = JSON.parse(line) as Answer;
+    if (!('return' in answer) && answer.error === undefined) return;
+    settle?.(answer);
+    settle = null;
+  };
+  const socket = await openLineSocket(path, onLine, signal);
+  const command: Monitor['command'] = async (name, args = {}) => {
+    const answer = await new Promise<Answer>((resolve, reject) => {
+      const abort = (): void => reject(new MonitorError(`${name}: the emulator is gone`));
+      const timer = setTimeout(() => reject(new MonitorError(`${name}: no answer`)), limits.monitorMs);
+      signal.addEventListener('abort', abort, { once: true });
+      settle = (found) => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', abort);
+        resolve(found);
+      };
+      socket.send(JSON.stringify({ execute: name, arguments: args }));
+    });
+    if (answer.error !== undefined) throw new MonitorError(`${name}: ${answer.error.desc}`);
+    return answer.return;
+  };
+  const migrated = async (): Promise<void> => {
+    const sinceMs = performance.now();
+    for (;;) {
+      const { status } = (await command('query-migrate')) as { readonly status?: string };
+      if (status === 'completed') return;
+      if (status === 'failed' || performance.now() - sinceMs > limits.monitorMs) {
+        throw new MonitorError(`migrate: ${status}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  await command('qmp_capabilities');
+  return {
+    command,
+    saveState: async (file) => {
+      await command('stop');
+      // No limit on the rate: the machine stands.
+      await command('migrate-set-parameters', { 'max-bandwidth': 1 << 30 });
+      await command('migrate', { uri: `file:${file}` });
+      await migrated();
+    },
+    setCable: async (isPluggedIn) => {
+      await command('set_link', { name: 'net', up: isPluggedIn });
+    },
+    reset: async () => {
+      await command('system_reset');
+    },
+    close: socket.close,
+  };
+};

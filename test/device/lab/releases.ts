@@ -1,0 +1,167 @@
+// What the lab's gateways run and are offered: the reference image with the lab's layer as the factory leaves it, and two
+// releases made from it by changing a few files. All of it is built once, signed with TEST keys, and kept until an input changes.
+
+import { createHash } from 'node:crypto';
+import { cp, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { buildGatewayImage } from '../../../image/build.ts';
+import { runTool } from '../../../image/tool.ts';
+import { writeIdentity } from '../../../publish/images/os-release.ts';
+import { publishRelease } from '../../../publish/releases/release.ts';
+import { releaseIdOf } from '../../../publish/releases/release-plan.ts';
+import { publisherPaths } from '../../../publish/repository/publisher-folder.ts';
+import { renewRepository } from '../../../publish/repository/renewal.ts';
+import { initRepository } from '../../../publish/repository/repository-init.ts';
+import type { LabBoard } from './boards.ts';
+
+export const projectFolder = fileURLToPath(new URL('../../../..', import.meta.url));
+export const deviceFolder = join(projectFolder, '.device');
+const labLayer = join(projectFolder, 'test/device/lab-layer');
+const epochS = 1_735_689_600;
+const blockBytes = 4096;
+
+/** Channel -> what a gateway that follows it is offered. `good` and `sick` differ from the factory's by their files alone. */
+export const labReleases = {
+  factory: { version: '1.0.0', sequence: 1, healthDeadlineS: 300 },
+  good: { version: '1.1.0', sequence: 2, healthDeadlineS: 300 },
+  sick: { version: '1.2.0', sequence: 3, healthDeadlineS: 30 },
+} as const;
+
+export type LabChannel = keyof typeof labReleases;
+
+/** What an image must be on a slot, by the publisher's word. */
+export interface LabImage {
+  readonly lengthBytes: number;
+  readonly rootHex: string;
+}
+
+export interface LabReleases {
+  readonly compatible: string;
+  /** The whole disk as the factory writes it, by the board's name in image/boards.ts. */
+  readonly disks: Readonly<Record<string, string>>;
+  /** What a web server serves. */
+  readonly repositoryFolder: string;
+  readonly images: Readonly<Record<LabChannel, LabImage>>;
+}
+
+const inputs = ['dist/bundle', 'dist/image', 'image', 'units', 'test/device/lab-layer', 'test/device/lab-releases'];
+
+const hashInputs = async (): Promise<string> => {
+  const hash = createHash('sha256');
+  for (const input of inputs) {
+    const path = join(projectFolder, input);
+    const names = await readdir(path, { recursive: true, withFileTypes: true }).catch(() => null);
+    const files =
+      names === null
+        ? [path]
+        : names.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+    for (const file of files.sort()) hash.update(file.slice(projectFolder.length)).update(await readFile(file));
+  }
+  return hash.digest('hex');
+};
+
+/** What makes a channel's release differ, as a folder of files over the factory's tree. */
+const changesOf = (channel: LabChannel): string => join(projectFolder, 'test/device/lab-releases', channel);
+
+/** Squeezed less than a product would be: the lab builds them often and they live for an hour. */
+const squash = async (tree: string, path: string): Promise<void> => {
+  const fixed = ['-all-root', '-no-xattrs', '-no-exports', '-b', '131072', '-noappend', '-no-progress', '-quiet'];
+  await rm(path, { force: true });
+  await runTool('mksquashfs', [tree, path, ...fixed, '-comp', 'zstd', '-Xcompression-level', '3']);
+  const { length } = await readFile(path);
+  await truncate(path, Math.ceil(length / blockBytes) * blockBytes);
+};
+
+interface Workshop {
+  readonly folder: string;
+  readonly compatible: string;
+  readonly tree: string;
+}
+
+const identityOf = (compatible: string, channel: LabChannel) => {
+  const { version, sequence } = labReleases[channel];
+  return { releaseId: releaseIdOf(compatible, version), compatible, version, sequence };
+};
+
+const buildRelease = async (shop: Workshop, channel: LabChannel): Promise<string> => {
+  await cp(changesOf(channel), shop.tree, { recursive: true, force: true });
+  // Whatever the umask of whoever checked this out: what others may write is no health check.
+  await runTool('chmod', ['-R', 'go-w', shop.tree]);
+  await writeIdentity(shop.tree, identityOf(shop.compatible, channel), epochS);
+  const path = join(shop.folder, `${channel}.squashfs`);
+  await squash(shop.tree, path);
+  return path;
+};
+
+const compatible = 'otad-lab';
+
+const buildAll = async (boards: readonly LabBoard[], folder: string, onStep: (line: string) => void): Promise<void> => {
+  const [first] = boards;
+  if (first === undefined) throw new Error('there is no board to build for');
+  const publisher = join(folder, 'publisher');
+  await initRepository({ folder: publisher, name: 'device-lab-TEST' });
+  const built = await buildGatewayImage({
+    root: first.image.root,
+    boards: boards.map(({ image }) => image),
+    projectFolder,
+    cacheFolder: join(projectFolder, '.image/cache'),
+    outputFolder: join(folder, 'factory'),
+    identity: identityOf(compatible, 'factory'),
+    layers: [labLayer],
+    lock: null,
+    trustRootPath: publisherPaths(publisher).root,
+    settingsPath: null,
+    firmwareFolder: null,
+    ubootPath: null,
+    isDraft: true,
+    sourceDateEpochS: epochS,
+    onStep,
+  });
+  const tree = join(folder, 'tree');
+  await runTool('unsquashfs', ['-quiet', '-no-progress', '-d', tree, built.image]);
+  const shop = { folder, compatible, tree };
+  const images: Partial<Record<LabChannel, LabImage>> = {
+    factory: { rootHex: built.rootHex, lengthBytes: built.hashOffsetBytes },
+  };
+  for (const channel of ['good', 'sick'] as const) {
+    onStep(`release ${labReleases[channel].version}`);
+    const imagePath = await buildRelease(shop, channel);
+    const { version, healthDeadlineS } = labReleases[channel];
+    const wish = { folder: publisher, channel, compatible, version, healthDeadlineS };
+    const { release } = await publishRelease({ ...wish, image: { imagePath } });
+    const [artifact] = release.artifacts;
+    if (artifact?.verity == null) throw new Error(`${version} was published without an image`);
+    images[channel] = { rootHex: artifact.verity.rootHex, lengthBytes: artifact.lengthBytes };
+    await rm(imagePath);
+  }
+  await rm(tree, { recursive: true });
+  await rm(built.image);
+  await writeFile(join(folder, 'images.json'), JSON.stringify(images));
+  await writeFile(join(folder, 'disks.json'), JSON.stringify(built.disks));
+};
+
+/** Builds what is not there yet, for all boards at once, since they share one root; takes minutes the first time. */
+export const prepareReleases = async (
+  boards: readonly LabBoard[],
+  onStep: (line: string) => void,
+): Promise<LabReleases> => {
+  const folder = join(deviceFolder, 'lab');
+  const stamp = join(folder, 'ready');
+  const wanted = await hashInputs();
+  if ((await readFile(stamp, 'utf8').catch(() => '')) !== wanted) {
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(folder, { recursive: true });
+    await buildAll(boards, folder, onStep);
+    await writeFile(stamp, wanted);
+  } else {
+    // Signatures of the online roles live for days only.
+    await renewRepository({ folder: join(folder, 'publisher') });
+  }
+  return {
+    compatible,
+    disks: JSON.parse(await readFile(join(folder, 'disks.json'), 'utf8')),
+    repositoryFolder: publisherPaths(join(folder, 'publisher')).repository,
+    images: JSON.parse(await readFile(join(folder, 'images.json'), 'utf8')),
+  };
+};

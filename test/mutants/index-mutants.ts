@@ -1,0 +1,123 @@
+// Known bugs of updates by chunk index: what is copied, fetched, kept and believed.
+
+import { one, type SuiteMutant } from './mutant.ts';
+
+const install = ['agent/runtime/install-index.test.js'];
+const resume = ['agent/runtime/install-resume.test.js'];
+const format = ['delta/chunk-index.test.js'];
+
+export const indexMutants: readonly SuiteMutant[] = [
+  {
+    name: 'index-copied-chunk-unchecked',
+    edits: one(
+      'agent/runtime/index-way.js',
+      'if (piece !== null && table.isChunk(chunk, piece)) {',
+      'if (piece !== null) {',
+    ),
+    suite: install,
+  },
+  {
+    name: 'index-fetched-chunk-unchecked',
+    edits: one('agent/runtime/index-way.js', 'if (!table.isChunk(chunk, bytes)) {', 'if (false) {'),
+    suite: install,
+  },
+  {
+    name: 'index-of-another-image-believed',
+    edits: one(
+      'agent/runtime/slot-index.js',
+      'if (table.imageSha256Hex !== artifact.sha256Hex || table.imageLengthBytes !== artifact.lengthBytes) {',
+      'if (false) {',
+    ),
+    suite: install,
+  },
+  {
+    name: 'index-pieces-that-are-not-the-image-fail-for-ever',
+    edits: one(
+      'agent/runtime/slot-fill.js',
+      "if (isDigestWrong(attempt) && way !== null && way !== 'full') {",
+      'if (false) {',
+    ),
+    suite: install,
+  },
+  {
+    name: 'index-not-kept-in-the-slot',
+    edits: one('agent/runtime/slot-index.js', 'await handle.write(offsetBytes, padded, signal);', ''),
+    suite: install,
+  },
+  {
+    name: 'index-written-over-the-record',
+    edits: one('agent/core/slot-layout.js', '<= recordAreaOffsetBytes(slotSizeBytes);', '<= slotSizeBytes;'),
+    suite: install,
+  },
+  {
+    name: 'index-rotten-slot-asked-for-ever',
+    edits: one('agent/runtime/held-chunks.js', 'if (held.misses < missesMax)', 'if (held.misses >= 0)'),
+    suite: install,
+  },
+  {
+    name: 'index-wrong-server-asked-again',
+    edits: one('agent/runtime/index-way.js', 'source.distrustServer();', ''),
+    suite: install,
+  },
+  {
+    name: 'index-range-answered-whole-is-believed',
+    edits: one(
+      'agent/adapters/http-rules.js',
+      'if (offset === 0 && end === lengthTotal && status === 200) {',
+      'if (status === 200) {',
+    ),
+    suite: install,
+  },
+  {
+    name: 'index-window-without-bound',
+    edits: one('agent/runtime/range-window.js', 'running.size < requestsInFlightMax', 'running.size < 100'),
+    suite: ['agent/runtime/range-window.test.js'],
+  },
+  {
+    name: 'index-memory-ahead-without-bound',
+    edits: one('agent/runtime/range-window.js', 'aheadBytes + lengthBytes <= aheadBytesMax', 'true'),
+    suite: ['agent/runtime/range-window.test.js'],
+  },
+  {
+    name: 'index-fetched-bytes-wait-for-a-whole-transfer',
+    edits: one('agent/runtime/index-way.js', 'if (risk.waitingBytes < waitingBytesMax)', 'if (true)'),
+    suite: resume,
+  },
+  {
+    name: 'index-what-a-dead-process-wrote-is-fetched-again',
+    edits: one('agent/runtime/index-way.js', 'chunkAt(table, writtenBytes))', '0)'),
+    suite: resume,
+  },
+  {
+    name: 'index-fetched-again-after-each-cut',
+    edits: one(
+      'agent/runtime/slot-index.js',
+      'stored !== null && sha256Of(stored, sealing) === file.sha256Hex',
+      'false',
+    ),
+    suite: resume,
+  },
+  {
+    name: 'index-chunks-that-do-not-add-up',
+    edits: one('delta/chunk-index.js', '!== BigInt(imageBytes))', '=== -1n)'),
+    suite: format,
+  },
+  {
+    name: 'index-groups-end-by-size-alone',
+    edits: one(
+      'delta/chunk-cut.js',
+      'if (isGroupEnd(digest) || groupBytes >= groupBytesMax)',
+      'if (groupBytes >= groupBytesMax)',
+    ),
+    suite: format,
+  },
+  {
+    name: 'index-match-by-digest-alone',
+    edits: one(
+      'delta/chunk-match.js',
+      'one.offsetOf(chunk + 1) - one.offsetOf(chunk) === other.offsetOf(candidate + 1) - other.offsetOf(candidate)',
+      'true',
+    ),
+    suite: format,
+  },
+];

@@ -1,0 +1,103 @@
+// Known bugs of where updates come from: folders, client certificates, proxies, limits, portals.
+
+import { one, type SuiteMutant } from './mutant.ts';
+
+const adapter = (name: string): string => `agent/adapters/${name}.js`;
+const suite = (name: string): readonly string[] => [`agent/adapters/${name}.test.js`];
+const folderFiles = 'agent/cli/folder-files.js';
+const folderDoor = 'agent/api/folder-door.js';
+
+export const sourceMutants: readonly SuiteMutant[] = [
+  {
+    name: 'folder-link-followed-out',
+    edits: one(
+      folderFiles,
+      'if (!served.some((name) => real.startsWith(join(folder, name) + sep)))',
+      "if (real === '')",
+    ),
+    suite: suite('folder-offers'),
+  },
+  {
+    name: 'folder-gone-is-no-news',
+    edits: one(folderFiles, "await stat(join(folder, 'metadata', 'timestamp.json'));", 'await stat("/");'),
+    suite: suite('folder-offers'),
+  },
+  {
+    name: 'folder-falls-to-servers',
+    edits: one('agent/runtime/chosen-source.js', 'if (folder === undefined)', 'if (folder !== null)'),
+    suite: suite('folder-offers'),
+  },
+  {
+    name: 'folder-checked-at-the-servers',
+    edits: one(adapter('release-source'), 'asked = from;', 'void from;'),
+    suite: suite('folder-offers'),
+  },
+  {
+    name: 'folder-speaks-unasked',
+    edits: one(adapter('folder-offers'), "['end', 'close', 'error', 'data']", "['end', 'close', 'error']"),
+    suite: suite('folder-offers'),
+  },
+  {
+    name: 'folder-offers-without-end',
+    edits: one(adapter('folder-offers'), 'if (offer.parked.size >= parkedMax) {', 'if (offer.parked.size < 0) {'),
+    suite: suite('folder-offers'),
+  },
+  {
+    name: 'folder-door-answers-pages',
+    edits: one(folderDoor, 'if (headers.origin !== undefined)', 'if (headers.origin === null)'),
+    suite: suite('folder-offers'),
+  },
+  {
+    name: 'folder-door-on-every-socket',
+    edits: one('agent/api/server.js', "door === 'control' && options.parkFolder", 'options.parkFolder'),
+    suite: suite('folder-offers'),
+  },
+  {
+    name: 'folder-failure-counted-against-the-servers',
+    edits: one('agent/core/outcomes.js', 'folder === undefined ? backOff(', 'folder !== null ? backOff('),
+    suite: ['agent/core/folder.test.js'],
+  },
+  {
+    name: 'client-key-rights-not-looked-at',
+    edits: one(adapter('client-certificate'), 'if ((mode & exposedModes) !== 0) {', 'if (mode < 0) {'),
+    suite: suite('client-certificate'),
+  },
+  {
+    name: 'client-certificate-shown-behind-redirects',
+    edits: one(
+      adapter('http-dispatcher'),
+      'createAgents({}, { lookup: guardedLookup })',
+      'createAgents(own, { lookup: guardedLookup })',
+    ),
+    suite: suite('client-certificate'),
+  },
+  {
+    name: 'client-certificate-never-renewed',
+    edits: one(adapter('http'), 'if (known === null || ', 'if (known !== undefined || '),
+    suite: suite('client-certificate'),
+  },
+  {
+    name: 'limit-for-each-connection',
+    edits: one(adapter('rate-limit'), 'Math.max(paidUntilMs, nowMs)', 'nowMs'),
+    suite: suite('rate-limit'),
+  },
+  {
+    name: 'portal-page-into-the-slot',
+    edits: one(
+      adapter('http'),
+      'if (offset === 0 && received === 0 && isOddLength && isSurelyPage(chunk)) {',
+      'if (offset < 0) {',
+    ),
+    suite: suite('release-source'),
+  },
+  {
+    name: 'proxy-network-not-known',
+    edits: one(adapter('proxy-rules'), "if (exception.host.includes('/'))", 'if (exception.host === "/")'),
+    suite: suite('proxy-rules'),
+  },
+  {
+    name: 'deadline-for-each-mirror',
+    edits: one(adapter('deadline'), 'if (deadlineMs === null)', 'if (deadlineMs !== undefined)'),
+    suite: suite('release-source'),
+  },
+];
