@@ -97,6 +97,7 @@ export const createOldSpace = (
           const bytes = await bytesOf(index);
           const from = at + done - (starts[index] as number);
           const part = bytes.subarray(from, from + lengthBytes - done);
+          if (part.length === 0) return false;
           each(part, done);
           done += part.length;
         }
