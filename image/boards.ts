@@ -94,7 +94,7 @@ const arm64: Root = {
   bootComponents: ['non-free-firmware'],
   // Watchdog first; then the Pi's own: SD card, USB (which hangs on PCIe), network.
   initramfsModules: [
-    ...['bcm2835_wdt', 'i6300esb', 'sdhci_iproc', 'sdhci_brcmstb', 'bcm2835', 'mmc_block', 'raspberrypi_hwmon'],
+    ...['bcm2835_wdt', 'i6300esb', 'sdhci_iproc', 'bcm2835', 'mmc_block', 'reset_raspberrypi'],
     ...['pcie_brcmstb', 'xhci_pci', 'uas', 'usb_storage', ...commonInitramfsModules],
   ],
   rootModules: [...commonRootModules, 'genet', 'bcm_phy_lib', 'broadcom', 'macb', 'raspberrypi_cpufreq'],

@@ -2,7 +2,7 @@
 // they run once, in a root for this machine with the same packages in the same versions; what they left (settings, links,
 // lists of users) holds for every architecture. Programs and libraries come from the packages of the wanted one.
 
-import { cp, lstat, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, cp, lstat, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { OtadError } from '../agent/core/errors.ts';
 import { unpackPackages } from './debian-packages.ts';
@@ -13,12 +13,15 @@ import {
   manifestPath,
   unpackDebianRoot,
 } from './debian-root.ts';
-import { readManifest } from './package-lock.ts';
+import { differences, readManifest } from './package-lock.ts';
 import { runTool } from './tool.ts';
 
 const listsFolder = 'var/lib/dpkg/info';
 const tupleOf: Readonly<Record<string, string>> = { amd64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' };
 const elfMagic = Buffer.from([0x7f, 0x45, 0x4c, 0x46]);
+
+/** Name and version without what differs between architectures: the architecture, and the number of a rebuild. */
+const sourceOf = (line: string): string => line.replace(/ [^ ]+$/, '').replace(/\+b[0-9]+$/, '');
 
 /** Every path that a package of the root brought; the others were made by maintainer scripts. */
 const ownedPaths = async (root: string): Promise<ReadonlySet<string>> => {
@@ -46,11 +49,18 @@ const takeFromTemplate = async (template: string, root: string, tuples: readonly
     const path = join(entry.parentPath, entry.name).slice(template.length + 1);
     const isMade = /^usr\//.test(path) ? !owned.has(path) : /^(etc|var)(\/|$)/.test(path);
     if (!isMade || isOf(path) || (await isProgram(join(template, path)))) continue;
-    if (entry.isDirectory()) await mkdir(join(root, path), { recursive: true });
-    else {
-      await mkdir(dirname(join(root, path)), { recursive: true });
-      await cp(join(template, path), join(root, path), { verbatimSymlinks: true, preserveTimestamps: true });
+    const target = join(root, path);
+    if (entry.isDirectory()) {
+      await mkdir(target, { recursive: true });
+      const { mode, uid, gid } = await lstat(join(template, path));
+      await chown(target, uid, gid);
+      await chmod(target, mode & 0o7777);
+      continue;
     }
+    await mkdir(dirname(target), { recursive: true });
+    // Removed first: a copy onto a link would go where that link leads.
+    await rm(target, { recursive: true, force: true });
+    await cp(join(template, path), target, { verbatimSymlinks: true, preserveTimestamps: true });
   }
 };
 
@@ -58,10 +68,9 @@ const takeFromTemplate = async (template: string, root: string, tuples: readonly
 export const hostArchitecture = async (): Promise<string> => (await runTool('dpkg', ['--print-architecture'])).trim();
 
 /** Never read on a gateway; mmdebstrap leaves the same ones out. */
-const dropExcluded = async (root: string): Promise<void> => {
-  for (const folder of excludedFolders) await rm(join(root, folder), { recursive: true, force: true });
-  for (const name of await readdir(join(root, 'usr/lib'))) {
-    await rm(join(root, 'usr/lib', name, 'gconv'), { recursive: true, force: true });
+const dropExcluded = async (root: string, tuple: string): Promise<void> => {
+  for (const folder of [...excludedFolders, `usr/lib/${tuple}/gconv`]) {
+    await rm(join(root, folder), { recursive: true, force: true });
   }
 };
 
@@ -73,21 +82,25 @@ export const fillForeignRoot = async (options: DebianRootOptions, root: string, 
   await mkdir(template);
   await unpackDebianRoot(await buildDebianRoot({ ...options, architecture: own, lock: null }), template, null);
   const manifest = readManifest(await readFile(join(template, manifestPath), 'utf8'));
-  const wanted = manifest.map((line) => line.replace(new RegExp(` ${own}$`), ` ${architecture}`));
-  if (lock !== null && lock.packages.join() !== wanted.join()) {
+  const unpacked = await unpackPackages({
+    folder: join(cacheFolder, `packages-${architecture}${lock === null ? '' : '-locked'}`),
+    ...{ architecture, hasDependencies: false, mirror, signal },
+    packages:
+      lock === null
+        ? manifest.map((line) => line.split(' ')[0] ?? '')
+        : lock.packages.map((line) => line.split(' ').slice(0, 2).join('=')),
+  });
+  const [first] = differences(manifest.map(sourceOf), unpacked.packages.map(sourceOf));
+  if (first !== undefined) {
     throw new OtadError('LAYER_INVALID', {
-      layer: 'the lock of the packages',
-      problem: 'the archive has other versions',
+      layer: `the packages of ${architecture} beside those of ${own}`,
+      problem: first,
     });
   }
-  const unpacked = await unpackPackages({
-    folder: join(cacheFolder, `packages-${architecture}`),
-    ...{ architecture, hasDependencies: false, mirror, signal },
-    packages: wanted.map((line) => line.split(' ').slice(0, 2).join('=')),
-  });
   await runTool('cp', ['-a', `${unpacked.root}/.`, root]);
-  await dropExcluded(root);
-  await takeFromTemplate(template, root, [tupleOf[own] ?? own, tupleOf[architecture] ?? architecture]);
-  await writeFile(join(root, manifestPath), wanted.map((line) => `${line}\n`).join(''));
+  const tuple = tupleOf[architecture] ?? architecture;
+  await dropExcluded(root, tuple);
+  await takeFromTemplate(template, root, [tupleOf[own] ?? own, tuple]);
+  await writeFile(join(root, manifestPath), unpacked.packages.map((line) => `${line}\n`).join(''));
   await rm(template, { recursive: true });
 };

@@ -1,5 +1,5 @@
 // What a Raspberry Pi's FAT partitions hold: the firmware's own files, its settings, and the kernel or U-Boot that it starts.
-// Written for models 4 and 5 and the modules made of them, whose firmware reads GPT.
+// Written for model 4 and the modules made of it, whose firmware reads GPT; the files of a Pi 5 lie beside them.
 
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import type { Board } from './boards.ts';
 import type { BootSet } from './boot-files.ts';
 import { partitionUuid } from './partitions.ts';
 
-/** Started by the firmware of a Pi 4; a Pi 5 has it in its EEPROM. */
+/** A Pi 5 has these in its EEPROM. */
 const firmwareNames = ['start4.elf', 'fixup4.dat'];
 const firmwareFolder = 'usr/lib/raspi-firmware';
 const treeName = /^bcm271[12]-rpi-.*\.dtb$/;

@@ -239,7 +239,8 @@ export const createHttpClient = (
       if (offset >= end) {
         return;
       }
-      const range = end < lengthTotal ? `bytes=${offset}-${end - 1}` : offset > 0 ? `bytes=${offset}-` : null;
+      const part = options.end === undefined ? '' : `${end - 1}`;
+      const range = part !== '' || offset > 0 ? `bytes=${offset}-${part}` : null;
       const headers: Record<string, string> = range === null ? {} : { range };
       const request = { url, headers, deadlineMs: settings.streamDeadlineMs };
       const { sink, error } = watchSink(options.sink);

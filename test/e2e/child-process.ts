@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 
 const outputCharsMax = 1024 * 1024;
-const timeoutMs = 30_000;
+const timeoutMs = 180_000;
 
 /** Debian keeps veritysetup in sbin, which is not on an ordinary user's path. */
 export const toolPath = `${process.env.PATH ?? ''}:/usr/sbin:/sbin`;

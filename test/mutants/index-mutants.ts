@@ -47,7 +47,7 @@ export const indexMutants: readonly SuiteMutant[] = [
   {
     name: 'index-written-over-the-record',
     edits: one('agent/core/slot-layout.js', '<= recordAreaOffsetBytes(slotSizeBytes);', '<= slotSizeBytes;'),
-    suite: install,
+    suite: ['agent/core/slot-layout.test.js'],
   },
   {
     name: 'index-rotten-slot-asked-for-ever',

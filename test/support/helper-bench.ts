@@ -59,6 +59,8 @@ const startHelper = async (args: readonly string[], socketPath: string): Promise
     log += piece;
   });
   while (!(await isListening(socketPath))) {
+    // One that was idle right away has listened, and ended as it should.
+    if (child.exitCode === 0) break;
     if (child.exitCode !== null) throw new Error(`the helper ended with ${child.exitCode}: ${log}`);
     await delay(reconnectMs);
   }
@@ -141,6 +143,10 @@ export const createHelperBench = async () => {
     return slot;
   };
 
+  /** The environment says this from now on. */
+  const remember = (model: BootModel): Promise<void> =>
+    formatEnvironment(files.config, applyModel(factoryVariables, model));
+
   for (const path of Object.values(slotPaths)) await writeFile(path, Buffer.alloc(slotBytes));
   const made = await makeImage(1);
   const factoryRelease = { ...repository.addRelease(), id: 'gw-1', version: '1.1', sequence: 1 };
@@ -154,7 +160,7 @@ export const createHelperBench = async () => {
       b: { triesLeft: 0, isTrial: false, verity: null },
     },
   };
-  await formatEnvironment(files.config, applyModel(factoryVariables, model));
+  await remember(model);
   await boot();
   for (const name of ['config.d', 'state', 'run']) await mkdir(at(name));
   await writeFile(at('root.json'), repository.initialRoot);
@@ -187,6 +193,7 @@ export const createHelperBench = async () => {
     publish,
     install,
     boot,
+    remember,
     metadata: () => metadata,
     /** Asks as otad does; `carry` instead of the metadata that it has. */
     client: (carry: () => Promise<readonly CarriedFile[]> = async () => metadata) =>

@@ -22,7 +22,8 @@ export const installCases: readonly LabCase[] = [
       await expectConfirmed(context, { version: versionOf('good'), slot: 'b' });
       const { lengthBytes, rootHex } = releases.images.good;
       const { receivedBytes } = await context.update();
-      assert.ok(receivedBytes >= lengthBytes, `${receivedBytes} bytes came for an image of ${lengthBytes}`);
+      // The factory squeezes harder, so that hardly a piece of its slot can be copied.
+      assert.ok(receivedBytes > lengthBytes / 2, `${receivedBytes} bytes came for an image of ${lengthBytes}`);
       assert.ok(
         receivedBytes <= lengthBytes + overheadBytesMax,
         `${receivedBytes} bytes came, ${lengthBytes} are enough`,
