@@ -118,29 +118,41 @@ const pause = (clock: Pick<Clock, 'setTimer'>, delayMs: number, signal: AbortSig
     signal.addEventListener('abort', end, { once: true });
   });
 
+interface Outcome extends CheckResult {
+  /** The deadline left it less time than a check has. */
+  readonly isHurried: boolean;
+}
+
 /** One round of `checks`, one after the other: they may lean on the order of their names. */
 const runRound = async (
   checks: readonly Check[],
-  timeoutMs: () => number,
+  timeLeftMs: () => number,
+  timeoutMs: number,
   nowMs: () => number,
   signal: AbortSignal,
-): Promise<readonly CheckResult[]> => {
-  const results: CheckResult[] = [];
+): Promise<readonly Outcome[]> => {
+  const results: Outcome[] = [];
   for (const { name, isRequired, run } of checks) {
     throwIfCancelled(signal);
     const startMs = nowMs();
-    const reason = await run(timeoutMs(), signal);
-    results.push({ name, isRequired, isPassed: reason === null, reason, durationMs: Math.round(nowMs() - startMs) });
+    const limitMs = Math.min(timeoutMs, timeLeftMs());
+    const reason = await run(limitMs, signal);
+    const durationMs = Math.round(nowMs() - startMs);
+    results.push({ name, isRequired, isPassed: reason === null, reason, durationMs, isHurried: limitMs < timeoutMs });
   }
   throwIfCancelled(signal);
   return results;
 };
 
-/** What the deadline finds: a check that failed in the round before has passed once only, and that is not enough. */
-const atDeadline = (last: readonly CheckResult[], before: readonly CheckResult[]): readonly CheckResult[] =>
-  last.map((result) => {
+/**
+ * What the deadline finds: a check that failed in the round before has passed once only, and that is not enough. One that
+ * failed in both says why it did when it had its full time: cut short, it only says that it was.
+ */
+const atDeadline = (last: readonly Outcome[], before: readonly Outcome[]): readonly CheckResult[] =>
+  last.map(({ isHurried, ...result }) => {
     const earlier = before.find((other) => other.name === result.name);
-    if (!result.isPassed || earlier === undefined || earlier.isPassed) return result;
+    if (earlier === undefined || earlier.isPassed) return result;
+    if (!result.isPassed) return isHurried && !earlier.isHurried ? { ...result, reason: earlier.reason } : result;
     return {
       ...result,
       isPassed: false,
@@ -158,14 +170,14 @@ export const createHealth = (options: HealthOptions): Health => {
     const isTrial = request.purpose === 'trial';
     const endMs = nowMs() + request.deadlineMs;
     const remaining = (): number => Math.round(Math.max(endMs - nowMs(), checkTimeMinMs));
-    const timeoutMs = (): number => (isTrial ? Math.min(checkTimeoutMs, remaining()) : checkTimeoutMs);
-    const round = (checks: readonly Check[]): Promise<readonly CheckResult[]> =>
-      runRound(checks, timeoutMs, nowMs, signal);
+    const timeLeftMs = (): number => (isTrial ? remaining() : checkTimeoutMs);
+    const round = (checks: readonly Check[]): Promise<readonly Outcome[]> =>
+      runRound(checks, timeLeftMs, checkTimeoutMs, nowMs, signal);
 
     const checks = await collect(options, request);
     const required = checks.filter((check) => check.isRequired);
     const wanted = checks.filter((check) => !check.isRequired);
-    let before: readonly CheckResult[] = [];
+    let before: readonly Outcome[] = [];
     let last = await round(required);
     const isSettled = (): boolean => (arePassed(before) && arePassed(last)) || nowMs() + retryMs >= endMs;
     // Two rounds even when the deadline is over, as after restarts of the agent: passing once proves nothing.
@@ -174,7 +186,7 @@ export const createHealth = (options: HealthOptions): Health => {
       before = last;
       last = await round(required);
     }
-    return { results: [...atDeadline(last, before), ...(await round(wanted))] };
+    return { results: [...atDeadline(last, before), ...atDeadline(await round(wanted), [])] };
   };
 
   return { assess };

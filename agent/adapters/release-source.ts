@@ -173,6 +173,9 @@ export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource
       return {
         check: (signal) => outcomeOf(signal, () => through((from) => refresh(from, signal))),
         ...filesFrom(through),
+        // What is at hand costs nothing: one stream, and no requests side by side through a technician's terminal.
+        streamRange: ({ path }) =>
+          Promise.reject(new OtadError('HTTP_RANGE_MISMATCH', { path, reason: 'a folder is read in one stream' })),
         // There is no other folder to turn to.
         distrustServer: () => undefined,
       };

@@ -10,7 +10,11 @@ const ledger = 'agent/core/boot-ledger.js';
 export const helperMutants: readonly SuiteMutant[] = [
   {
     name: 'helper-starts-unsigned-releases',
-    edits: one(guard, 'if (release === null)\n            throw', 'if (false)\n            throw'),
+    edits: one(
+      guard,
+      'if (release === null)\n            throw',
+      'if (release === null)\n            return;\n        if (false)\n            throw',
+    ),
     suite: helper,
   },
   {

@@ -244,6 +244,12 @@ describe('required checks', () => {
     assert.equal(await runs(), 2);
   });
 
+  test('cut short by the deadline give the reason that they had in their full time', async () => {
+    await counting('usr/required.d/10', 'test $n -eq 1 || exec sleep 60; echo no readings; exit 1');
+    const found = verdicts(await assess({ checkTimeoutMs: 1200 }, { deadlineMs: 2000 }));
+    assert.equal(found['required 10'], 'exit status 1: no readings');
+  });
+
   test('that pass only the first of two rounds after the deadline have failed', async () => {
     await counting('usr/required.d/10', 'test $n -eq 1');
     assert.equal(verdicts(await assess({}, { deadlineMs: 0 }))['required 10'], 'exit status 1');

@@ -2,6 +2,7 @@
 
 import type { BootBody, HistoryBody, StatusBody, WhyBody } from '../../../agent/api/schema.ts';
 import type { CommandResult, ControlChannel } from './control-channel.ts';
+import { limits } from './limits.ts';
 
 /** The guest answered, and the answer is wrong. */
 export class WrongAnswer extends Error {}
@@ -33,8 +34,17 @@ export const createGuest = (channel: () => ControlChannel): Guest => {
     if (status !== 0) throw new WrongAnswer(`exit status ${status} of: ${command}\n${output}`);
     return output;
   };
+  /** In small steps, each of which is a sign of life: how long a start takes is nobody's business here. */
+  const untilAgentAnswers = async (): Promise<void> => {
+    const look = `for try in 1 2 3 4 5 6 7 8 9 10; do [ -S ${socketPath} ] && exit 0; sleep 1; done; exit 1`;
+    const sinceMs = performance.now();
+    while ((await run(look)).status !== 0) {
+      if (performance.now() - sinceMs > limits.comeBackMs) throw new WrongAnswer('the agent does not answer');
+    }
+  };
   const otactl = async <T>(words: string): Promise<T> => {
-    const output = await ok(`until [ -S ${socketPath} ]; do sleep 0.3; done; otactl ${words} --json`);
+    await untilAgentAnswers();
+    const output = await ok(`otactl ${words} --json`);
     try {
       return JSON.parse(output) as T;
     } catch (cause) {
@@ -53,7 +63,9 @@ export const createGuest = (channel: () => ControlChannel): Guest => {
     boot: () => otactl('boot status'),
     configure: (settings) => write(settingsPath, JSON.stringify(settings)),
     restartAgent: async () => {
-      await ok('systemctl restart otad');
+      // The old socket goes first, so that nobody takes the old agent for the new one.
+      await ok(`systemctl stop otad && rm -f ${socketPath} && systemctl --no-block start otad`);
+      await untilAgentAnswers();
     },
   };
 };

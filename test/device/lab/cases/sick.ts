@@ -31,7 +31,7 @@ const untilGivenUp = async (context: CaseContext, channel: LabChannel, mark: num
 };
 
 /** All that can be known of a slot that died before its agent lived. */
-const notUp = /did not come up within its boot attempts/;
+const notUp = /did not come up within its boot attempts|slot b did not come up/;
 
 interface Sickness {
   /** Shell command that the gateway needs before, to be through with it in less time. */
