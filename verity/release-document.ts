@@ -37,11 +37,23 @@ const veritySchema = z.strictObject({
 /** Far above any chunk index that is of use; the device has a bound of its own. */
 const indexBytesMax = 2 ** 26;
 
-const indexSchema = z.strictObject({
-  path: z.string().regex(targetPathPattern, 'not a target path'),
-  lengthBytes: z.int().min(1).max(indexBytesMax),
-  sha256Hex: digestSchema,
-});
+const fileSchema = (lengthBytesMax: number) =>
+  z.strictObject({
+    path: z.string().regex(targetPathPattern, 'not a target path'),
+    lengthBytes: z.int().min(1).max(lengthBytesMax),
+    sha256Hex: digestSchema,
+  });
+
+/** Of one image: the releases that are really out there are few. */
+export const artifactPatchesMax = 16;
+/** A gateway holds a patch in memory while it applies it; a larger one would save little over the index. */
+export const patchBytesMax = 32 * 1024 * 1024;
+
+const patchesSchema = z
+  .array(fileSchema(patchBytesMax).extend({ baseSha256Hex: digestSchema, baseRootHex: digestSchema }))
+  .min(1)
+  .max(artifactPatchesMax)
+  .refine((all) => new Set(all.map((patch) => patch.baseSha256Hex)).size === all.length, 'two patches from one image');
 
 const artifactSchema = z
   .strictObject({
@@ -50,13 +62,14 @@ const artifactSchema = z
     lengthBytes: z.int().min(1).max(artifactBytesMax),
     sha256Hex: digestSchema,
     verity: veritySchema.nullable(),
-    index: indexSchema.nullable(),
+    index: fileSchema(indexBytesMax).nullable(),
+    patches: patchesSchema.optional(),
   })
   .refine((artifact) => (artifact.role === 'rootfs') === (artifact.verity !== null), {
     message: 'rootfs has verity parameters, and nothing else has',
   })
-  .refine((artifact) => artifact.role === 'rootfs' || artifact.index === null, {
-    message: 'only rootfs has a chunk index',
+  .refine((artifact) => artifact.role === 'rootfs' || (artifact.index === null && artifact.patches === undefined), {
+    message: 'only rootfs has a chunk index and patches',
   })
   .refine(
     ({ verity, lengthBytes }) =>
@@ -69,7 +82,10 @@ const artifactsSchema = z
   .max(16)
   .refine((all) => all.filter((artifact) => artifact.role === 'rootfs').length === 1, 'not exactly one rootfs')
   .refine((all) => {
-    const paths = all.flatMap(({ path, index }) => (index === null ? [path] : [path, index.path]));
+    const paths = all.flatMap(({ path, index, patches = [] }) => [
+      path,
+      ...[...(index === null ? [] : [index]), ...patches].map((file) => file.path),
+    ]);
     return new Set(paths).size === paths.length;
   }, 'two artifacts of one path');
 

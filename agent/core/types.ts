@@ -69,6 +69,13 @@ export interface ArtifactFile {
   readonly sha256Hex: string;
 }
 
+/** A file that makes the image from another one that a gateway may hold. */
+export interface ArtifactPatch extends ArtifactFile {
+  /** The image to start from, by SHA-256 and by dm-verity root. */
+  readonly baseSha256Hex: string;
+  readonly baseRootHex: string;
+}
+
 export interface Artifact {
   readonly role: ArtifactRole;
   /** TUF target path of the file. */
@@ -79,6 +86,8 @@ export interface Artifact {
   readonly verity: VerityParameters | null;
   /** The chunk index of the image; null where it has none: then it comes whole. */
   readonly index: ArtifactFile | null;
+  /** Absent: no patches. */
+  readonly patches?: readonly ArtifactPatch[] | undefined;
 }
 
 /** From `startAt` (Unix seconds) on, the first `percent` of all devices may install. */

@@ -5,6 +5,7 @@ import { type ImageSource, type PublishedRelease, publishRelease } from '../rele
 import { parseCompression, sourceDateEpochS } from './build.ts';
 import { describeSettlement, waitingExitCode } from './ceremony.ts';
 import { type Command, type CommandIo, formatBytes, parseWords, required, usageError, wholeNumber } from './command.ts';
+import { patchProgress, progressLineOf } from './patch.ts';
 
 const help = `usage: otapub release DIR --channel C --compatible X --release-version V [--image IMG | --layer L...]
 
@@ -26,6 +27,8 @@ options:
   --rollback-floor N       once confirmed, devices refuse sequences below N
   --floor-epoch N          allows a lower sequence; root metadata must allow it
   --from VERSION           installs only from this version; repeat
+  --patch-from VERSION     make a patch from this published version, so that gateways that run it fetch
+                           only what changed inside of its files; repeat
   --hardware REV           only on this hardware revision; repeat
   --agent-version-min V    needs at least this otad
   --health-deadline S      seconds the new system has to become healthy (default 300)
@@ -86,6 +89,7 @@ const options = {
   'rollback-floor': { type: 'string' },
   'floor-epoch': { type: 'string' },
   from: { type: 'string', multiple: true },
+  'patch-from': { type: 'string', multiple: true },
   hardware: { type: 'string', multiple: true },
   'agent-version-min': { type: 'string' },
   'health-deadline': { type: 'string' },
@@ -114,8 +118,11 @@ const describeIndex = (rootfs: Artifact | undefined, problem: string | null): st
     ? `  chunk index  ${formatBytes(rootfs.index.lengthBytes)}: gateways fetch only the pieces that they do not have`
     : `  chunk index  none, gateways fetch the whole image: ${problem}`;
 
+const describePatch = ({ version, patch, problem }: PublishedRelease['patches'][number]): string =>
+  `  patch        from ${version}: ${patch === null ? `none, ${problem}` : formatBytes(patch.lengthBytes)}`;
+
 const describe = (folder: string, published: PublishedRelease): readonly string[] => {
-  const { release, imageFile, versions, waiting, indexProblem } = published;
+  const { release, imageFile, versions, waiting, indexProblem, patches } = published;
   const [rootfs] = release.artifacts;
   return [
     `${waiting === null ? 'Published' : 'Prepared'} ${release.version} (sequence ${release.sequence}) for ${release.compatible} to ${release.channel}`,
@@ -123,6 +130,7 @@ const describe = (folder: string, published: PublishedRelease): readonly string[
     `  sha256       ${rootfs?.sha256Hex}`,
     `  verity root  ${rootfs?.verity?.rootHex}`,
     describeIndex(rootfs, indexProblem),
+    ...patches.map(describePatch),
     ...release.waves.map(({ startAtS, percent }) => {
       return `  wave         ${percent}% from ${new Date(startAtS * 1000).toISOString()}`;
     }),
@@ -137,6 +145,7 @@ const run: Command['run'] = async (args, io) => {
   const { values, positionals } = parseWords(args, options, { min: 1, max: 1, names: 'DIR' });
   const anyCount = { min: 0, max: Number.MAX_SAFE_INTEGER };
   const nowMs = io.nowMs();
+  const line = progressLineOf(io);
   const published = await publishRelease({
     folder: positionals[0] ?? '',
     channel: required('channel', values.channel),
@@ -150,6 +159,8 @@ const run: Command['run'] = async (args, io) => {
     rollbackFloor: wholeNumber('rollback-floor', values['rollback-floor'], anyCount),
     floorEpoch: wholeNumber('floor-epoch', values['floor-epoch'], anyCount),
     from: values.from,
+    patchFrom: values['patch-from'],
+    onPatchProgress: patchProgress(line),
     hardwareRevisions: values.hardware,
     agentVersionMin: values['agent-version-min'],
     healthDeadlineS: wholeNumber('health-deadline', values['health-deadline'], { min: 1, max: 86_400 }),
@@ -159,7 +170,7 @@ const run: Command['run'] = async (args, io) => {
     isRequested: values.request,
     nowMs,
     signal: io.signal,
-  });
+  }).finally(line.end);
   for (const warning of published.warnings) io.warn(`otapub: warning: ${warning}`);
   const { waiting, ...facts } = published;
   const request = waiting?.content.folder ?? null;

@@ -30,6 +30,7 @@ import { type Settlement, settleTargets } from '../signing/settlement.ts';
 import { imageTargetPath, publishedImages, readDocument, targetFileOf } from './catalogue.ts';
 import { artifactOf, settleImage } from './release-image.ts';
 import { settleIndex } from './release-index.ts';
+import { type PatchWish, patchBases, type SettledPatch, settlePatches } from './release-patches.ts';
 import { planRelease } from './release-plan.ts';
 
 export const defaultHealthDeadlineS = 300;
@@ -64,6 +65,9 @@ export interface ReleaseOptions {
   readonly floorEpoch?: number | undefined;
   /** Stepping stones: versions this one installs from. Default any. */
   readonly from?: readonly string[] | undefined;
+  /** Published versions that gateways come from: a patch is made from each. Default none. */
+  readonly patchFrom?: readonly string[] | undefined;
+  readonly onPatchProgress?: PatchWish['onProgress'];
   readonly hardwareRevisions?: readonly string[] | undefined;
   readonly agentVersionMin?: string | undefined;
   readonly healthDeadlineS?: number | undefined;
@@ -91,6 +95,8 @@ export interface PublishedRelease {
   readonly warnings: readonly string[];
   /** Why the image has no chunk index, so that gateways fetch it whole; null: it has one. */
   readonly indexProblem: string | null;
+  /** What became of each wish for a patch. */
+  readonly patches: readonly SettledPatch[];
   readonly waiting: Extract<Settlement, { kind: 'waiting' }> | null;
 }
 
@@ -196,6 +202,14 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
     hasImage: source !== undefined,
   };
   const plan = planRelease(wish, publishedImages(state.targets), current, baked);
+  const patchWish: PatchWish = {
+    compatible: options.compatible,
+    patchFrom: options.patchFrom ?? [],
+    onProgress: options.onPatchProgress,
+    signal: options.signal,
+  };
+  const targetPath = plan.published?.path ?? imageTargetPath(options.compatible, options.version);
+  const bases = patchBases(state.targets, { path: targetPath, version: options.version }, patchWish);
 
   let imagePath = ready;
   if (source !== undefined && 'layers' in source) {
@@ -204,12 +218,11 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
   }
   const warnings = imagePath === null ? [] : await warnOfImage(imagePath, paths, state.root.version, options.signal);
   const image = await settleImage(options, publication, plan, imagePath);
-  const targetPath = plan.published?.path ?? imageTargetPath(options.compatible, options.version);
-  const { index, problem: indexProblem } = await settleIndex(publication, state.targets, {
-    path: targetPath,
-    sha256Hex: image.sha256Hex,
-  });
-  const release = composeRelease(options, plan.identity, artifactOf(targetPath, image, index), nowS);
+  const imageFacts = { path: targetPath, sha256Hex: image.sha256Hex };
+  const { index, problem: indexProblem } = await settleIndex(publication, state.targets, imageFacts);
+  const patches = await settlePatches(publication, state.targets, imageFacts, bases, patchWish);
+  const madePatches = patches.flatMap(({ patch }) => patch ?? []);
+  const release = composeRelease(options, plan.identity, artifactOf(targetPath, image, index, madePatches), nowS);
   const document = encodeRelease(release);
   if (isUnchanged(current, release))
     throw new OtadError('NOTHING_TO_DO', { channel: options.channel, version: release.version });
@@ -220,6 +233,7 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
     ...state.targets.targets,
     [targetPath]: targetFileOf(image.lengthBytes, image.sha256Hex, image.facts),
     ...(index === null ? {} : { [index.path]: targetFileOf(index.lengthBytes, index.sha256Hex) }),
+    ...Object.fromEntries(madePatches.map((patch) => [patch.path, targetFileOf(patch.lengthBytes, patch.sha256Hex)])),
     [documentPath]: targetFileOf(document.length, documentSha256),
   };
   const settlement = options.isRequested
@@ -229,6 +243,7 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
     release,
     warnings,
     indexProblem,
+    patches,
     documentPath,
     imageFile: join(paths.targets, targetFilePath(targetPath, image.sha256Hex)),
     versions: settlement.kind === 'published' ? settlement.versions : null,

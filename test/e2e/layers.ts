@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 
 export const compatible = 'example-gateway';
 export const channel = 'stable';
-export const bundleNames = ['otad.mjs', 'otactl.mjs', 'node_sqlite3.node'] as const;
+export const bundleNames = ['otad.mjs', 'otactl.mjs', 'node_sqlite3.node', 'zstd.wasm'] as const;
 
 export interface ApplicationRelease {
   readonly version: string;

@@ -8,6 +8,7 @@ import { indexMutants } from './index-mutants.ts';
 import { lineageMutants } from './lineage-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { otapubMutants } from './otapub-mutants.ts';
+import { patchMutants } from './patch-mutants.ts';
 import { sourceMutants } from './source-mutants.ts';
 import { systemdBootMutants } from './systemd-boot-mutants.ts';
 import { trustMutants } from './trust-mutants.ts';
@@ -27,4 +28,5 @@ export const tables: Readonly<Record<string, readonly Mutant[]>> = {
   sources: sourceMutants,
   otapub: otapubMutants,
   index: indexMutants,
+  patch: patchMutants,
 };
