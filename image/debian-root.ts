@@ -18,6 +18,8 @@ export interface DebianRootOptions {
   readonly sourceDateEpochS: number;
   /** Default: the machine's own. */
   readonly mirror?: string | undefined;
+  /** Lines of sources.list beside the release itself. */
+  readonly moreSources?: readonly string[];
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -36,10 +38,13 @@ const writeManifest = [
 ].join(' && ');
 
 /** Changes whenever the archive would. */
-const keyOf = (options: DebianRootOptions, hooks: readonly string[]): string =>
+const keyOf = ({ moreSources = [], ...options }: DebianRootOptions, hooks: readonly string[]): string =>
   createHash('sha256')
     .update(
-      JSON.stringify([suite, options.architecture, options.packages, options.lock, options.sourceDateEpochS, hooks]),
+      JSON.stringify([
+        ...[suite, options.architecture, options.packages, options.lock, options.sourceDateEpochS, hooks],
+        ...moreSources,
+      ]),
     )
     .digest('hex')
     .slice(0, 16);
@@ -63,6 +68,7 @@ export const buildDebianRoot = async (options: DebianRootOptions): Promise<strin
     `--setup-hook=mkdir -p "$1/etc/apt/preferences.d" && cp ${pins} "$1/etc/apt/preferences.d/lock"`,
     '--customize-hook=rm "$1/etc/apt/preferences.d/lock"',
     ...[suite, `${archive}.part`, sourceLine(options.mirror ?? (await readMirror()))],
+    ...(options.moreSources ?? []),
   ];
   await runTool('mmdebstrap', args, { environment: toolEnvironment(sourceDateEpochS), signal });
   await rename(`${archive}.part`, archive);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { mirrorIn } from '../../image/debian-mirror.ts';
+import { mirrorIn, securityMirrorIn } from '../../image/debian-mirror.ts';
 import { differences, formatLock, parseLock, pinsOf } from '../../image/package-lock.ts';
 
 const lock = { packages: ['bash 5.2 amd64', 'nodejs 20.19 amd64'], boot: ['linux-image-6.12 6.12.1 amd64'] };
@@ -23,12 +23,18 @@ test('a package that is newer, missing or too much is told', () => {
   ]);
 });
 
+const lines = [
+  'Packages http://mirror.test/debian-security/ bookworm-security main',
+  'Packages http://other.test/tools/ bookworm main',
+  'Packages http://mirror.test/debian/ bookworm main',
+];
+
 test('the mirror is the one of the release itself, not that of its security updates', () => {
-  const lines = [
-    'Packages http://mirror.test/debian-security/ bookworm-security main',
-    'Packages http://other.test/tools/ bookworm main',
-    'Packages http://mirror.test/debian/ bookworm main',
-  ];
   assert.equal(mirrorIn(lines.join('\n')), 'http://mirror.test/debian/');
   assert.equal(mirrorIn(lines.slice(0, 2).join('\n')), null);
+});
+
+test('the security updates come from the archive that apt has for them', () => {
+  assert.equal(securityMirrorIn(lines.join('\n')), 'http://mirror.test/debian-security/');
+  assert.equal(securityMirrorIn(lines.slice(1).join('\n')), null);
 });

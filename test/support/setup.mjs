@@ -60,6 +60,17 @@ const devicePackages = [
   { name: 'mmdebstrap', command: 'mmdebstrap' },
   { name: 'xz-utils', command: 'xz' },
 ];
+/** The peers of the benchmarks, what compiles the one in C, and what builds the images. */
+const benchPackages = [
+  { name: 'curl', command: 'curl' },
+  { name: 'zsync', command: 'zsync' },
+  { name: 'casync', command: 'casync' },
+  { name: 'ostree', command: 'ostree' },
+  { name: 'gcc', command: 'cc' },
+  { name: 'libc6-dev', file: '/usr/include/stdio.h' },
+  { name: 'libssl-dev', file: '/usr/include/openssl/sha.h' },
+  { name: 'mmdebstrap', command: 'mmdebstrap' },
+];
 const addonPackages = [
   { name: 'g++', command: 'g++' },
   { name: 'make', command: 'make' },
@@ -269,6 +280,7 @@ const main = async () => {
     ...runPackages,
     ...(isFor('tests') ? testPackages : []),
     ...(isFor('device') ? devicePackages : []),
+    ...(isFor('bench') ? benchPackages : []),
   ]);
   await installModules();
   await buildAddon();
