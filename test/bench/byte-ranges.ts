@@ -1,26 +1,19 @@
-// Range headers with one range and with several (RFC 9110, 14.2 and 14.6), as the peers' clients send them. Pure.
+// Range headers with several ranges (RFC 9110, 14.2 and 14.6), as the peers' clients send them. Pure.
 
-export interface ByteRange {
-  readonly start: number;
-  /** Exclusive. */
-  readonly end: number;
-}
+import { parseRange } from '../../publish/serving/static-server.ts';
+
+export type ByteRange = Extract<ReturnType<typeof parseRange>, object>;
 
 const rangesMax = 1000;
 
-const parseOne = (text: string, size: number): ByteRange | null => {
-  const match = /^(\d{1,15})-(\d{0,15})$/.exec(text.trim());
-  if (match === null) return null;
-  const start = Number(match[1]);
-  const end = match[2] === '' ? size : Math.min(size, Number(match[2]) + 1);
-  return start < end ? { start, end } : null;
-};
+const isRange = (range: ReturnType<typeof parseRange>): range is ByteRange =>
+  range !== null && range !== 'unsatisfiable';
 
-/** Empty: none was asked for, or none that can be answered; the whole file goes out. */
+/** Empty: none was asked for, or not all of them can be answered; the whole file goes out. */
 export const parseRanges = (header: string | undefined, size: number): readonly ByteRange[] => {
   const parts = /^bytes=(.+)$/.exec(header ?? '')?.[1]?.split(',') ?? [];
-  const ranges = parts.slice(0, rangesMax).map((part) => parseOne(part, size));
-  return ranges.every((range) => range !== null) && parts.length <= rangesMax ? ranges : [];
+  const ranges = parts.slice(0, rangesMax + 1).map((part) => parseRange(`bytes=${part.trim()}`, size));
+  return ranges.length <= rangesMax && ranges.every(isRange) ? ranges : [];
 };
 
 /** What stands before each part of an answer with several ranges, and at its end. */
