@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createIndexing } from '../delta/indexing.ts';
+import { createPatching } from '../delta/patching.ts';
 import { treeLengthBytes } from '../verity/dm-verity.ts';
 import { createSealing } from '../verity/sealing.ts';
 import { readInitialRoot } from '../verity/trusted-root.ts';
@@ -258,6 +259,7 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
     source,
     sealing: createSealing(),
     indexing: createIndexing(),
+    patching: createPatching(),
     monoMs: () => performance.now(),
     log,
   });

@@ -2,7 +2,7 @@
 // keeps the last few, since a patch jumps back and forth between them.
 
 import type { ByteSource } from './byte-source.ts';
-import type { OldBlock } from './patch-format.ts';
+import type { OldBlock } from './patch-head.ts';
 import type { Zstd } from './zstd.ts';
 
 /** 32 blocks of 128 KiB: as many misses again as there are blocks, where 8 would have three times that. */

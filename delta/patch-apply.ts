@@ -3,25 +3,15 @@
 // bounded whatever the image: one group of the patch, the cache of old blocks, the compressor, one piece.
 
 import { OtadError } from '../agent/core/errors.ts';
+import type { ImageId, PatchedPiece } from '../agent/core/ports.ts';
 import type { ByteSource } from './byte-source.ts';
 import { ByteReader, refusePatch } from './number-stream.ts';
 import { createOldSpace, type OldSpace } from './old-space.ts';
 import { DifferenceReader, type Piece } from './patch-difference.ts';
-import type { GroupBytes, ImageId, OpenPatch, PatchHead } from './patch-format.ts';
+import type { OpenPatch } from './patch-format.ts';
+import type { GroupBytes, PatchHead } from './patch-head.ts';
 import { checksumOf, type Operation, readOperations, tableHeader } from './patch-operations.ts';
 import { selfTestDigest, type Zstd, zstdRelease } from './zstd.ts';
-
-export type PatchedPiece =
-  | {
-      readonly kind: 'bytes';
-      /** In the new image. */
-      readonly offsetBytes: number;
-      /** Not to be changed: they may be the source's own. */
-      readonly bytes: Uint8Array;
-      /** old: copied from the old image. made: by the patch. */
-      readonly origin: 'old' | 'made';
-    }
-  | { readonly kind: 'missing'; readonly offsetBytes: number; readonly lengthBytes: number };
 
 export interface ApplyOptions {
   readonly zstd: Zstd;

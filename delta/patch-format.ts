@@ -1,78 +1,31 @@
 // The file format of a patch: head and groups, every length declared before it is used, and bounded. Groups stand alone, so
-// that applying can begin at any of them. docs/internals/delta-patch.md describes it. Pure: knows no image and no device.
+// that applying can begin at any of them, and each has its digest in the head, so that who holds the right head needs to trust
+// nothing else. docs/internals/delta-patch.md describes it. Pure: knows no image and no device.
 
+import { createHash } from 'node:crypto';
 import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
 import { OtadError } from '../agent/core/errors.ts';
+import type { ByteRange } from '../agent/core/ports.ts';
 import { type ByteSource, readRange } from './byte-source.ts';
-import { ByteReader, ByteWriter, refusePatch } from './number-stream.ts';
-import { type DifferenceBytes, differenceStreams } from './patch-difference.ts';
+import { refusePatch } from './number-stream.ts';
+import {
+  decodeHead,
+  encodeHead,
+  type GroupBytes,
+  type GroupEntry,
+  groupDigestBytes,
+  groupStreams,
+  type PatchHead,
+} from './patch-head.ts';
 import { checksumOf } from './patch-operations.ts';
-import { selfTestDigestBytes, zstdLevelMax } from './zstd.ts';
 
 const magic = 'OTADPTCH';
 const formatVersion = 1;
 /** Magic 8, version 4, and of the head: bytes here 4, bytes unpacked 4, CRC-32 of them 4. */
 const prefixBytes = 24;
-const headBytesMax = 16 * 1024 * 1024;
-const blocksMax = 2 ** 20;
-const groupsMax = 2 ** 16;
-const blockBytesMin = 4096;
-const blockBytesMax = 1024 * 1024;
-/** 2^43, 8 TiB, as in release documents. */
-const imageBytesMax = 2 ** 43;
-const nameBytesMax = 64;
-const digestBytes = 32;
-/** All streams of a group, unpacked: what applying holds in memory of them. */
-export const groupBytesMax = 16 * 1024 * 1024;
-/** A patch that unpacks to more than this many times its image is a bomb. */
-const unpackedFactorMax = 4;
-const unpackedSlackBytes = 1024 * 1024;
-
-export interface ImageId {
-  readonly lengthBytes: number;
-  readonly sha256Hex: string;
-}
-
-/** How blocks are compressed again. */
-export interface Recompression {
-  readonly codec: 'zstd';
-  readonly level: number;
-  readonly blockBytes: number;
-  /** The release of the library, in words. */
-  readonly library: string;
-  /** What the library makes of the self-test's input at this level. */
-  readonly selfTestHex: string;
-}
-
-/** A compressed or stored block of the old image. All of them, unpacked, one after another, are the old space. */
-export interface OldBlock {
-  readonly offsetBytes: number;
-  readonly lengthBytes: number;
-  readonly rawBytes: number;
-  readonly isStored: boolean;
-}
-
-export const groupStreams = ['operations', 'checksums', ...differenceStreams] as const;
-type GroupStream = (typeof groupStreams)[number];
-export type GroupBytes = DifferenceBytes & Readonly<Record<GroupStream, Uint8Array>>;
-
-export interface GroupEntry {
-  /** Bytes of the new image that it makes. */
-  readonly newBytes: number;
-  readonly packedBytes: number;
-  readonly checksum: number;
-  /** In the order of `groupStreams`: bytes in the file, bytes unpacked. */
-  readonly streams: readonly { readonly packedBytes: number; readonly rawBytes: number }[];
-}
-
-export interface PatchHead {
-  readonly base: ImageId;
-  readonly image: ImageId;
-  readonly recompression: Recompression;
-  /** In the order of the old image. */
-  readonly oldBlocks: readonly OldBlock[];
-  readonly groups: readonly GroupEntry[];
-}
+const headBytesMax = 4 * 1024 * 1024;
+/** Prefix and head of a patch: what is read of it before anything else. */
+export const patchHeadBytesMax = prefixBytes + headBytesMax;
 
 const pack = (bytes: Uint8Array): Buffer =>
   brotliCompressSync(bytes, {
@@ -101,46 +54,11 @@ const unpack = (bytes: Buffer, rawBytes: number, what: string): Buffer => {
   }
 };
 
-const writeImage = (writer: ByteWriter, { lengthBytes, sha256Hex }: ImageId): void => {
-  writer.number(lengthBytes);
-  writer.bytes(Buffer.from(sha256Hex, 'hex'));
-};
-
-/** By columns: alike things compress best side by side. */
-const writeBlocks = (writer: ByteWriter, blocks: readonly OldBlock[]): void => {
-  writer.number(blocks.length);
-  let end = 0;
-  for (const { offsetBytes, lengthBytes } of blocks) {
-    writer.number(offsetBytes - end);
-    end = offsetBytes + lengthBytes;
-  }
-  for (const { lengthBytes } of blocks) writer.number(lengthBytes);
-  for (const { isStored, rawBytes } of blocks) writer.number(isStored ? 0 : rawBytes);
-};
-
-const encodeHead = ({ base, image, recompression, oldBlocks, groups }: PatchHead): Buffer => {
-  const writer = new ByteWriter();
-  writeImage(writer, base);
-  writeImage(writer, image);
-  const library = Buffer.from(recompression.library, 'latin1');
-  writer.number(recompression.level);
-  writer.number(recompression.blockBytes);
-  writer.number(library.length);
-  writer.bytes(library);
-  writer.bytes(Buffer.from(recompression.selfTestHex, 'hex'));
-  writeBlocks(writer, oldBlocks);
-  writer.number(groups.length);
-  for (const { newBytes, packedBytes, checksum, streams } of groups) {
-    writer.number(newBytes);
-    writer.number(packedBytes);
-    writer.word(checksum);
-    for (const stream of streams) {
-      writer.number(stream.packedBytes);
-      writer.number(stream.rawBytes);
-    }
-  }
-  return writer.finish();
-};
+const digestOf = (bytes: Uint8Array): string =>
+  createHash('sha256')
+    .update(bytes)
+    .digest('hex')
+    .slice(0, 2 * groupDigestBytes);
 
 /** The group's bytes in the file and its entry in the head. */
 export const packGroup = (newBytes: number, bytes: GroupBytes): { entry: GroupEntry; packed: Buffer } => {
@@ -150,7 +68,7 @@ export const packGroup = (newBytes: number, bytes: GroupBytes): { entry: GroupEn
   });
   const packed = Buffer.concat(pieces.map((piece) => piece.packed));
   const streams = pieces.map((piece) => ({ packedBytes: piece.packed.length, rawBytes: piece.rawBytes }));
-  return { entry: { newBytes, packedBytes: packed.length, checksum: checksumOf(packed), streams }, packed };
+  return { entry: { newBytes, packedBytes: packed.length, digestHex: digestOf(packed), streams }, packed };
 };
 
 export const encodePatch = (head: PatchHead, packedGroups: readonly Uint8Array[]): Buffer => {
@@ -165,76 +83,73 @@ export const encodePatch = (head: PatchHead, packedGroups: readonly Uint8Array[]
   return Buffer.concat([prefix, packed, ...packedGroups]);
 };
 
-const readImage = (reader: ByteReader): ImageId => ({
-  lengthBytes: reader.number(imageBytesMax),
-  sha256Hex: reader.bytes(digestBytes).toString('hex'),
-});
-
-const readRecompression = (reader: ByteReader): Recompression => {
-  const level = reader.number(zstdLevelMax);
-  const blockBytes = reader.number(blockBytesMax);
-  if (level === 0 || blockBytes < blockBytesMin || !Number.isInteger(Math.log2(blockBytes)))
-    return refusePatch('a level or block size that cannot be');
-  const library = reader.bytes(reader.number(nameBytesMax)).toString('latin1');
-  if (!/^[\x20-\x7e]+$/.test(library)) return refusePatch('the library has no name');
-  return { codec: 'zstd', level, blockBytes, library, selfTestHex: reader.bytes(selfTestDigestBytes).toString('hex') };
+/** Where a patch of this prefix has its groups: behind prefix and head. */
+const headEndOf = (prefix: Buffer): number => {
+  if (prefix.length < prefixBytes) return refusePatch('it ends too early');
+  if (prefix.toString('latin1', 0, 8) !== magic) return refusePatch('no patch');
+  if (prefix.readUInt32LE(8) !== formatVersion) return refusePatch(`format ${prefix.readUInt32LE(8)} is not known`);
+  const [packedBytes, rawBytes] = [prefix.readUInt32LE(12), prefix.readUInt32LE(16)];
+  if (packedBytes > headBytesMax || rawBytes > headBytesMax) return refusePatch('its head is too long');
+  return prefixBytes + packedBytes;
 };
 
-const readBlocks = (reader: ByteReader, base: ImageId, blockBytes: number): readonly OldBlock[] => {
-  const count = reader.number(blocksMax);
-  if (count > reader.leftBytes) return refusePatch('more old blocks than there is room for');
-  const gaps = Array.from({ length: count }, () => reader.number(imageBytesMax));
-  const lengths = Array.from({ length: count }, () => reader.number(blockBytesMax));
-  let end = 0;
-  return gaps.map((gap, index) => {
-    const lengthBytes = lengths[index] ?? 0;
-    const rawWord = reader.number(blockBytes);
-    const offsetBytes = end + gap;
-    end = offsetBytes + lengthBytes;
-    if (lengthBytes === 0 || end > base.lengthBytes) return refusePatch('an old block outside of the old image');
-    return { offsetBytes, lengthBytes, rawBytes: rawWord === 0 ? lengthBytes : rawWord, isStored: rawWord === 0 };
-  });
+/** Prefix and head, of all of the patch: what its publisher signs, so that gateways can trust them before the rest is there. */
+export const headBytesOf = (patch: Uint8Array): Buffer => {
+  const bytes = Buffer.from(patch.buffer, patch.byteOffset, patch.byteLength);
+  const end = headEndOf(bytes);
+  return end > bytes.length ? refusePatch('it ends too early') : bytes.subarray(0, end);
 };
 
-const readGroup = (reader: ByteReader): GroupEntry => {
-  const newBytes = reader.number(imageBytesMax);
-  const packedBytes = reader.number(groupBytesMax);
-  const checksum = reader.word();
-  const streams = groupStreams.map(() => ({
-    packedBytes: reader.number(groupBytesMax),
-    rawBytes: reader.number(groupBytesMax),
-  }));
-  const sum = (of: 'packedBytes' | 'rawBytes'): number => streams.reduce((total, stream) => total + stream[of], 0);
-  if (newBytes === 0 || sum('packedBytes') !== packedBytes || sum('rawBytes') > groupBytesMax)
-    return refusePatch('the lengths of a group cannot be');
-  if (streams.some((stream) => stream.packedBytes > stream.rawBytes)) return refusePatch('a stream grew by packing');
-  return { newBytes, packedBytes, checksum, streams };
-};
+/** What the head tells: where the groups lie, and what they hold when they are what it names. */
+export interface PatchPlan {
+  readonly head: PatchHead;
+  rangeOf(index: number): ByteRange;
+  /** Of the file. */
+  readonly lengthBytes: number;
+  isGroup(index: number, packed: Uint8Array): boolean;
+  /** Throws PATCH_MALFORMED unless it is the group that the head names. */
+  unpackGroup(index: number, packed: Uint8Array): GroupBytes;
+}
 
-const decodeHead = (raw: Uint8Array): PatchHead => {
-  const reader = new ByteReader(raw);
-  const base = readImage(reader);
-  const image = readImage(reader);
-  const recompression = readRecompression(reader);
-  const oldBlocks = readBlocks(reader, base, recompression.blockBytes);
-  const count = reader.number(groupsMax);
-  const groups = Array.from({ length: count }, () => readGroup(reader));
-  reader.end();
-  if (groups.reduce((sum, { newBytes }) => sum + newBytes, 0) !== image.lengthBytes)
-    return refusePatch('its groups do not add up to the image');
-  const unpacked = groups.reduce(
-    (sum, { streams }) => sum + streams.reduce((all, { rawBytes }) => all + rawBytes, 0),
-    0,
-  );
-  if (unpacked > image.lengthBytes * unpackedFactorMax + unpackedSlackBytes)
-    return refusePatch('it unpacks to much more than the image');
-  return { base, image, recompression, oldBlocks, groups };
+/** Prefix and head, exactly. Throws PATCH_MALFORMED on anything but the documented form. */
+export const readPatchHead = (bytes: Uint8Array): PatchPlan => {
+  const headBytes = headBytesOf(bytes);
+  if (headBytes.length !== bytes.length) return refusePatch('its head has another length');
+  const packedHead = headBytes.subarray(prefixBytes);
+  if (checksumOf(packedHead) !== headBytes.readUInt32LE(20)) return refusePatch('its head is damaged');
+  const head = decodeHead(unpack(packedHead, headBytes.readUInt32LE(16), 'the head'));
+  const offsets: number[] = [];
+  let end = headBytes.length;
+  for (const group of head.groups) {
+    offsets.push(end);
+    end += group.packedBytes;
+  }
+  const entryOf = (index: number): GroupEntry => head.groups[index] ?? refusePatch('there is no such group');
+  const isGroup = (index: number, packed: Uint8Array): boolean =>
+    packed.length === entryOf(index).packedBytes && digestOf(packed) === entryOf(index).digestHex;
+  return {
+    head,
+    lengthBytes: end,
+    isGroup,
+    rangeOf: (index) => ({ offsetBytes: offsets[index] ?? 0, lengthBytes: entryOf(index).packedBytes }),
+    unpackGroup: (index, packed) => {
+      if (!isGroup(index, packed)) return refusePatch('a group is damaged');
+      const bytes = Buffer.from(packed.buffer, packed.byteOffset, packed.byteLength);
+      let at = 0;
+      const streams = groupStreams.map((name, place) => {
+        const { packedBytes: length = 0, rawBytes: raw = 0 } = entryOf(index).streams[place] ?? {};
+        at += length;
+        return [name, unpack(bytes.subarray(at - length, at), raw, `the stream ${name}`)] as const;
+      });
+      return Object.fromEntries(streams) as unknown as GroupBytes;
+    },
+  };
 };
 
 /** A patch whose head is read and checked. */
 export interface OpenPatch {
   readonly head: PatchHead;
-  /** The streams of the group with this number. */
+  /** Throws PATCH_MALFORMED, and what the source throws. */
   readGroup(index: number): Promise<GroupBytes>;
 }
 
@@ -244,36 +159,13 @@ export const openPatch = async (source: ByteSource): Promise<OpenPatch> => {
     offset + length > source.lengthBytes
       ? refusePatch('it ends too early')
       : readRange(source, offset, length, 'a patch');
-  const prefix = await read(0, prefixBytes);
-  if (prefix.toString('latin1', 0, 8) !== magic) return refusePatch('no patch');
-  if (prefix.readUInt32LE(8) !== formatVersion) return refusePatch(`format ${prefix.readUInt32LE(8)} is not known`);
-  const [packedBytes, rawBytes] = [prefix.readUInt32LE(12), prefix.readUInt32LE(16)];
-  if (packedBytes > headBytesMax || rawBytes > headBytesMax) return refusePatch('its head is too long');
-  const packedHead = await read(prefixBytes, packedBytes);
-  if (checksumOf(packedHead) !== prefix.readUInt32LE(20)) return refusePatch('its head is damaged');
-  const head = decodeHead(unpack(packedHead, rawBytes, 'the head'));
-  const offsets: number[] = [];
-  let end = prefixBytes + packedBytes;
-  for (const group of head.groups) {
-    offsets.push(end);
-    end += group.packedBytes;
-  }
-  if (end !== source.lengthBytes) return refusePatch('another length than its groups take');
+  const plan = readPatchHead(await read(0, headEndOf(await read(0, prefixBytes))));
+  if (plan.lengthBytes !== source.lengthBytes) return refusePatch('another length than its groups take');
   return {
-    head,
+    head: plan.head,
     readGroup: async (index) => {
-      const [entry, offset] = [head.groups[index], offsets[index]];
-      if (entry === undefined || offset === undefined) return refusePatch('there is no such group');
-      const packed = await read(offset, entry.packedBytes);
-      if (checksumOf(packed) !== entry.checksum) return refusePatch('a group is damaged');
-      let at = 0;
-      const streams = groupStreams.map((name, place) => {
-        const { packedBytes: length = 0, rawBytes: raw = 0 } = entry.streams[place] ?? {};
-        at += length;
-        const bytes = packed.subarray(at - length, at);
-        return [name, unpack(bytes, raw, `the stream ${name}`)] as const;
-      });
-      return Object.fromEntries(streams) as unknown as GroupBytes;
+      const { offsetBytes, lengthBytes } = plan.rangeOf(index);
+      return plan.unpackGroup(index, await read(offsetBytes, lengthBytes));
     },
   };
 };

@@ -7,15 +7,16 @@ import { type ImageContent, readContent } from './image-content.ts';
 import type { Unit } from './image-tables.ts';
 import { spaceStarts } from './old-space.ts';
 import { DifferenceWriter } from './patch-difference.ts';
-import { encodePatch, type GroupEntry, type OldBlock, type PatchHead, packGroup } from './patch-format.ts';
+import { encodePatch, packGroup } from './patch-format.ts';
+import { type GroupEntry, type OldBlock, oldBlocksMax, type PatchHead } from './patch-head.ts';
 import { checksumOf, copyBytesMax, type OperationKind, OperationWriter, tableHeader } from './patch-operations.ts';
 import { identify } from './patch-proof.ts';
 import { type Origin, type PlanOptions, planStretches } from './stretch-plan.ts';
 import { checkCancelled, decideFates, type Fate, headerBytesOf, type MakeOptions } from './unit-fates.ts';
 import { selfTestDigest, zstdRelease } from './zstd.ts';
 
-/** Streams of a group before it is closed: what a gateway reads again after a cut, and holds in memory. */
-const groupBytesTarget = 8 * 1024 * 1024;
+/** Streams of a group before it is closed. Short ones: a gateway fetches one again after a cut. Costs a hundredth of the patch. */
+const groupBytesTarget = 1024 * 1024;
 
 export interface PatchReport {
   readonly patchBytes: number;
@@ -52,11 +53,16 @@ const collectOldBlocks = (old: ImageContent, origins: ReadonlyMap<number, readon
 
 /** Closes a group when it is full. */
 class GroupWriter {
+  readonly #groupBytes: number;
   readonly #entries: GroupEntry[] = [];
   readonly #packed: Buffer[] = [];
   #operations = new OperationWriter();
   #difference = new DifferenceWriter();
   #newBytes = 0;
+
+  constructor(groupBytes: number) {
+    this.#groupBytes = groupBytes;
+  }
 
   get operations(): OperationWriter {
     return this.#operations;
@@ -69,7 +75,7 @@ class GroupWriter {
   /** After each operation: the bytes of the new image that it makes. */
   added(newBytes: number): void {
     this.#newBytes += newBytes;
-    if (this.#operations.lengthBytes + this.#difference.lengthBytes >= groupBytesTarget) this.close();
+    if (this.#operations.lengthBytes + this.#difference.lengthBytes >= this.#groupBytes) this.close();
   }
 
   close(): void {
@@ -217,7 +223,7 @@ export const makePatch = async (
   source: ByteSource,
   options: MakeOptions,
 ): Promise<MadePatch> => {
-  const { zstd, onProgress, signal, windowBytes } = options;
+  const { zstd, onProgress, signal, windowBytes, groupBytes = groupBytesTarget } = options;
   onProgress?.('read', 0, 2);
   const old = await readContent(oldSource, zstd);
   onProgress?.('read', 1, 2);
@@ -231,7 +237,11 @@ export const makePatch = async (
   };
   const origins = await planStretches(old, image, isWanted, planOptions);
   const { blocks, startOf } = collectOldBlocks(old, origins);
-  const writer = new GroupWriter();
+  if (blocks.length > oldBlocksMax)
+    throw new OtadError('IMAGE_NOT_PATCHABLE', {
+      problem: 'it takes more blocks of the old image than a patch may name',
+    });
+  const writer = new GroupWriter(groupBytes);
   await writeGroups({ old, image, origins, startOf, writer }, fates, options);
   const { entries, packed } = writer.groups;
   const { level, blockBytes } = image;

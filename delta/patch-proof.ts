@@ -2,9 +2,10 @@
 
 import { createHash } from 'node:crypto';
 import { OtadError } from '../agent/core/errors.ts';
+import type { ImageId } from '../agent/core/ports.ts';
 import { type ByteSource, readRange } from './byte-source.ts';
 import { applyPatch, checkPatch } from './patch-apply.ts';
-import { type ImageId, openPatch } from './patch-format.ts';
+import { openPatch } from './patch-format.ts';
 import type { MakeOptions } from './unit-fates.ts';
 
 const imagePieceBytes = 1024 * 1024;

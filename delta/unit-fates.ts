@@ -13,6 +13,8 @@ export type PatchStep = 'read' | 'recompress' | 'search' | 'write' | 'prove';
 export interface MakeOptions {
   readonly zstd: Zstd;
   readonly windowBytes?: number | undefined;
+  /** Streams of a group before it is closed. */
+  readonly groupBytes?: number | undefined;
   /** `done` of `total` of the step; the units differ from step to step. */
   readonly onProgress?: ((step: PatchStep, done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;

@@ -46,11 +46,23 @@ const fileSchema = (lengthBytesMax: number) =>
 
 /** Of one image: the releases that are really out there are few. */
 export const artifactPatchesMax = 16;
-/** A gateway holds a patch in memory while it applies it; a larger one would save little over the index. */
+/** A larger one would save little over the index. */
 export const patchBytesMax = 32 * 1024 * 1024;
 
+/** What a gateway reads of a patch before anything else. */
+const patchHeadBytesMax = 2 ** 23;
+
+const patchSchema = fileSchema(patchBytesMax)
+  .extend({
+    headLengthBytes: z.int().min(1).max(patchHeadBytesMax),
+    headSha256Hex: digestSchema,
+    baseSha256Hex: digestSchema,
+    baseRootHex: digestSchema,
+  })
+  .refine((patch) => patch.headLengthBytes <= patch.lengthBytes, 'a head that is longer than its patch');
+
 const patchesSchema = z
-  .array(fileSchema(patchBytesMax).extend({ baseSha256Hex: digestSchema, baseRootHex: digestSchema }))
+  .array(patchSchema)
   .min(1)
   .max(artifactPatchesMax)
   .refine((all) => new Set(all.map((patch) => patch.baseSha256Hex)).size === all.length, 'two patches from one image');

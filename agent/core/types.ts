@@ -71,6 +71,9 @@ export interface ArtifactFile {
 
 /** A file that makes the image from another one that a gateway may hold. */
 export interface ArtifactPatch extends ArtifactFile {
+  /** Its first bytes, which name the digests of all others: with them each part can be believed as it comes. */
+  readonly headLengthBytes: number;
+  readonly headSha256Hex: string;
   /** The image to start from, by SHA-256 and by dm-verity root. */
   readonly baseSha256Hex: string;
   readonly baseRootHex: string;
@@ -255,6 +258,8 @@ export interface Progress {
   readonly bytesPerS: number | null;
   /** Of this step. Null: not known yet. */
   readonly secondsLeft: number | null;
+  /** Why a way that costs less was left in this attempt; null: none was. */
+  readonly detour: string | null;
 }
 
 /** Outcome of asking the server: a release (which may be the one that runs), or why there is none. */

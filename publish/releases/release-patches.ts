@@ -1,9 +1,11 @@
 // The patches of a release: targets beside its image, one for each published version that gateways come from. Each is proven
 // before it is stored; one that saves nothing over the index is left out, and the publisher is told.
 
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OtadError } from '../../agent/core/errors.ts';
 import type { ArtifactPatch } from '../../agent/core/types.ts';
+import { headBytesOf } from '../../delta/patch-format.ts';
 import { artifactPatchesMax, patchBytesMax } from '../../verity/release-document.ts';
 import type { TargetsMetadata } from '../../verity/tuf-metadata.ts';
 import { type ImagePatchOptions, patchImages } from '../images/image-patch.ts';
@@ -67,14 +69,16 @@ const settleOne = async (
 ): Promise<SettledPatch> => {
   const path = patchTargetPath(image.path, base.sha256Hex);
   const { version } = base;
-  const named = (lengthBytes: number, digest: string): SettledPatch => {
+  const named = (bytes: Uint8Array, digest: string): SettledPatch => {
+    const head = headBytesOf(bytes);
     const ids = { baseSha256Hex: base.sha256Hex, baseRootHex: base.rootHex };
-    return { version, patch: { ...ids, path, lengthBytes, sha256Hex: digest }, problem: null };
+    const parts = { headLengthBytes: head.length, headSha256Hex: sha256Hex(head) };
+    return { version, patch: { ...ids, path, lengthBytes: bytes.length, sha256Hex: digest, ...parts }, problem: null };
   };
-  const known = Object.hasOwn(targets.targets, path) ? targets.targets[path] : undefined;
-  if (known?.hashes.sha256 !== undefined) return named(known.length, known.hashes.sha256);
   const fileOf = (target: string, digest: string): string =>
     join(publication.paths.targets, targetFilePath(target, digest));
+  const known = Object.hasOwn(targets.targets, path) ? targets.targets[path]?.hashes.sha256 : undefined;
+  if (known !== undefined) return named(await readFile(fileOf(path, known)), known);
   const outcome = await patchImages(fileOf(base.path, base.sha256Hex), fileOf(image.path, image.sha256Hex), wish);
   const none = (problem: string): SettledPatch => ({ version, patch: null, problem });
   if (outcome.kind === 'none') return none(outcome.problem);
@@ -84,7 +88,7 @@ const settleOne = async (
   if (bytes.length > patchBytesMax) return none(`it would be ${bytes.length} bytes long, more than gateways take`);
   const digest = sha256Hex(bytes);
   await storeTarget(publication, path, bytes, digest);
-  return named(bytes.length, digest);
+  return named(bytes, digest);
 };
 
 /** Makes and stores the patches, or takes published ones. Throws PATCH_UNPROVEN, IMAGE_UNUSABLE. */

@@ -1,19 +1,13 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { brotliCompressSync } from 'node:zlib';
 import type { OtadError } from '../../agent/core/errors.ts';
 import { bytesSource } from '../../delta/byte-source.ts';
 import { ByteReader, ByteWriter } from '../../delta/number-stream.ts';
 import { type DifferenceBytes, DifferenceReader, DifferenceWriter } from '../../delta/patch-difference.ts';
-import {
-  encodePatch,
-  type GroupBytes,
-  type GroupEntry,
-  groupBytesMax,
-  openPatch,
-  type PatchHead,
-  packGroup,
-} from '../../delta/patch-format.ts';
+import { encodePatch, openPatch, packGroup } from '../../delta/patch-format.ts';
+import { type GroupBytes, type GroupEntry, groupBytesMax, type PatchHead } from '../../delta/patch-head.ts';
 import { checksumOf, copyBytesMax, type Operation, OperationWriter } from '../../delta/patch-operations.ts';
 import { loadZstd } from '../../delta/zstd-module.ts';
 import { createRandom } from '../bootctl/random.ts';
@@ -177,7 +171,7 @@ describe('bombs in a patch', () => {
     const entry = {
       newBytes: 500,
       packedBytes: bomb.length,
-      checksum: checksumOf(bomb),
+      digestHex: createHash('sha256').update(bomb).digest('hex').slice(0, 32),
       streams: streamsOf(500, bomb.length),
     };
     const { recompression } = (await openPatch(bytesSource(aPatch()))).head;

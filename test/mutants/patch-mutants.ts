@@ -4,6 +4,7 @@ import { one, type SuiteMutant } from './mutant.ts';
 
 const applying = 'delta/patch-apply.js';
 const format = 'delta/patch-format.js';
+const head = 'delta/patch-head.js';
 const operations = 'delta/patch-operations.js';
 const difference = 'delta/patch-difference.js';
 const images = ['delta/patch.test.js'];
@@ -87,16 +88,12 @@ export const patchMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'patch-bomb-in-the-head',
-    edits: one(
-      format,
-      'if (unpacked > image.lengthBytes * unpackedFactorMax + unpackedSlackBytes)',
-      'if (unpacked < 0)',
-    ),
+    edits: one(head, 'if (unpacked > image.lengthBytes * unpackedFactorMax + unpackedSlackBytes)', 'if (unpacked < 0)'),
     suite: forms,
   },
   {
     name: 'patch-group-damaged',
-    edits: one(format, 'if (checksumOf(packed) !== entry.checksum)', 'if (packed.length !== entry.packedBytes)'),
+    edits: one(format, 'if (!isGroup(index, packed))', 'if (packed.length !== entryOf(index).packedBytes)'),
     suite: forms,
   },
   {

@@ -10,6 +10,7 @@ import { createInstall } from '../../agent/runtime/install.ts';
 import { createRuntime, type Runtime } from '../../agent/runtime/runtime.ts';
 import { slotState } from '../../bootctl/model.ts';
 import { createIndexing } from '../../delta/indexing.ts';
+import { createPatching } from '../../delta/patching.ts';
 import { createSealing } from '../../verity/sealing.ts';
 import { type Catalogue, compatible, type SealedRelease, slotSizeBytes } from './catalogue.ts';
 import { type Checkers, createCheckers } from './checkers.ts';
@@ -157,6 +158,7 @@ class LifeRun {
       source: ports.source,
       sealing: this.#catalogue.sealing,
       indexing: createIndexing(),
+      patching: createPatching(),
       monoMs: () => this.#timeline.nowMs(),
       log: {
         info: (message, fields) =>

@@ -14,6 +14,7 @@ import type { Artifact, Progress, Release, SlotName, SlotRecord, Verified } from
 import { createInstall, type Install } from '../../agent/runtime/install.ts';
 import { digestOf, encodeIndex } from '../../delta/chunk-index.ts';
 import { createIndexing } from '../../delta/indexing.ts';
+import { createPatching } from '../../delta/patching.ts';
 import { createTreeBuilder, treeLengthBytes } from '../../verity/dm-verity.ts';
 import { createSealing } from '../../verity/sealing.ts';
 import { encodeRecord } from '../../verity/slot-record.ts';
@@ -154,6 +155,7 @@ export const aDeltaBench = (options: DeltaBenchOptions): DeltaBench => {
         source,
         sealing: createSealing(),
         indexing: createIndexing(),
+        patching: createPatching(),
         monoMs: () => performance.now(),
         log: { info: note, warn: note },
         ...over,

@@ -6,15 +6,8 @@ import { OtadError } from '../../../agent/core/errors.ts';
 import { bytesSource } from '../../../delta/byte-source.ts';
 import { applyPatch } from '../../../delta/patch-apply.ts';
 import { DifferenceWriter } from '../../../delta/patch-difference.ts';
-import {
-  encodePatch,
-  type GroupBytes,
-  groupStreams,
-  type OpenPatch,
-  openPatch,
-  type PatchHead,
-  packGroup,
-} from '../../../delta/patch-format.ts';
+import { encodePatch, type OpenPatch, openPatch, packGroup } from '../../../delta/patch-format.ts';
+import { type GroupBytes, groupStreams, type PatchHead } from '../../../delta/patch-head.ts';
 import { OperationWriter } from '../../../delta/patch-operations.ts';
 import type { Random } from '../../bootctl/random.ts';
 import { noise } from '../../support/noise.ts';

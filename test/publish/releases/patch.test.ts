@@ -116,6 +116,8 @@ test('a release document refuses patches that cannot be', async (t) => {
   refused([{ ...patch, path: '../up' }]);
   refused([{ ...patch, lengthBytes: 2 ** 30 }]);
   refused([{ ...patch, baseRootHex: 'short' }]);
+  refused([{ ...patch, headLengthBytes: (patch?.lengthBytes ?? 0) + 1 }]);
+  refused([{ ...patch, headSha256Hex: undefined }]);
   refused([{ ...patch, more: 1 }]);
 });
 
