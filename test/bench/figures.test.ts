@@ -1,4 +1,4 @@
-// Figures that come from texts of others: the kernel, the daemon's log, dpkg.
+// What is read from texts of others: the kernel's, the daemon's log, dpkg's, the images' own.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -7,6 +7,7 @@ import { renderLine } from '../../agent/log/line.ts';
 import { readFillLog } from './fill-log.ts';
 import { changesBetween } from './image-pair.ts';
 import { cpuSecondsIn, cpuSecondsOf } from './process-cost.ts';
+import { checkUpdate } from './wire-vendor.ts';
 
 const stat = (name: string): string => `42 (${name}) S 1 42 42 0 -1 4194560 100 0 0 0 150 50 20 5 20 0 1 0 1000 0 0`;
 
@@ -56,4 +57,13 @@ test('packages that updates changed or brought are told with both versions', () 
     changesBetween(['bash 5.2 amd64', 'nodejs 20.1 amd64'], ['bash 5.2 amd64', 'libx 1 amd64', 'nodejs 20.2 amd64']),
     ['libx none -> 1', 'nodejs 20.1 -> 20.2'],
   );
+});
+
+test('images between which no gateway would go are refused in a sentence', () => {
+  const old = { releaseId: 'gw-1.0', compatible: 'gw', version: '1.0', sequence: 10 };
+  const image = { releaseId: 'gw-1.1', compatible: 'gw', version: '1.1', sequence: 11 };
+  checkUpdate(old, image);
+  assert.throws(() => checkUpdate(old, { ...image, compatible: 'cam' }), /from an image for gw to one for cam/);
+  assert.throws(() => checkUpdate(old, { ...image, version: '1.0' }), /both images say that they are version 1\.0/);
+  assert.throws(() => checkUpdate(image, old), /not from 1\.1 \(sequence 11\) to 1\.0 \(sequence 10\)/);
 });

@@ -1,6 +1,7 @@
 // Publishes one release of the wire rows in a process of its own, so that what making an index or a patch takes can be told
 // from the rest. Prints what it cost.
 
+import { toFailure } from '../../agent/core/errors.ts';
 import { publishRelease, type ReleaseOptions } from '../../publish/releases/release.ts';
 import { cpuSecondsOf, residentMib } from './process-cost.ts';
 
@@ -16,16 +17,24 @@ export interface ReleaseCost {
   readonly problem: string | null;
 }
 
-const options = JSON.parse(process.argv[2] ?? '{}') as ReleaseOptions;
-const startMs = performance.now();
-const { release, indexProblem, patches } = await publishRelease(options);
-const [artifact] = release.artifacts;
-const cost: ReleaseCost = {
-  wallS: (performance.now() - startMs) / 1000,
-  cpuS: await cpuSecondsOf('self'),
-  peakMib: await residentMib('self', 'VmHWM'),
-  indexBytes: artifact?.index?.lengthBytes ?? null,
-  patchBytes: artifact?.patches?.[0]?.lengthBytes ?? null,
-  problem: indexProblem ?? patches[0]?.problem ?? null,
+const run = async (options: ReleaseOptions): Promise<ReleaseCost> => {
+  const startMs = performance.now();
+  const { release, indexProblem, patches } = await publishRelease(options);
+  const [artifact] = release.artifacts;
+  return {
+    wallS: (performance.now() - startMs) / 1000,
+    cpuS: await cpuSecondsOf('self'),
+    peakMib: await residentMib('self', 'VmHWM'),
+    indexBytes: artifact?.index?.lengthBytes ?? null,
+    patchBytes: artifact?.patches?.[0]?.lengthBytes ?? null,
+    problem: indexProblem ?? patches[0]?.problem ?? null,
+  };
 };
-process.stdout.write(`${JSON.stringify(cost)}\n`);
+
+try {
+  process.stdout.write(`${JSON.stringify(await run(JSON.parse(process.argv[2] ?? '{}') as ReleaseOptions))}\n`);
+} catch (error) {
+  const { code, message } = toFailure(error);
+  process.stderr.write(`${code}: ${message}\n`);
+  process.exitCode = 1;
+}
