@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { median } from './median.ts';
+import { median, medianRatio } from './median.ts';
 import { choose, type Part, reportOf, rowLine } from './rows.ts';
 
 const aPart = (name: string, ...rows: string[]): Part => ({
@@ -16,6 +16,10 @@ test('the median is the middle one, or between the two in the middle', () => {
   assert.equal(median([9, 1, 5]), 5);
   assert.equal(median([9, 1, 5, 7]), 6);
   assert.ok(Number.isNaN(median([])));
+});
+
+test('a ratio is the median of the rounds, each by itself', () => {
+  assert.equal(medianRatio([2, 30, 4], [1, 10, 4]), 2);
 });
 
 test('everything runs when nothing is asked for', () => {

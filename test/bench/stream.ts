@@ -14,7 +14,7 @@ import { readAgentUnit } from '../e2e/agent-unit.ts';
 import { noise } from '../support/noise.ts';
 import { bashCpuSeconds } from './bash-cpu.ts';
 import { compileCDirect, runCDirect } from './c-direct.ts';
-import { median } from './median.ts';
+import { median, medianRatio } from './median.ts';
 
 const imageBytes = 256 * 1024 * 1024;
 const slotBytes = imageBytes + 8 * 1024 * 1024;
@@ -99,9 +99,6 @@ const cProgram = ({ folder, url, ...facts }: Work): Contestant => {
 
 const perGib = (cpuS: readonly number[]): number => (median(cpuS) * gib) / imageBytes;
 
-const ratioOf = (own: readonly number[], other: readonly number[]): number =>
-  median(own.map((cpuS, round) => cpuS / (other[round] ?? Number.NaN)));
-
 export const measureStream = async (): Promise<StreamCost> => {
   const folder = await mkdtemp(join(tmpdir(), 'otad-bench-'));
   const image = noise(imageBytes);
@@ -122,7 +119,7 @@ export const measureStream = async (): Promise<StreamCost> => {
     }
     const [toolsS, oursS, cS] = cpuS;
     return {
-      ...{ toolsRatio: ratioOf(oursS, toolsS), cRatio: ratioOf(oursS, cS), peakMib },
+      ...{ toolsRatio: medianRatio(oursS, toolsS), cRatio: medianRatio(oursS, cS), peakMib },
       ...{ oursPerGib: perGib(oursS), toolsPerGib: perGib(toolsS), cPerGib: perGib(cS) },
     };
   } finally {
