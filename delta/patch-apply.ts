@@ -98,7 +98,15 @@ const carryOut = async (run: Run, operation: Operation, piece: Piece | null): Pr
   }
 };
 
-async function* applyGroup(run: Run, group: GroupBytes, startBytes: number): AsyncGenerator<PatchedPiece, number> {
+const wrongLength = 'a group makes another length than it says';
+
+/** Where the pieces of a group begin and end in the image. Not one of them lies outside. */
+interface Span {
+  readonly startBytes: number;
+  readonly endBytes: number;
+}
+
+async function* applyGroup(run: Run, group: GroupBytes, { startBytes, endBytes }: Span): AsyncGenerator<PatchedPiece> {
   const { head, old, options } = run;
   const { fromBytes = 0, signal } = options;
   const difference = new DifferenceReader(group, old.lengthBytes);
@@ -110,6 +118,7 @@ async function* applyGroup(run: Run, group: GroupBytes, startBytes: number): Asy
     const offsetBytes = Math.max(at, fromBytes);
     const passedBytes = offsetBytes - at;
     at += operation.lengthBytes;
+    if (at > endBytes) return refusePatch(wrongLength);
     const piece = operation.kind === 'copy' ? null : difference.take(operation.rawBytes);
     if (passedBytes >= operation.lengthBytes) continue;
     const bytes = await carryOut(run, operation, piece);
@@ -122,7 +131,7 @@ async function* applyGroup(run: Run, group: GroupBytes, startBytes: number): Asy
     }
   }
   difference.end();
-  return at;
+  if (at < endBytes) refusePatch(wrongLength);
 }
 
 /**
@@ -144,7 +153,7 @@ export async function* applyPatch(
     const end = at + newBytes;
     if (end > (options.fromBytes ?? 0)) {
       const group = await patch.readGroup(index);
-      if ((yield* applyGroup(run, group, at)) !== end) refusePatch('a group makes another length than it says');
+      yield* applyGroup(run, group, { startBytes: at, endBytes: end });
     }
     at = end;
   }

@@ -43,19 +43,19 @@ export const createPatching = (load: () => Promise<Zstd> = loadZstd): Patching =
     checkPatch(head, { base, image }, zstd);
     return {
       leftBytes: (fromBytes) => {
-        const start = startOf(head, fromBytes);
+        const begin = startOf(head, fromBytes);
         let end = 0;
         return head.groups.reduce((left, { newBytes, packedBytes }) => {
           end += newBytes;
-          return end > start ? left + packedBytes : left;
-        }, start - fromBytes);
+          return end > begin ? left + packedBytes : left;
+        }, begin - fromBytes);
       },
       pieces: async function* (fromBytes, { base: source, fetch, signal }) {
         const readGroup = async (index: number) =>
           plan.unpackGroup(index, await fetch(plan.rangeOf(index), (bytes) => plan.isGroup(index, bytes)));
-        const start = startOf(head, fromBytes);
-        if (start > fromBytes) yield { kind: 'missing', offsetBytes: fromBytes, lengthBytes: start - fromBytes };
-        for await (const piece of applyPatch({ head, readGroup }, source, { zstd, fromBytes: start, signal })) {
+        const begin = startOf(head, fromBytes);
+        if (begin > fromBytes) yield { kind: 'missing', offsetBytes: fromBytes, lengthBytes: begin - fromBytes };
+        for await (const piece of applyPatch({ head, readGroup }, source, { zstd, fromBytes: begin, signal })) {
           yield piece;
           if (piece.kind === 'bytes' && piece.origin === 'made') await setImmediate();
         }

@@ -41,6 +41,7 @@ export type ImageSource =
   | {
       readonly layers: readonly string[];
       readonly compression?: Compression | undefined;
+      readonly zstdLevel?: number | undefined;
       readonly sourceDateEpochS?: number | undefined;
     };
 

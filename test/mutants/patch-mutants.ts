@@ -9,6 +9,9 @@ const operations = 'delta/patch-operations.js';
 const difference = 'delta/patch-difference.js';
 const images = ['delta/patch.test.js'];
 const forms = ['delta/patch-format.test.js'];
+const device = ['agent/runtime/install-patch.test.js'];
+const attacks = ['attack/patch-attacks.test.js'];
+const way = 'agent/runtime/patch-way.js';
 const releases = ['publish/releases/patch.test.js'];
 
 export const patchMutants: readonly SuiteMutant[] = [
@@ -95,6 +98,80 @@ export const patchMutants: readonly SuiteMutant[] = [
     name: 'patch-group-damaged',
     edits: one(format, 'if (!isGroup(index, packed))', 'if (packed.length !== entryOf(index).packedBytes)'),
     suite: forms,
+  },
+  {
+    name: 'patch-piece-behind-the-end',
+    edits: one(applying, 'if (at > endBytes)', 'if (at < 0)'),
+    suite: attacks,
+  },
+  {
+    name: 'patch-of-another-slot-applied',
+    edits: one(
+      way,
+      'baseSha256Hex === imageSha256Hex && baseRootHex === verity.rootHex',
+      'baseSha256Hex.length === 64',
+    ),
+    suite: device,
+  },
+  {
+    name: 'patch-head-unchecked',
+    edits: one(way, 'sha256Of(bytes, sealing) === patch.headSha256Hex', 'bytes.length > 0'),
+    suite: device,
+  },
+  {
+    name: 'patch-part-unchecked-as-it-comes',
+    edits: one('delta/patching.js', '(bytes) => plan.isGroup(index, bytes)', '() => true'),
+    suite: device,
+  },
+  {
+    name: 'patch-wrong-chunk-written',
+    edits: one('agent/runtime/patch-stretches.js', 'isWhole && table.isChunk(chunk, bytes)', 'isWhole'),
+    suite: device,
+  },
+  {
+    name: 'patch-missing-piece-written',
+    edits: one('agent/runtime/patch-stretches.js', 'isWhole &&= part !== null;', ''),
+    suite: device,
+  },
+  {
+    name: 'patch-rotten-slot-asked-for-ever',
+    edits: one(way, 'if (misses >= missesMax)', 'if (misses < 0)'),
+    suite: device,
+  },
+  {
+    name: 'patch-that-never-comes-waited-for',
+    edits: one(way, 'arrivedBytes <= trouble.furthestBytes', 'arrivedBytes < 0'),
+    suite: device,
+  },
+  {
+    name: 'patch-asked-for-again-after-it-was-given-up',
+    edits: one(way, 'if (isGivenUp(trouble, patch.path))', 'if (false)'),
+    suite: device,
+  },
+  {
+    name: 'patch-fetched-for-the-last-bytes',
+    edits: one(way, 'if (toFetchBytes >= target.artifact.lengthBytes - fromBytes)', 'if (false)'),
+    suite: device,
+  },
+  {
+    name: 'patch-part-fetched-again-for-its-end',
+    edits: one('delta/patching.js', 'return isBegun && ', 'return false && '),
+    suite: device,
+  },
+  {
+    name: 'patch-parts-not-made-durable',
+    edits: one(way, 'await writer.writeOut(true);', ''),
+    suite: device,
+  },
+  {
+    name: 'patch-that-makes-another-image-counts-as-saved',
+    edits: one('agent/runtime/slot-fill.js', 'forgetImage(tally);', ''),
+    suite: device,
+  },
+  {
+    name: 'patch-whole-update-lost-without-the-library',
+    edits: one('delta/patching.js', "throw new OtadError('PATCH_CODEC_MISMATCH', {", 'throw cause; ({'),
+    suite: device,
   },
   {
     name: 'patch-lost-when-waves-widen',

@@ -48,9 +48,12 @@ export const groupsOf = (patch: Uint8Array): readonly Uint8Array[] => {
   });
 };
 
+/** Its head, as it is read. */
+export const headOf = (patch: Uint8Array): PatchHead => readPatchHead(headBytesOf(patch)).head;
+
 /** The same patch with another head, as a publisher might sign it who is mistaken, or worse. */
 export const withHead = (patch: Uint8Array, over: (head: PatchHead) => Partial<PatchHead>): Uint8Array => {
-  const { head } = readPatchHead(headBytesOf(patch));
+  const head = headOf(patch);
   return encodePatch({ ...head, ...over(head) }, groupsOf(patch));
 };
 
@@ -62,11 +65,13 @@ export interface PatchPair {
   readonly patch: Uint8Array;
 }
 
-export const aPatchPair = async (): Promise<PatchPair> => {
+/** `back`: from the new image to the old one. */
+export const aPatchPair = async (way: 'on' | 'back' = 'on'): Promise<PatchPair> => {
   const zstd = await loadZstd();
   const folder = anImageFolder();
   try {
-    const [old, image] = [folder.image('old', oldTree), folder.image('new', newTree)];
+    const images = [folder.image('old', oldTree), folder.image('new', newTree)] as const;
+    const [old, image] = way === 'on' ? images : [images[1], images[0]];
     const cut = (bytes: Buffer) => makeIndex(bytesSource(bytes), () => (packed, max) => zstd.decompress(packed, max));
     const { bytes: patch } = await makePatch(bytesSource(old), bytesSource(image), { zstd, groupBytes });
     return { old, image, oldIndex: await cut(old), index: await cut(image), patch };

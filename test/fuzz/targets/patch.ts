@@ -33,6 +33,7 @@ const piecesOf = async (patch: OpenPatch, fromBytes: number): Promise<Buffer> =>
       throw new Finding(`a piece at ${piece.offsetBytes} instead of ${at}`);
     pieces.push(piece.kind === 'bytes' ? piece.bytes : Buffer.alloc(lengthBytes, '?'));
     at += lengthBytes;
+    if (at > patch.head.image.lengthBytes) throw new Finding(`a piece ends at ${at}, behind the image`);
   }
   if (at !== patch.head.image.lengthBytes) throw new Finding(`it ends at ${at} of ${patch.head.image.lengthBytes}`);
   return Buffer.concat(pieces);
