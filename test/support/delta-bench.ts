@@ -8,7 +8,7 @@ import type { TestContext } from 'node:test';
 import { createHttpClient, defaultHttpSettings } from '../../agent/adapters/http.ts';
 import { createMirrors } from '../../agent/adapters/mirrors.ts';
 import { OtadError } from '../../agent/core/errors.ts';
-import type { InstallPorts, ReleaseSource, SlotDevices } from '../../agent/core/ports.ts';
+import type { InstallPorts, ReleaseSource, SlotDevices, SlotHandle } from '../../agent/core/ports.ts';
 import { indexOffsetBytes } from '../../agent/core/slot-layout.ts';
 import type { Artifact, Progress, Release, SlotName, SlotRecord, Verified } from '../../agent/core/types.ts';
 import { createInstall, type Install } from '../../agent/runtime/install.ts';
@@ -111,6 +111,31 @@ export const aMirrorSource = (t: TestContext, baseUrls: readonly string[]): Rele
     distrustServer: () => mirrors.demoteFirst(),
   };
 };
+
+/** From its n-th write on the process is gone: nothing more reaches the slot, not even a record. */
+export const dyingAt =
+  (writes: number) =>
+  (devices: SlotDevices): SlotDevices => {
+    let left = writes;
+    return {
+      ...devices,
+      open: async (slot, signal): Promise<SlotHandle> => {
+        const handle = await devices.open(slot, signal);
+        return {
+          sizeBytes: handle.sizeBytes,
+          read: (...args) => handle.read(...args),
+          flush: (...args) => handle.flush(...args),
+          allocate: (length) => handle.allocate?.(length) ?? new Uint8Array(length),
+          close: () => handle.close(),
+          write: async (...args) => {
+            left -= 1;
+            if (left < 0) throw new OtadError('SLOT_IO', { reason: 'the process is dead' });
+            return handle.write(...args);
+          },
+        };
+      },
+    };
+  };
 
 export interface DeltaBench {
   readonly slots: FileSlots;

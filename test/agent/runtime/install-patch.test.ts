@@ -8,7 +8,7 @@ import { groupBytesMax } from '../../../delta/patch-head.ts';
 import { makePatch } from '../../../delta/patch-make.ts';
 import { createPatching } from '../../../delta/patching.ts';
 import { loadZstd } from '../../../delta/zstd-module.ts';
-import { imagePath, indexOf, indexPath } from '../../support/delta-bench.ts';
+import { dyingAt, imagePath, indexOf, indexPath } from '../../support/delta-bench.ts';
 import {
   anArtifactPatch,
   aPatchPair,
@@ -163,6 +163,28 @@ describe('an update by patch that is cut short', () => {
       server.sentBytes() <= shortIndex.length + patch.length + ends * restartBytes,
       `${server.sentBytes()} bytes`,
     );
+  });
+
+  test('a process that dies at any write to the slot costs the head and two parts at the most', async (t) => {
+    for (let writes = 1, isDead = true; isDead; writes += 5) {
+      let devices = dyingAt(writes);
+      const scene = await aPatchScene(t, pair, { index: shortIndex, devices: (real) => devices(real) });
+      isDead = await scene.bench
+        .start()
+        .write()
+        .then(
+          () => false,
+          () => true,
+        );
+      devices = (real) => real;
+      await writeWhole(scene);
+      const { server } = scene;
+      assert.ok(
+        server.sentBytes(patchPath) <= patch.length + restartBytes,
+        `${server.sentBytes(patchPath)} at ${writes}`,
+      );
+      assert.ok(server.sentBytes(imagePath) <= groupBytes);
+    }
   });
 
   test('a link that never lasts for a part of the patch is not asked for it for ever', async (t) => {
