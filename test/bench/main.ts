@@ -13,7 +13,7 @@ const run = async (args: readonly string[]): Promise<void> => {
   const details: Record<string, unknown> = {};
   for (const part of choose(parts, only)) {
     const measured = await part.measure();
-    for (const row of measured.rows) process.stdout.write(`${rowLine(row)}\n`);
+    for (const line of [...measured.rows.map(rowLine), ...(measured.lines ?? [])]) process.stdout.write(`${line}\n`);
     rows.push(...measured.rows);
     details[part.name] = measured.details;
   }

@@ -6,7 +6,7 @@ import type { Part } from './rows.ts';
 import { measureStream } from './stream.ts';
 import { measureVerity } from './verity.ts';
 import { measureWire } from './wire.ts';
-import { wireRowNames, wireRows } from './wire-rows.ts';
+import { pairLines, sizeOf, wireRowNames, wireRows } from './wire-rows.ts';
 
 const stream: Part = {
   name: 'stream',
@@ -61,7 +61,14 @@ const wire: Part = {
   rows: wireRowNames,
   measure: async () => {
     const cost = await measureWire();
-    return { rows: wireRows(cost), details: cost };
+    const { security, application, changedPackages } = cost;
+    const lines = [
+      `security updates of ${changedPackages.length} packages, ${sizeOf(security.newBytes)}:`,
+      ...pairLines(security),
+      `the application alone, ${sizeOf(application.newBytes)}:`,
+      ...pairLines(application),
+    ];
+    return { rows: wireRows(cost), lines, details: cost };
   },
 };
 

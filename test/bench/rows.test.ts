@@ -39,13 +39,13 @@ test('a name that nothing has is refused, with the rows that there are', () => {
 });
 
 test('a row says whether it is within its budget', () => {
-  assert.match(rowLine(aRow), /^stream\/curl +0\.50 +within 0\.8 +2 s beside 4$/);
-  assert.match(rowLine({ ...aRow, ratio: 0.81 }), / 0\.81 +OVER 0\.8 /);
+  assert.match(rowLine(aRow), /^stream\/curl +0\.50 +within 0\.80 +2 s beside 4$/);
+  assert.match(rowLine({ ...aRow, ratio: 0.81 }), / 0\.81 +OVER 0\.80 /);
   assert.match(rowLine({ ...aRow, budget: null }), / 0\.50 +2 s beside 4$/);
 });
 
 test('small ratios keep a figure that says something', () => {
-  assert.match(rowLine({ ...aRow, ratio: 0.0642 }), / 0\.064 /);
+  assert.match(rowLine({ ...aRow, ratio: 0.0642, budget: 1 / 11 }), / 0\.064 +within 0\.091 /);
 });
 
 test('the report has the ratios by row and the details by part', () => {

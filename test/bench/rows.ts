@@ -10,11 +10,18 @@ export interface Row {
   readonly facts: string;
 }
 
+export interface Measured {
+  readonly rows: readonly Row[];
+  /** What stands below the rows. */
+  readonly lines?: readonly string[];
+  readonly details: unknown;
+}
+
 /** Rows that come from one measurement. */
 export interface Part {
   readonly name: string;
   readonly rows: readonly string[];
-  measure(): Promise<{ readonly rows: readonly Row[]; readonly details: unknown }>;
+  measure(): Promise<Measured>;
 }
 
 export interface Report {
@@ -22,13 +29,16 @@ export interface Report {
   readonly details: Readonly<Record<string, unknown>>;
 }
 
+/** Below a tenth, two digits would hide how much is missing. */
+const shown = (ratio: number): string => ratio.toFixed(ratio < 0.095 ? 3 : 2);
+
 const verdictOf = ({ ratio, budget }: Row): string => {
   if (budget === null) return '';
-  return ratio <= budget ? `within ${budget}` : `OVER ${budget}`;
+  return `${ratio <= budget ? 'within' : 'OVER'} ${shown(budget)}`;
 };
 
 export const rowLine = (row: Row): string =>
-  `${row.name.padEnd(22)} ${row.ratio.toFixed(row.ratio < 0.095 ? 3 : 2).padEnd(5)}  ${verdictOf(row).padEnd(13)} ${row.facts}`.trimEnd();
+  `${row.name.padEnd(22)} ${shown(row.ratio).padEnd(5)}  ${verdictOf(row).padEnd(13)} ${row.facts}`.trimEnd();
 
 export const reportOf = (rows: readonly Row[], details: Report['details']): Report => ({
   ratios: Object.fromEntries(rows.map(({ name, ratio }) => [name, ratio])),
