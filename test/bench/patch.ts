@@ -24,7 +24,7 @@ const rounds = 3;
 export interface PatchCost {
   /** Applying divided by compressing alone. */
   readonly ratio: number;
-  /** CPU seconds, user and system: the median of three rounds. */
+  /** CPU seconds, user and system: the median of the rounds. */
   readonly applyS: number;
   readonly recompressS: number;
   readonly imageBytes: number;

@@ -18,7 +18,7 @@ import { median, medianRatio } from './median.ts';
 
 const imageBytes = 256 * 1024 * 1024;
 const slotBytes = imageBytes + 8 * 1024 * 1024;
-const rounds = 3;
+const rounds = 5;
 const saltHex = '5a'.repeat(32);
 const gib = 1024 ** 3;
 
