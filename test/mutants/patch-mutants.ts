@@ -159,7 +159,7 @@ export const patchMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'patch-parts-not-made-durable',
-    edits: one(way, 'await writer.writeOut(true);', ''),
+    edits: one(way, 'await writer.writeOut(true);', 'void writer;'),
     suite: device,
   },
   {

@@ -167,7 +167,7 @@ describe('an update by patch that is cut short', () => {
   });
 
   test('a process that dies at any write to the slot costs the head and two parts at the most', async (t) => {
-    for (let writes = 1, isDead = true; isDead; writes += 5) {
+    for (let writes = 1, isDead = true; isDead; writes += writes < 8 ? 1 : 5) {
       let devices = dyingAt(writes);
       const scene = await aPatchScene(t, pair, { index: shortIndex, devices: (real) => devices(real) });
       isDead = await scene.bench
