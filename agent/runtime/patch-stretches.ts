@@ -34,18 +34,16 @@ export const createStretches = (table: ChunkTable | null, startBytes: number): S
   if (table === null) return { take: pieceByPiece };
   let chunk = chunkAt(table, startBytes);
   let at = startBytes;
-  /** The chunk so far, where it takes more than one piece. */
+  /** The chunk so far, where it takes more than one piece; zeros where one is missing. */
   let begun: Uint8Array | null = null;
-  let isWhole = true;
   let oldBytes = 0;
 
   const complete = (bytes: Uint8Array): Stretch => {
     const offsetBytes = table.offsetOf(chunk);
-    const isRight = isWhole && table.isChunk(chunk, bytes);
+    const isRight = table.isChunk(chunk, bytes);
     const stretch = { offsetBytes, lengthBytes: bytes.length, bytes: isRight ? bytes : null, oldBytes };
     chunk += 1;
     begun = null;
-    isWhole = true;
     oldBytes = 0;
     return stretch;
   };
@@ -57,7 +55,6 @@ export const createStretches = (table: ChunkTable | null, startBytes: number): S
       const chunkEnd = table.offsetOf(chunk + 1);
       const to = Math.min(end, chunkEnd);
       const part = piece.kind === 'bytes' ? piece.bytes.subarray(at - piece.offsetBytes, to - piece.offsetBytes) : null;
-      isWhole &&= part !== null;
       if (piece.kind === 'bytes' && piece.origin === 'old') oldBytes += to - at;
       const isAlone = at === start && to === chunkEnd && part !== null;
       if (!isAlone) {

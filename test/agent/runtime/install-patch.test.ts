@@ -14,6 +14,7 @@ import {
   aPatchPair,
   aPatchScene,
   groupsOf,
+  headOf,
   type PatchScene,
   patchPath,
   withHead,
@@ -166,7 +167,7 @@ describe('an update by patch that is cut short', () => {
   });
 
   test('a process that dies at any write to the slot costs the head and two parts at the most', async (t) => {
-    for (let writes = 1, isDead = true; isDead; writes += 5) {
+    for (let writes = 1, isDead = true; isDead; writes += writes < 8 ? 1 : 5) {
       let devices = dyingAt(writes);
       const scene = await aPatchScene(t, pair, { index: shortIndex, devices: (real) => devices(real) });
       isDead = await scene.bench
@@ -201,6 +202,29 @@ describe('an update by patch that is cut short', () => {
     await install.write();
     assert.equal(server.sentBytes(patchPath), sentBytes);
     assert.match(bench.reasons().join('; '), /its patch cannot be had.*broke too often/);
+    assert.equal((await install.verify()).status, 'verified');
+  });
+
+  test('a part that never comes is given up, though the one before it comes each time', async (t) => {
+    const scene = await aPatchScene(t, pair, { index: shortIndex });
+    const { server, bench } = scene;
+    const install = bench.start();
+    // The part of which a cut in its end costs more by Range than the part itself.
+    const last = groups.findIndex((_, place) => (headOf(patch).groups[place]?.newBytes ?? 0) > 100_000);
+    const behind = headBytes + groups.slice(0, last + 1).reduce((sum, { length }) => sum + length, 0);
+    server.behave({
+      spoil: (path, offset, bytes) => (path === patchPath && offset >= behind ? bytes.subarray(0, 0) : bytes),
+    });
+    let attempts = 1;
+    for (let isDone = false; !isDone; attempts += 1) {
+      assert.ok(attempts < 8, 'it is not asked for for ever');
+      isDone = await install.write().then(
+        () => true,
+        () => false,
+      );
+    }
+    assert.ok(attempts > 3, 'nor given up at once');
+    assert.match(bench.reasons().join('; '), /its patch cannot be had/);
     assert.equal((await install.verify()).status, 'verified');
   });
 
