@@ -87,7 +87,10 @@ describe('a release with a kernel of its own', { concurrency: 2 }, () => {
     const before = await slotDigest(gateway, 'b');
     await vendor.offer('1.1');
     const { lastCheck } = await gateway.waitUntil((status) => status.lastCheck?.version === '1.1');
-    assert.match(lastCheck?.reasons.map(({ sentence }) => sentence).join() ?? '', /1\.1 brings a kernel .* bootFolders/);
+    assert.match(
+      lastCheck?.reasons.map(({ sentence }) => sentence).join() ?? '',
+      /1\.1 brings a kernel .* bootFolders/,
+    );
     assert.equal(
       served.requests.some(({ path }) => path.includes('images/')),
       false,

@@ -11,7 +11,14 @@ import { loadPublished } from '../../publish/repository/published-state.ts';
 import { type PublisherPaths, publisherPaths } from '../../publish/repository/publisher-folder.ts';
 import { initRepository } from '../../publish/repository/repository-init.ts';
 import { createStaticServer, type StaticServerOptions } from '../../publish/serving/static-server.ts';
-import { type ApplicationRelease, channel, compatible, writeApplicationLayer, writeBaseLayer, writeBootSet } from './layers.ts';
+import {
+  type ApplicationRelease,
+  channel,
+  compatible,
+  writeApplicationLayer,
+  writeBaseLayer,
+  writeBootSet,
+} from './layers.ts';
 import { createLink, type Link } from './link.ts';
 
 /** Where releases wait before they are offered to gateways. */

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createBootClient } from '../../agent/adapters/boot-client.ts';
-import { recordOffsetBytes } from '../../agent/core/slot-layout.ts';
+import { recordAreaOffsetBytes, recordOffsetBytes } from '../../agent/core/slot-layout.ts';
 import type { Release, SlotName, SlotRecord, VerityParameters } from '../../agent/core/types.ts';
 import { bootManifestOf } from '../../agent/runtime/boot-manifest.ts';
 import type { BootModel } from '../../bootctl/model.ts';
@@ -21,7 +21,7 @@ import { factoryRecord, type SealedImage, sealImage, writeFactorySlot } from '..
 import type { ImageIdentity } from '../../publish/images/os-release.ts';
 import { type CarriedFile, carryRelease } from '../../verity/carried-metadata.ts';
 import { createSealing } from '../../verity/sealing.ts';
-import { encodeRecord } from '../../verity/slot-record.ts';
+import { decodeRecord, encodeRecord } from '../../verity/slot-record.ts';
 import { createTufClient } from '../../verity/tuf-client.ts';
 import { readRelease } from '../../verity/verified-release.ts';
 import { createUbootFiles, factoryVariables } from '../bootctl/uboot/machine.ts';
@@ -158,6 +158,19 @@ export const createHelperBench = async () => {
     compatible,
   });
 
+  const writeRecord = async (slot: SlotName, record: SlotRecord): Promise<void> => {
+    const disk = await readFile(slotPaths[slot]);
+    disk.set(encodeRecord(record, 0), recordOffsetBytes(slotBytes, 0));
+    await writeFile(slotPaths[slot], disk);
+  };
+
+  const readRecord = async (slot: SlotName): Promise<SlotRecord> => {
+    const disk = await readFile(slotPaths[slot]);
+    const found = decodeRecord(disk.subarray(recordAreaOffsetBytes(slotBytes)));
+    if (found === null) throw new Error(`slot ${slot} has no record`);
+    return found.record;
+  };
+
   /** Image, tree and record, as otad leaves them after an install. `over`: what the record says otherwise. */
   const install = async (slot: SlotName, installed: BenchRelease, over: Partial<SlotRecord> = {}) => {
     const { release, image, imagePath } = installed;
@@ -170,9 +183,7 @@ export const createHelperBench = async () => {
       ...(manifest === null ? {} : { bootSetSha256Hex: manifest.sha256Hex }),
       ...over,
     };
-    const disk = await readFile(slotPaths[slot]);
-    disk.set(encodeRecord(record, 0), recordOffsetBytes(slotBytes, 0));
-    await writeFile(slotPaths[slot], disk);
+    await writeRecord(slot, record);
   };
 
   const config = parseFwEnvConfig(await readFile(files.configPath, 'utf8'), files.configPath);
@@ -238,6 +249,8 @@ export const createHelperBench = async () => {
     factory,
     publish,
     install,
+    record: readRecord,
+    writeRecord,
     stage,
     boot,
     remember,
