@@ -30,8 +30,8 @@ const generate = async (t: TestContext, board: Board): Promise<string> => {
 
 const places: Readonly<Record<Board['start']['kind'], Readonly<Record<string, string>>>> = {
   'systemd-boot': { efi: 'esp' },
-  'u-boot': { 'boot-env': 'uboot-files' },
-  'pi-u-boot': { 'boot-env': 'uboot-files' },
+  'u-boot': { 'boot-env': 'uboot-files', 'boot-a': 'boot_a', 'boot-b': 'boot_b' },
+  'pi-u-boot': { 'boot-env': 'uboot-files', 'boot-a': 'boot_a', 'boot-b': 'boot_b' },
   tryboot: { 'boot-config': 'bootconfig', 'boot-a': 'boot_a', 'boot-b': 'boot_b' },
 };
 
