@@ -59,8 +59,13 @@ export class EventStream {
     this.#heartbeat ??= this.#scheduleHeartbeat();
   }
 
+  /** Ends all streams. Whoever keeps up with reading still gets the newest status: it may be how the order of a client ended. */
   close(): void {
-    for (const { response } of this.#clients) response.destroy();
+    if (this.#isDirty) this.#publish();
+    for (const { response, isBlocked } of [...this.#clients]) {
+      if (isBlocked) response.destroy();
+      else response.end();
+    }
     this.#clients.clear();
     this.#stop();
   }
@@ -84,6 +89,7 @@ export class EventStream {
     this.#isDirty = false;
     const text = this.#event();
     for (const client of this.#clients) this.#send(client, text);
+    this.#pause?.cancel();
     this.#pause = this.#context.clock.setTimer(intervalMs, () => {
       this.#pause = null;
       if (this.#isDirty) this.#publish();

@@ -10,6 +10,7 @@ import { rememberVerifications } from '../support/remembered-verifications.ts';
 import { flipBit } from './flipped-bit.ts';
 import { publishedImage, type Vendor } from './publisher.ts';
 import { checkSlots, createStage, isAtRest, readEnvironment, type Stage, slotDigest } from './stage.ts';
+import { patientS } from './world.ts';
 
 rememberVerifications();
 
@@ -46,6 +47,7 @@ describe('an update from a folder', { concurrency: 2 }, () => {
     const stick = await aStick(context, vendor);
     const sources = new Set<string | null>();
     const watching = new AbortController();
+    context.after(() => watching.abort());
     const watched = gateway.follow(({ folder }) => void sources.add(folder), watching.signal);
     const { exitCode, stdout, stderr } = await gateway.otactl('install', stick, '--yes');
     assert.equal(exitCode, 0, stdout + stderr);
@@ -97,7 +99,8 @@ describe('an update from a folder', { concurrency: 2 }, () => {
     const { exitCode, stdout, stderr } = await gateway.otactl('install', stick, '--yes', '--json');
     assert.equal(exitCode, 0, stdout + stderr);
     assert.equal(JSON.parse(stdout).result, 'installed');
-    await gateway.waitUntil(isAtRest('1.1'));
+    // The judgement waits for the servers until the deadline of the release, and shows no progress meanwhile.
+    await gateway.waitUntil(isAtRest('1.1'), 3 * patientS * 1000);
   });
 
   test('says what is wrong with a folder, and changes nothing', async (context) => {

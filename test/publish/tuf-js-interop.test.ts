@@ -51,6 +51,8 @@ test('verification over HTTP reads what verification of the folder reads', async
       ['metadata', 'the first root', null],
       ['release', '1.0 (sequence 1)', null],
       ['image', '1.0 (sequence 1)', null],
+      // Its chunk index.
+      ['file', '', null],
     ],
   );
 });

@@ -91,12 +91,28 @@ test('without clients nothing is subscribed to', async (t) => {
   assert.equal(agent.listeners, 0);
 });
 
-test('close ends the streams', async (t) => {
-  const { api } = await openApi(t);
+test('close ends the streams, and the last change is told before', async (t) => {
+  const { agent, api } = await openApi(t);
   const client = await listen(t, api.addresses.status);
   await client.next();
+  for (let plan = 2; plan <= 10; plan++) agent.change({ plan });
   await api.close();
-  await assert.rejects(client.next());
+  assert.equal((await client.next()).plan, 2);
+  assert.equal((await client.next()).plan, 10);
+  await assert.rejects(client.next(), /the stream ended/);
+});
+
+test('close does not wait for a client that reads nothing', () => {
+  const agent = new FakeAgent();
+  const { clock, pending } = handClock(agent);
+  const stream = new EventStream({ ...apiOptions(agent, '/nowhere'), clock });
+  const client = aBlockedResponse();
+  stream.add(client.response);
+  agent.change({ plan: 2 });
+  agent.change({ plan: 3 });
+  stream.close();
+  assert.equal(client.isDestroyed(), true);
+  assert.deepEqual([agent.listeners, pending()], [0, 0]);
 });
 
 /** Timers that fire when the test says so. */
@@ -136,6 +152,7 @@ const aBlockedResponse = () => {
       isDestroyed = true;
       handlers.get('close')?.();
     },
+    end: () => handlers.get('close')?.(),
   };
   return {
     response: response as unknown as Parameters<EventStream['add']>[0],

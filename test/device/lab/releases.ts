@@ -77,7 +77,7 @@ const squash = async (tree: string, path: string): Promise<void> => {
   await truncate(path, Math.ceil(length / blockBytes) * blockBytes);
 };
 
-/** The factory's kernel, and an initramfs that differs from every other release's: the kernel unpacks what follows the first archive. */
+/** The factory's kernel, and an initramfs that differs from every other release's by an archive in front, as microcode comes. */
 const buildBootSet = async (shop: Workshop, channel: LabChannel): Promise<string> => {
   const folder = join(shop.folder, `boot-${channel}`);
   await cp(shop.bootFolder, folder, { recursive: true });
@@ -87,9 +87,7 @@ const buildBootSet = async (shop: Workshop, channel: LabChannel): Promise<string
     ...{ kind: 'file', path: 'release', isExecutable: false },
     bytes: Buffer.from(`${labReleases[channel].version}\n`),
   };
-  // An archive that is not packed begins on a multiple of four.
-  const padding = Buffer.alloc((4 - (bytes.length % 4)) % 4);
-  await writeFile(initrd, Buffer.concat([bytes, padding, makeCpio([note])]));
+  await writeFile(initrd, Buffer.concat([makeCpio([note]), bytes]));
   return folder;
 };
 

@@ -328,6 +328,7 @@ test('whichever write a publication stops after, devices go on, and the next att
     writes.map((path) => path.replace(/^.*\//, '').replace(/^[0-9a-f]{64}/, 'HASH')),
     [
       `HASH.${compatible}-1.1.squashfs`,
+      `HASH.${compatible}-1.1.squashfs.index`,
       `HASH.${compatible}.json`,
       '3.targets.json',
       '3.snapshot.json',

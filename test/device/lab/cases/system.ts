@@ -10,6 +10,19 @@ import { expectConfirmed, follow, restart, sentences, untilConfirmed, versionOf 
 const nobody = 'setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs';
 const operator = 'setpriv --reuid=65534 --regid=65534 --groups=$(getent group otad-admin | cut -d: -f3) --no-new-privs';
 
+/** Owner, group and mode of what the agent and its boot helper live by, on a gateway that runs slot b. */
+const owners: Readonly<Record<string, string>> = {
+  '/run/otad/status.sock': 'otad otad-admin 666',
+  '/run/otad/control.sock': 'otad otad-admin 660',
+  '/run/otad-boot': 'otad-boot otad-boot 755',
+  '/run/otad-boot/socket': 'root otad 660',
+  '/var/lib/otad': 'otad otad 700',
+  '/var/lib/otad-boot': 'otad-boot otad-boot 700',
+  '/dev/disk/by-partlabel/system_a': 'otad-boot otad 460',
+  // The running slot is nobody's to write.
+  '/dev/disk/by-partlabel/system_b': 'otad-boot otad 440',
+};
+
 /** What makes a gateway this one and no other, and what a technician left on it. */
 const identity =
   'cat /etc/machine-id /etc/hostname /proc/sys/kernel/hostname /etc/ssh/ssh_host_ed25519_key.pub /etc/systemd/network/10-site.network';
@@ -75,10 +88,10 @@ export const systemCases: readonly LabCase[] = [
     isSmoke: false,
     run: async (context) => {
       const { guest, board } = context;
-      const facts = await guest.ok(
-        "cd /run/otad && stat -c '%n %U %a' status.sock && stat -c '%n %U %G %a' control.sock",
-      );
-      assert.deepEqual(facts.split('\n'), ['status.sock otad 666', 'control.sock otad otad-admin 660']);
+      for (const [path, expected] of Object.entries(owners))
+        assert.equal(await guest.ok(`stat -L -c '%U %G %a' ${path}`), expected, path);
+      const members = await guest.ok('getent group otad otad-boot | cut -d: -f4 | tr -d "\\n"');
+      assert.equal(members, '', 'nobody else is in the groups of the agent and its helper');
       assert.equal((JSON.parse(await guest.ok(`${nobody} otactl status --json`)) as { phase: string }).phase, 'idle');
       const { status, output } = await guest.run(`${nobody} otactl rollback --yes --no-wait mischief`);
       assert.notEqual(status, 0, output);
