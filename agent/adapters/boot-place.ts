@@ -35,8 +35,8 @@ const habits: Readonly<Record<BootloaderKind, Habits>> = {
   },
   // Firmware that the kernel is started by, and its settings: releases need not bring them.
   tryboot: {
-    kept: /^(?:cmdline\.txt|cmdline\.txt\.new|config\.txt|bootcode\.bin|start[a-z0-9]*\.elf|fixup[a-z0-9]*\.dat)$/,
-    reserved: /^(?:cmdline\.txt|cmdline\.txt\.new|autoboot\.txt|tryboot\.txt)$/,
+    kept: /^(?:cmdline\.(?:txt|otad)(?:\.new)?|config\.txt|bootcode\.bin|start[a-z0-9]*\.elf|fixup[a-z0-9]*\.dat)$/,
+    reserved: /^(?:cmdline\.(?:txt|otad)(?:\.new)?|autoboot\.txt|tryboot\.txt)$/,
   },
 };
 

@@ -229,6 +229,15 @@ describe('placing', () => {
     assert.equal(await tree(), before);
   });
 
+  test('believes no list alone: a file that rotted is written anew, or the slot is not started', async () => {
+    const { place, put, tree } = await newBench();
+    await settle(place, newSet);
+    await put({ kernel: 'kernel of X' });
+    await assert.rejects(settle(place, newSet, { mayPlace: false }), isCode('BOOT_SET_INCOMPLETE'));
+    await settle(place, newSet);
+    assert.equal(await tree(), treeOf(newSet));
+  });
+
   test('believes no byte that it copies, and leaves no claim behind when one is wrong', async () => {
     const { place, put, tree } = await newBench();
     await put({ ...oldSet.texts, [bootManifestName]: oldSet.manifest });
@@ -309,7 +318,7 @@ describe('placing', () => {
 
   test('keeps the firmware and the command line of a Raspberry Pi', async () => {
     const { put, tree, folder } = await newBench();
-    const kept = { 'cmdline.txt': 'c', 'config.txt': 'c', 'START4.ELF': 'f', 'fixup4.dat': 'f' };
+    const kept = { 'cmdline.otad': 'c', 'cmdline.txt': 'c', 'config.txt': 'c', 'START4.ELF': 'f', 'fixup4.dat': 'f' };
     await put({ ...kept, 'old.dtb': 'x' });
     const place = createBootPlace('tryboot', { a: join(folder, '../a'), b: folder }, 'b');
     await settle(place, newSet);

@@ -142,9 +142,10 @@ test('a slot whose boot files are lost is not verified, and only what is lost co
 });
 
 test('another release, a failed one and a confirmed one leave no boot files behind', async () => {
-  const { write, install, stageFolder, record } = aBench();
+  const { write, verify, install, stageFolder, record } = aBench();
   await write();
   await write(plain);
+  await verify();
   assert.throws(() => readdirSync(stageFolder), { code: 'ENOENT' });
   assert.equal((await record())?.bootSetSha256Hex, undefined);
   await write();
