@@ -17,6 +17,9 @@ type PerSlot<T> = Readonly<Record<SlotName, T>>;
 const entriesMax = 1024;
 const fileMode = 0o644;
 
+/** File systems that system images are made of, squashfs and erofs: the folder below the mount that is missing. */
+const imageTypes: readonly number[] = [0x73717368, 0xe0f5e1e2];
+
 interface Habits {
   /** Stays, whatever the set; a set may bring a newer one. */
   readonly kept: RegExp;
@@ -122,7 +125,11 @@ export const createBootPlace = (kind: BootloaderKind, folders: PerSlot<string>, 
       }
     },
     room: async () => {
-      const { bavail, bsize } = await statfs(folder).catch(failure(folder, 'look for room'));
+      const { bavail, bsize, type } = await statfs(folder).catch(failure(folder, 'look for room'));
+      // It has no room at all, and that is no fault of the release.
+      if (imageTypes.includes(type)) {
+        throw new OtadError('BOOT_PLACE_UNUSABLE', { path: folder, reason: 'nothing is mounted there' });
+      }
       return { freeBytes: bavail * bsize, unitBytes: bsize };
     },
     readManifest: async () => {

@@ -6,7 +6,9 @@ import { OtadError } from '../core/errors.ts';
 import type { ByteSink } from '../core/ports.ts';
 import { allocateAligned } from './aligned-memory.ts';
 
-const pieceBytes = 1024 * 1024;
+const pieceBytesMax = 1024 * 1024;
+/** What such memory comes in. */
+const pageBytes = 64 * 1024;
 
 /** The first `limitBytes` of the file, or all of it where it is shorter. */
 export const visitPieces = async (
@@ -16,6 +18,8 @@ export const visitPieces = async (
   signal?: AbortSignal,
 ): Promise<void> => {
   const endBytes = Math.min(limitBytes, (await file.stat()).size);
+  // Device trees are many and small: each of these pieces lives until the garbage collector finds it.
+  const pieceBytes = Math.min(pieceBytesMax, Math.ceil(endBytes / pageBytes) * pageBytes);
   const piece = allocateAligned(pieceBytes);
   for (let position = 0; position < endBytes; ) {
     if (signal?.aborted) throw new OtadError('CANCELLED', { step: 'boot files' });
