@@ -62,6 +62,14 @@ for (const board of boards) {
   });
 }
 
+test('the boot helper of a board with U-Boot may write the boot partitions, and starts without one that is broken', async (t) => {
+  const board = boards.find(({ start }) => start.kind === 'u-boot') ?? assert.fail('no board');
+  const text = await readFile(join(await generate(t, board), 'otad-boot.service.d/60-uboot-files.conf'), 'utf8');
+  assert.match(text, /^RequiresMountsFor=\/boot\/env$/m);
+  assert.match(text, /^WantsMountsFor=\/boot\/a \/boot\/b$/m);
+  assert.match(text, /^ReadWritePaths=-\/boot\/env -\/boot\/a -\/boot\/b$/m);
+});
+
 test('without a list nothing is mounted: the machine was not started by our initramfs', async (t) => {
   const folder = await aFolder(t);
   await run(generator, [folder], { env: { PATH: process.env.PATH, GATEWAY_PARTITIONS: join(folder, 'none') } });
