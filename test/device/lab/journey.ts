@@ -101,6 +101,6 @@ export const expectSlotOnDisk = async (context: CaseContext, slot: SlotName, cha
 /** A restart from inside, as root asks for it. */
 export const restart = async ({ machine, guest }: CaseContext): Promise<void> => {
   const before = machine.boot();
-  await guest.ok('systemctl --no-block reboot');
+  await guest.ok('systemctl --no-block start --job-mode=replace-irreversibly reboot.target');
   await machine.nextBoot(before);
 };
