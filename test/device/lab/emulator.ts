@@ -65,11 +65,10 @@ const argumentsOf = (options: EmulatorOptions): readonly string[] => {
   ];
 };
 
-const sleepMs = 100;
-
 /** Everything that the machine says on its console goes into the log. */
 const listenToConsole = async (path: string, log: ConsoleLog, signal: AbortSignal): Promise<void> => {
-  for (let tries = 0; ; tries += 1) {
+  const sinceMs = performance.now();
+  for (;;) {
     const isOpen = await new Promise<boolean>((resolve) => {
       const socket = createConnection(path);
       socket.once('connect', () => resolve(true));
@@ -77,8 +76,8 @@ const listenToConsole = async (path: string, log: ConsoleLog, signal: AbortSigna
       socket.on('data', log.append);
       signal.addEventListener('abort', () => socket.destroy(), { once: true });
     });
-    if (isOpen || signal.aborted || tries > limits.monitorMs / sleepMs) return;
-    await delay(sleepMs);
+    if (isOpen || signal.aborted || performance.now() - sinceMs > limits.connectMs) return;
+    await delay(limits.lookAtEmulatorMs);
   }
 };
 
@@ -88,7 +87,7 @@ const goOn = async (monitor: Monitor): Promise<void> => {
     const { status } = (await monitor.command('query-status')) as { readonly status: string };
     if (status !== 'inmigrate') break;
     if (performance.now() - sinceMs > limits.monitorMs) throw new EmulatorDied('the state was not loaded');
-    await delay(sleepMs);
+    await delay(limits.lookAtEmulatorMs);
   }
   await monitor.command('cont');
 };

@@ -14,8 +14,12 @@ export const limits = {
   installMs: 20 * minuteMs,
   /** A monitor command of the emulator. */
   monitorMs: 2 * minuteMs,
+  /** From the start of the emulator to a socket that takes a connection. */
+  connectMs: minuteMs / 2,
   /** Between two looks at something that nobody announces. */
-  lookAgainMs: 1000,
+  lookAgainMs: 250,
+  /** The same, at the emulator itself, which needs no boot for an answer. */
+  lookAtEmulatorMs: 100,
   /** The history at the end of a case, from a machine that may be in any state. */
   historyMs: minuteMs,
   /** A whole case; what takes longer has gone wrong in a way that nobody thought of. */

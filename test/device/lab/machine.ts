@@ -116,7 +116,7 @@ export const createMachine = async (options: MachineOptions): Promise<Machine> =
       heardMs = Math.max(heardMs, console.lastHeardMs());
       if (nowMs - heardMs > limits.silenceMs) throw new EmulatorDied(`the machine stands still, waiting for ${what}`);
       if (nowMs - sinceMs > absoluteMs) throw new WrongAnswer(`${what}: not within ${absoluteMs / 60_000} minutes`);
-      await Promise.race([console.changed(), delay(limits.lookAgainMs / 4)]);
+      await Promise.race([console.changed(), delay(limits.lookAgainMs)]);
     }
   };
   const powerCut = async (): Promise<void> => {

@@ -55,7 +55,7 @@ export const openMonitor = async (path: string, signal: AbortSignal): Promise<Mo
       if (status === 'failed' || performance.now() - sinceMs > limits.monitorMs) {
         throw new MonitorError(`migrate: ${status}`);
       }
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await new Promise((resolve) => setTimeout(resolve, limits.lookAtEmulatorMs));
     }
   };
   await command('qmp_capabilities');
