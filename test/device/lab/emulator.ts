@@ -10,9 +10,7 @@ import type { DebianRoot } from '../debian-root.ts';
 import type { ConsoleLog } from './console-log.ts';
 import { limits } from './limits.ts';
 import { type Monitor, openMonitor } from './monitor.ts';
-
-/** The emulator died by itself, or stands still: the run is no evidence for or against the gateway. */
-export class EmulatorDied extends Error {}
+import { EmulatorDied } from './verdict.ts';
 
 export interface EmulatorOptions {
   readonly debian: DebianRoot;
@@ -26,6 +24,8 @@ export interface EmulatorOptions {
   /** What the hardware clock says, as QEMU takes it. */
   readonly clock: string;
   readonly console: ConsoleLog;
+  /** Told what of the machine's life only the emulator sees. */
+  readonly onEvent: (name: string) => void;
 }
 
 export interface Emulator {
@@ -96,7 +96,7 @@ const reasonOf = (child: ChildProcess): string => `exit status ${child.exitCode}
 
 /** Powers the machine on, or lets a saved one go on. Throws EmulatorDied. */
 export const startEmulator = async (options: EmulatorOptions): Promise<Emulator> => {
-  const { debian, folder, console } = options;
+  const { debian, folder, console, onEvent } = options;
   for (const name of ['console', 'monitor', 'control']) await rm(join(folder, name), { force: true });
   // However the lab ends, its emulators end with it.
   const command = ['--pdeathsig', 'KILL', ...debian.command('usr/bin/qemu-system-x86_64'), ...argumentsOf(options)];
@@ -119,7 +119,7 @@ export const startEmulator = async (options: EmulatorOptions): Promise<Emulator>
   };
   try {
     await listenToConsole(join(folder, 'console'), console, end.signal);
-    const monitor = await openMonitor(join(folder, 'monitor'), end.signal);
+    const monitor = await openMonitor(join(folder, 'monitor'), onEvent, end.signal);
     await goOn(monitor);
     return {
       ...{ monitor, controlPath: join(folder, 'control'), ended: end.signal, kill },

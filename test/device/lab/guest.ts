@@ -3,9 +3,7 @@
 import type { BootBody, HistoryBody, StatusBody, WhyBody } from '../../../agent/api/schema.ts';
 import type { CommandResult, ControlChannel } from './control-channel.ts';
 import { limits } from './limits.ts';
-
-/** The guest answered, and the answer is wrong. */
-export class WrongAnswer extends Error {}
+import { WrongAnswer } from './verdict.ts';
 
 export interface Guest {
   /** Any exit status. */

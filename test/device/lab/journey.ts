@@ -86,10 +86,11 @@ export const untilSettled = async (context: CaseContext, version: string, slot: 
   await expectConfirmed(context, { version, slot });
 };
 
-/** The machine is off: the bytes of the slot have the root that was signed, by the word of veritysetup. */
+/** The machine is switched off: the bytes of the slot have the root that was signed, by the word of veritysetup. */
 export const expectSlotOnDisk = async (context: CaseContext, slot: SlotName, channel: LabChannel): Promise<void> => {
   const { debian, board, machine, releases } = context;
-  await machine.powerCut();
+  await context.keepRecord();
+  await machine.powerOff();
   const file = join(machine.folder, `slot-${slot}`);
   await extractSlot(debian, machine.diskPath, planDisk(board.image), slot, file);
   const { rootHex, lengthBytes } = releases.images[channel];

@@ -147,7 +147,7 @@ const storageCases: readonly LabCase[] = [
       const { machine, guest } = context;
       const before = machine.boot();
       await guest.ok('rm -f /var/lib/systemd/timesync/clock; sync');
-      await machine.powerCut();
+      await machine.powerOff();
       await machine.powerOn({ clock: 'base=1970-01-01T00:00:10' });
       await machine.nextBoot(before);
       await guest.status();
