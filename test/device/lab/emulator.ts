@@ -19,6 +19,8 @@ export interface EmulatorOptions {
   /** Firmware and machine type. */
   readonly boardArguments: readonly string[];
   readonly diskPath: string;
+  /** Another one, in qcow2, that the firmware does not start from; null: none. */
+  readonly secondDiskPath: string | null;
   /** State of a machine to go on from; null: power on. */
   readonly statePath: string | null;
   /** What the hardware clock says, as QEMU takes it. */
@@ -45,8 +47,14 @@ const complaintCharsMax = 4096;
 const memory = ['-m', '512', '-smp', '1', '-accel', 'tcg,thread=multi,tb-size=512'];
 
 const argumentsOf = (options: EmulatorOptions): readonly string[] => {
-  const { debian, folder, boardArguments, diskPath, statePath, clock } = options;
+  const { debian, folder, boardArguments, diskPath, secondDiskPath, statePath, clock } = options;
   const data = ['qemu', 'seabios', 'OVMF'].flatMap((name) => ['-L', join(debian.root, 'usr/share', name)]);
+  const second = [
+    '-drive',
+    `if=none,id=second,format=qcow2,file=${secondDiskPath}`,
+    '-device',
+    'virtio-blk-pci,drive=second',
+  ];
   const socket = (id: string): string => `socket,id=${id},path=${join(folder, id)},server=on,wait=off`;
   return [
     ...data,
@@ -60,6 +68,7 @@ const argumentsOf = (options: EmulatorOptions): readonly string[] => {
     ...['-device', 'virtio-rng-pci', '-device', 'i6300esb', '-action', 'watchdog=reset'],
     ...['-device', 'virtio-serial-pci', '-chardev', socket('control')],
     ...['-device', 'virtserialport,chardev=control,name=otad.lab'],
+    ...(secondDiskPath === null ? [] : second),
     // The console is connected first: nothing that the firmware says is lost.
     ...['-S', ...(statePath === null ? [] : ['-incoming', `file:${statePath}`])],
   ];

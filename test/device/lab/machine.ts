@@ -41,6 +41,8 @@ export interface MeasuredUpdate {
 export interface PowerOptions {
   /** What the battery-backed clock says: QEMU's -rtc. Default: the right time. */
   readonly clock?: string;
+  /** Beside its own. Default: none. */
+  readonly secondDiskPath?: string | null;
 }
 
 export interface Machine {
@@ -163,11 +165,11 @@ export const createMachine = async (options: MachineOptions): Promise<Machine> =
     noEvidence: whyNoEvidence,
     events: () => events,
     guest: createGuest(() => on().channel),
-    powerOn: async ({ clock = 'base=utc' } = {}) => {
+    powerOn: async ({ clock = 'base=utc', secondDiskPath = null } = {}) => {
       if (running !== null) throw new Error('the machine is on');
       console.note(state === null ? 'power is on' : 'goes on from a saved state');
       const emulator = await startEmulator({
-        ...{ debian, folder, diskPath, clock, console },
+        ...{ debian, folder, diskPath, secondDiskPath, clock, console },
         onEvent: (name) => {
           console.note(`the emulator reports ${name}`);
           if (events.length < eventsMax) events.push(name);
