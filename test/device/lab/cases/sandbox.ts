@@ -45,8 +45,8 @@ interface Sandbox {
   inside(user: string, command: string): Promise<CommandResult>;
 }
 
-const openSandbox = async ({ guest }: CaseContext, unit: string, wake: string): Promise<Sandbox> => {
-  const pid = await guest.ok(`${wake} && systemctl show -P MainPID ${unit}`);
+const openSandbox = async ({ guest }: CaseContext, unit: string): Promise<Sandbox> => {
+  const pid = await guest.ok(`systemctl show -P MainPID ${unit}`);
   assert.match(pid, /^[1-9][0-9]*$/, `${unit} runs`);
   const process = `/proc/${pid}`;
   const group = `/sys/fs/cgroup${await guest.ok(`systemctl show -P ControlGroup ${unit}`)}`;
@@ -85,7 +85,7 @@ const findDevices = async ({ guest, board }: CaseContext) => {
 
 const expectAgentSandbox = async (context: CaseContext): Promise<void> => {
   const { guest } = context;
-  const agent = await openSandbox(context, 'otad.service', 'true');
+  const agent = await openSandbox(context, 'otad.service');
   assert.equal(await guest.ok(`stat -c %U ${agent.process}`), 'otad');
   await expectNoRights(context, agent);
   const { running, other, disk, medium, files } = await findDevices(context);
@@ -106,14 +106,15 @@ const expectAgentSandbox = async (context: CaseContext): Promise<void> => {
 
 const expectHelperSandbox = async (context: CaseContext): Promise<void> => {
   const { guest } = context;
-  const wake = 'otactl boot status > /dev/null';
-  const helper = await openSandbox(context, 'otad-boot.service', wake);
+  const devices = await findDevices(context);
+  await guest.wakeHelper();
+  const helper = await openSandbox(context, 'otad-boot.service');
   assert.equal(await guest.ok(`stat -c %U ${helper.process}`), 'otad-boot');
   await expectNoRights(context, helper);
   const network = await guest.ok(`readlink /proc/1/ns/net ${helper.process}/ns/net`);
   const [ofSystem, ofHelper] = network.split('\n');
   assert.notEqual(ofHelper, ofSystem, 'the helper has a network of its own, with nobody in it');
-  const { running, other, disk } = await findDevices(context);
+  const { running, other, disk } = devices;
   for (const path of [running, other, disk]) {
     for (const user of ['otad-boot', 'root']) {
       const { status, output } = await helper.inside(user, openForWriting(path));
