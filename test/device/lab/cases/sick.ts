@@ -60,7 +60,10 @@ const expectDeadMan = async ({ guest }: CaseContext): Promise<void> => {
   );
   assert.equal(boots.size, trialTries, 'each trial was ended by the timer');
   for (const boot of boots)
-    assert.match(await guest.ok(`journalctl --no-pager -o cat -k _BOOT_ID=${boot} -g otad.slot=`), /otad\.slot=b/);
+    assert.match(
+      await guest.ok(`journalctl --no-pager -o cat -k _BOOT_ID=${boot} | grep -m 1 otad.slot=`),
+      /otad\.slot=b/,
+    );
 };
 
 const expectWatchdog = async ({ machine }: CaseContext, mark: number): Promise<void> => {
