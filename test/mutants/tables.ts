@@ -6,6 +6,7 @@ import { bootSetMutants } from './boot-set-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
 import { helperMutants } from './helper-mutants.ts';
 import { indexMutants } from './index-mutants.ts';
+import { labMutants } from './lab-mutants.ts';
 import { lineageMutants } from './lineage-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { otapubMutants } from './otapub-mutants.ts';
@@ -29,4 +30,5 @@ export const tables: Readonly<Record<string, readonly Mutant[]>> = {
   sources: sourceMutants,
   otapub: otapubMutants,
   index: indexMutants,
+  lab: labMutants,
 };

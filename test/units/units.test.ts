@@ -339,7 +339,7 @@ describe('the drop-ins of a bootloader', () => {
     assert.match(text, new RegExp(`^ExecStart=-/usr/bin/cp ${rebootParamPath} ${rebootParamPathDefault}$`, 'm'));
     const request = config.reboot.command.at(-1);
     assert.match(text, new RegExp(`^ExecStart=/usr/bin/rm -f ${request} ${rebootParamPathDefault}$`, 'm'));
-    assert.match(text, /^ExecStart=\/usr\/bin\/systemctl --no-block reboot$/m);
+    assert.match(text, /^ExecStart=\/usr\/bin\/systemctl --no-block start .*reboot\.target$/m);
   });
 });
 
