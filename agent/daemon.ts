@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createIndexing } from '../delta/indexing.ts';
+import { createPatching } from '../delta/patching.ts';
 import { treeLengthBytes } from '../verity/dm-verity.ts';
 import { createSealing } from '../verity/sealing.ts';
 import { readInitialRoot } from '../verity/trusted-root.ts';
@@ -267,6 +268,7 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
     sealing: createSealing(),
     indexing: createIndexing(),
     bootStage: createBootStage(bootStageFolder(config.stateDir)),
+    patching: createPatching(),
     monoMs: () => performance.now(),
     log,
   });

@@ -3,6 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { measureMemory } from './memory.ts';
+import { measurePatch } from './patch.ts';
 import { measureStream } from './stream.ts';
 import { measureVerity } from './verity.ts';
 
@@ -25,6 +26,7 @@ const run = async (jsonPath: string | undefined): Promise<void> => {
   const stream = await measureStream();
   const verity = await measureVerity();
   const memory = await measureMemory();
+  const patch = await measurePatch();
   const rows: readonly Row[] = [
     {
       name: 'stream/curl-tee-dd',
@@ -44,11 +46,17 @@ const run = async (jsonPath: string | undefined): Promise<void> => {
       budget: 1.35,
       facts: `${memory.idleMib.toFixed(0)} MiB beside ${memory.bareNodeMib.toFixed(0)}; at most ${memory.peakMib.toFixed(0)} through an install`,
     },
+    {
+      name: 'patch/recompression',
+      ratio: patch.ratio,
+      budget: 1.3,
+      facts: `CPU ${patch.applyS.toFixed(2)} s beside ${patch.recompressS.toFixed(2)} for ${patch.blocks} blocks; ${patch.patchBytes} bytes for ${patch.imageBytes}`,
+    },
   ];
   for (const row of rows) print(row);
   if (jsonPath === undefined) return;
   const ratios = Object.fromEntries(rows.map(({ name, ratio }) => [name, ratio]));
-  await writeFile(jsonPath, `${JSON.stringify({ ratios, details: { stream, verity, memory } }, null, 2)}\n`);
+  await writeFile(jsonPath, `${JSON.stringify({ ratios, details: { stream, verity, memory, patch } }, null, 2)}\n`);
 };
 
 try {

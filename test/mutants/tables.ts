@@ -10,6 +10,7 @@ import { labMutants } from './lab-mutants.ts';
 import { lineageMutants } from './lineage-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { otapubMutants } from './otapub-mutants.ts';
+import { patchMutants } from './patch-mutants.ts';
 import { sourceMutants } from './source-mutants.ts';
 import { systemdBootMutants } from './systemd-boot-mutants.ts';
 import { trustMutants } from './trust-mutants.ts';
@@ -31,4 +32,5 @@ export const tables: Readonly<Record<string, readonly Mutant[]>> = {
   otapub: otapubMutants,
   index: indexMutants,
   lab: labMutants,
+  patch: patchMutants,
 };

@@ -249,7 +249,7 @@ const compile = async () => {
   const sources = listSources();
   const digest = sourceDigest(sources);
   const outputs = sources.filter((file) => !file.endsWith('.d.ts')).map(outputOf);
-  const bundles = ['otad.mjs', 'otad-boot.mjs', 'otactl.mjs', 'node_sqlite3.node'].map((name) =>
+  const bundles = ['otad.mjs', 'otad-boot.mjs', 'otactl.mjs', 'node_sqlite3.node', 'zstd.wasm'].map((name) =>
     join(dist, 'bundle', name),
   );
   const isReady = readJson(stampFile)?.sources === digest && [...outputs, ...bundles].every((file) => existsSync(file));
