@@ -42,9 +42,8 @@ const writeScripts = async (root: string, path: string, architecture: string): P
       const program = join(root, folder, name);
       const facts = await lstat(program);
       if (!facts.isSymbolicLink() && (!facts.isFile() || (facts.mode & 0o111) === 0)) continue;
-      // systemd's folder has more than is meant here, and coreutils are better the machine's own.
-      if (folder === 'usr/bin' && !wanted.test(name)) continue;
-      if (folder !== 'usr/bin' && !wanted.test(name)) continue;
+      // The packages have more than is meant here, and coreutils are better the machine's own.
+      if (!wanted.test(name)) continue;
       const line = `exec ${join(root, loader)} --library-path ${join(root, libraries)}:${join(root, libraries)}/systemd ${program} "$@"`;
       const script = `#!/bin/sh\nMKE2FS_CONFIG=${join(root, 'etc/mke2fs.conf')}\nexport MKE2FS_CONFIG\n${line}\n`;
       await writeFile(join(path, name), script);
