@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chown, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -100,17 +100,17 @@ describe('the units', () => {
 
   test('run as the user that sysusers makes, in the folders that tmpfiles makes', async () => {
     const users = await readFile('units/otad.sysusers', 'utf8');
-    assert.match(users, /^u otad - ".*" \/var\/lib\/otad$/m);
+    assert.match(users, /^u otad [0-9]+ ".*" \/var\/lib\/otad$/m);
     assert.match(users, /^m otad otad-admin$/m);
     assert.doesNotMatch(users, /^m .* otad$|^m .* otad-boot$|^m otad-boot /m);
     assert.match(await unit(), /^User=otad$/m);
-    assert.match(users, /^u otad-boot - ".*" \/var\/lib\/otad-boot$/m);
+    assert.match(users, /^u otad-boot [0-9]+ ".*" \/var\/lib\/otad-boot$/m);
     assert.match(await readFile('units/otad-boot.service', 'utf8'), /^User=otad-boot$/m);
     const lines = (await readFile('units/otad.tmpfiles', 'utf8')).split('\n').filter((line) => /^[^#]/.test(line));
     for (const line of lines)
       assert.match(
         line,
-        /^[df] \/[a-z_/.-]+ [02][0-7]{3} (root root|otad otad|otad otad-admin|otad-boot otad-boot) -$/,
+        /^(?:[df] \/[a-z_/.-]+ [02][0-7]{3}|Z \/var\/lib\/[a-z-]+ -) (root root|otad otad|otad otad-admin|otad-boot otad-boot) -$/,
       );
     const { config } = await loadConfig(['units']);
     for (const needed of [config.stateDir, config.runDir, '/var/lib/otad-boot', '/run/otad-boot']) {
@@ -134,6 +134,53 @@ describe('the units', () => {
     // Who is in the group otad may ask the helper, who is in otad-boot may write the bootloader's medium.
     assert.match(groups, /^otad:[^:]*:[0-9]+:$/m);
     assert.match(groups, /^otad-boot:[^:]*:[0-9]+:$/m);
+  });
+
+  test('a system user more, before ours or after, moves none of ours', async () => {
+    const idsWith = async (name: string, others: Readonly<Record<string, string>>): Promise<readonly string[]> => {
+      const root = join(folder, name);
+      await mkdir(join(root, 'usr/lib/sysusers.d'), { recursive: true });
+      await mkdir(join(root, 'etc'));
+      await cp('units/otad.sysusers', join(root, 'usr/lib/sysusers.d/otad.conf'));
+      for (const [file, text] of Object.entries(others)) await writeFile(join(root, 'usr/lib/sysusers.d', file), text);
+      const { status, stderr } = run('systemd-sysusers', `--root=${root}`);
+      assert.equal(status, 0, stderr);
+      const text = `${await readFile(join(root, 'etc/passwd'), 'utf8')}${await readFile(join(root, 'etc/group'), 'utf8')}`;
+      return text.split('\n').flatMap((line) => /^otad[^:]*:x:[0-9]+/.exec(line) ?? []);
+    };
+    const alone = await idsWith('ids-alone', {});
+    assert.equal(alone.length, 5);
+    const more = { 'another.conf': 'u another -\ng more -\n', 'zulu.conf': 'u zulu -\n' };
+    assert.deepEqual(await idsWith('ids-with-others', more), alone);
+  });
+
+  test('tmpfiles gives the state back to users whose numbers have changed', async (context) => {
+    if (process.getuid?.() !== 0) return context.diagnostic('not run: needs root');
+    const root = join(folder, 'moved');
+    await mkdir(join(root, 'etc'), { recursive: true });
+    await writeFile(join(root, 'etc/passwd'), 'root:x:0:0::/:\notad:x:591:591::/:\notad-boot:x:592:592::/:\n');
+    await writeFile(join(root, 'etc/group'), 'root:x:0:\notad-admin:x:590:\notad:x:591:\notad-boot:x:592:\n');
+    await mkdir(join(root, 'usr/lib/tmpfiles.d'), { recursive: true });
+    await cp('units/otad.tmpfiles', join(root, 'usr/lib/tmpfiles.d/otad.conf'));
+    const kept = { otad: [998, 591], 'otad-boot': [997, 592] } as const;
+    const modes = { '.': 0o700, metadata: 0o700, 'metadata/root.json': 0o600 } as const;
+    for (const [name, [before]] of Object.entries(kept)) {
+      const home = join(root, 'var/lib', name);
+      await mkdir(join(home, 'metadata'), { recursive: true });
+      await writeFile(join(home, 'metadata/root.json'), '{}');
+      for (const [path, mode] of Object.entries(modes)) {
+        await chmod(join(home, path), mode);
+        await chown(join(home, path), before, before);
+      }
+    }
+    const { status, stderr } = run('systemd-tmpfiles', `--root=${root}`, '--create', '--prefix=/var/lib');
+    assert.equal(status, 0, stderr);
+    for (const [name, [, now]] of Object.entries(kept)) {
+      for (const [path, wanted] of Object.entries(modes)) {
+        const { uid, gid, mode } = await stat(join(root, 'var/lib', name, path));
+        assert.deepEqual([uid, gid, mode & 0o7777], [now, now, wanted], `${name}/${path}`);
+      }
+    }
   });
 
   test('tmpfiles makes the lock of fw_setenv, which the sandbox of the helper may not make', async () => {
