@@ -116,6 +116,7 @@ const buildAll = async (boards: readonly LabBoard[], folder: string, onStep: (li
     ubootPath: null,
     isDraft: true,
     sourceDateEpochS: epochS,
+    changedAtS: 0,
     onStep,
   });
   const tree = join(folder, 'tree');
