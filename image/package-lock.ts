@@ -44,7 +44,7 @@ export const sourceOf = (line: string): string => {
 export const sourcePinsOf = ({ packages }: PackageLock): string =>
   packages
     .map((line) => fieldsOf(sourceOf(line)))
-    .map(([name, version]) => pin(name, `/^${version.replaceAll(/[.+~^$*?()[\]{}|\\/]/g, '\\$&')}(\\+b[0-9]+)?$/`))
+    .map(([name, version]) => pin(name, `/^${version.replaceAll(/[.+^$*?()[\]{}|\\/]/g, '\\$&')}(\\+b[0-9]+)?$/`))
     .join('');
 
 /** Sentences, empty when both are the same. */

@@ -43,7 +43,7 @@ test('a lock with a line that is no package is refused', () => {
 test('packages of two architectures are one source, rebuilt or not, and are pinned to it', () => {
   assert.equal(sourceOf('libx 1:1.2-3+b2 arm64'), 'libx 1:1.2-3');
   const pins = sourcePinsOf({ ...lock, packages: ['libx 1:1.2-3~deb13u1+b2 arm64'] });
-  assert.equal(pins, 'Package: libx\nPin: version /^1:1\\.2-3\\~deb13u1(\\+b[0-9]+)?$/\nPin-Priority: 1001\n\n');
+  assert.equal(pins, 'Package: libx\nPin: version /^1:1\\.2-3~deb13u1(\\+b[0-9]+)?$/\nPin-Priority: 1001\n\n');
 });
 
 const knownToApt = [
