@@ -72,6 +72,10 @@ const commonInitramfsModules = [
   'squashfs',
   'ext4',
   'overlay',
+  // For a word to the bootloader when the slot cannot be opened.
+  'vfat',
+  'nls_cp437',
+  'nls_ascii',
 ];
 
 const amd64: Root = {

@@ -10,13 +10,13 @@ import { readElfNeeds } from './elf.ts';
 import { type Kernel, readModule, selectModules } from './kernel.ts';
 import { runTool } from './tool.ts';
 
-const initPath = fileURLToPath(new URL('../../image/initramfs/init', import.meta.url));
+const scriptPath = (name: string): string => fileURLToPath(new URL(`../../image/initramfs/${name}`, import.meta.url));
 /** What the script calls; all else of busybox is left out of sight. */
 const applets =
   'sh awk basename cat cp dd dirname echo grep head insmod ln ls mkdir mount od readlink reboot rm sed sha256sum sleep sync switch_root tail tr umount usleep'.split(
     ' ',
   );
-const programs = ['usr/sbin/veritysetup', 'usr/sbin/e2fsck'];
+const programs = ['usr/sbin/veritysetup', 'usr/sbin/e2fsck', 'usr/bin/fw_printenv', 'usr/bin/fw_setenv'];
 const folders = ['dev', 'proc', 'sys', 'run', 'newroot', 'tmp', 'modules'];
 
 const libraryFolders: Readonly<Record<string, string>> = {
@@ -71,7 +71,8 @@ export const makeInitramfs = async (options: InitramfsOptions): Promise<Uint8Arr
     ...folders.map((path): CpioEntry => ({ kind: 'folder', path })),
     // The kernel opens it for the first process before anything is mounted.
     { kind: 'device', path: 'dev/console', major: 5, minor: 1 },
-    file('init', await readFile(initPath), true),
+    file('init', await readFile(scriptPath('init')), true),
+    file('leave-slot', await readFile(scriptPath('leave-slot')), false),
     file('bin/busybox', await readFile(join(root, 'usr/bin/busybox')), true),
     ...applets.map((name): CpioEntry => ({ kind: 'link', path: `bin/${name}`, target: 'busybox' })),
     ...(await withLibraries(root, architecture)),

@@ -57,7 +57,8 @@ const differences = (before: Variables, after: Variables): ReadonlyMap<string, s
   new Map([...after].filter(([name, value]) => before.get(name) !== value));
 
 /**
- * `isBootable` false: the slot's kernel or verity root could not be opened. `isWritable` false: the environment cannot
+ * `isBootable` false: the slot's kernel cannot be loaded, or its initramfs refuses the verity root; that one takes the try
+ * of a confirmed slot itself (image/initramfs/leave-slot) and starts the board again. `isWritable` false: the environment cannot
  * be saved, so nothing is counted, and a slot on trial starts only when no other one does.
  */
 export const chooseBoot = (

@@ -54,6 +54,7 @@ const testPackages = [
   { name: 'gdisk', command: 'sgdisk' },
   { name: 'softhsm2', command: 'softhsm2-util' },
   { name: 'opensc', command: 'pkcs11-tool' },
+  { name: 'busybox', command: 'busybox' },
 ];
 /** What builds the reference image; all else of the device lab comes from Debian 13, beside the system. */
 const devicePackages = [
