@@ -41,28 +41,40 @@ export const fixedIdsIn = (texts: readonly string[]): FixedIds => {
   return { users, groups };
 };
 
-/** Sentences; empty when each has a number and no number belongs to two. */
-export const idProblems = ({ passwd, group }: UserFiles, fixed: FixedIds): readonly string[] => {
-  const taken = new Set([...fixed.users.values(), ...fixed.groups.values()]);
-  const problemsOf = (kind: 'user' | 'group', text: string, ids: ReadonlyMap<string, number>): readonly string[] => {
-    const seen = new Map<number, string>();
-    return rowsOf(text).flatMap(([name = '']) => {
-      const id = ids.get(name);
-      if (id === undefined) {
-        let free: number = productIds.first;
-        while (taken.has(free) && free < productIds.last) free += 1;
-        taken.add(free);
-        const line = `${kind === 'user' ? 'u' : 'g'} ${name} ${free}`;
-        return `${kind} ${name} has no fixed number: put a line such as '${line}' into a file of your layer in usr/lib/gateway/ids.d`;
-      }
-      const other = seen.get(id);
-      seen.set(id, name);
-      return other === undefined ? [] : `${kind}s ${other} and ${name} have the same number ${id}`;
-    });
-  };
-  // A group goes with its user's line, so users come first.
-  return [...problemsOf('user', passwd, fixed.users), ...problemsOf('group', group, fixed.groups)];
+/** Lines that would give numbers, for those who have none; a user's line is for its group as well. */
+const missingLines = ({ passwd, group }: UserFiles, { users, groups }: FixedIds): readonly string[] => {
+  const taken = new Set([...users.values(), ...groups.values()]);
+  const namesIn = (text: string): readonly string[] => rowsOf(text).map(([name = '']) => name);
+  const nobodies = namesIn(passwd).filter((name) => !users.has(name));
+  const orphans = namesIn(group).filter((name) => !groups.has(name) && !nobodies.includes(name));
+  return [...nobodies.map((name) => `u ${name}`), ...orphans.map((name) => `g ${name}`)].map((line) => {
+    let free: number = productIds.first;
+    while (taken.has(free) && free < productIds.last) free += 1;
+    taken.add(free);
+    return `${line} ${free}`;
+  });
 };
+
+/** Pairs that have one number. */
+const sharedNumbers = (text: string, ids: ReadonlyMap<string, number>): readonly string[] => {
+  const seen = new Map<number, string>();
+  return rowsOf(text).flatMap(([name = '']) => {
+    const id = ids.get(name);
+    if (id === undefined) return [];
+    const other = seen.get(id);
+    seen.set(id, name);
+    return other === undefined ? [] : [`${other} and ${name} have the same number ${id}`];
+  });
+};
+
+/** Sentences; empty when each has a number and no number belongs to two. */
+export const idProblems = (files: UserFiles, fixed: FixedIds): readonly string[] => [
+  ...missingLines(files, fixed).map(
+    (line) => `no fixed number: put a line such as '${line}' into a file of your layer in usr/lib/gateway/ids.d`,
+  ),
+  ...sharedNumbers(files.passwd, fixed.users),
+  ...sharedNumbers(files.group, fixed.groups),
+];
 
 /** The same users and groups with the numbers that are fixed for them. */
 export const withFixedIds = ({ passwd, group }: UserFiles, fixed: FixedIds): UserFiles => {

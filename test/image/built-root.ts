@@ -59,7 +59,10 @@ export const checkContents = async (root: string, epochS: number): Promise<void>
   assert.match(await read(root, 'usr/share/doc/otad/README.md'), /otactl status/);
 };
 
-/** As the initramfs leaves the three, in a mount namespace of its own; then the image's systemd loads all units and tells them. */
+/**
+ * As the initramfs leaves the three, in a mount namespace of its own; then the image's systemd loads all units and tells them. It
+ * must not be the first process of its namespace: as that it would start the system.
+ */
 const tellUnits = `set -e
 mount --make-rprivate /
 mount --bind "$1" "$1"
@@ -71,7 +74,8 @@ mount -t proc proc "$1/proc"
 mount --rbind /sys "$1/sys"
 mount -t tmpfs -o mode=777 run "$1/run"
 mount -t tmpfs -o mode=777 tmp "$1/tmp"
-exec chroot --userspec=65534:65534 "$1" /usr/bin/env HOME=/tmp XDG_RUNTIME_DIR=/run /usr/lib/systemd/systemd --test --system --unit=multi-user.target`;
+chroot --userspec=65534:65534 "$1" /usr/bin/env HOME=/tmp XDG_RUNTIME_DIR=/run /usr/lib/systemd/systemd --test --system --unit=multi-user.target
+exit`;
 
 /** What the initramfs mounted is in use until the end: systemd must not plan to unmount it, or says that it failed. */
 export const checkKeptMounts = async (root: string): Promise<void> => {

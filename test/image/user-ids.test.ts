@@ -37,20 +37,19 @@ test('of two lines for a name the first counts, and a line without a number says
   assert.equal(fixed.groups.get('sshd'), undefined);
 });
 
-test('who has no fixed number is refused, with a line that would give one', () => {
-  const files = { passwd: `${moved.passwd}db:x:987:987::/:/n\n`, group: `${moved.group}db:x:987:\n` };
-  const [user, group, ...others] = idProblems(files, fixed);
-  assert.match(user ?? '', /^user db has no fixed number: .*'u db 600'/);
-  assert.match(group ?? '', /^group db has no fixed number: /);
-  assert.deepEqual(others, []);
-  assert.deepEqual(idProblems(files, fixedIdsIn([table, 'u db 600\n'])), []);
+test('who has no fixed number is refused, with the line that would give one', () => {
+  const files = { passwd: `${moved.passwd}db:x:987:987::/:/n\n`, group: `${moved.group}db:x:987:\nlogs:x:985:\n` };
+  const taken = `${table}g other 600\n`;
+  assert.deepEqual(
+    idProblems(files, fixedIdsIn([taken])).map((text) => /'(.*)'/.exec(text)?.[1]),
+    ['u db 601', 'g logs 602'],
+  );
+  assert.deepEqual(idProblems(files, fixedIdsIn([taken, 'u db 601\ng logs 602\n'])), []);
 });
 
 test('two with the same number are refused', () => {
-  const files = { passwd: `${moved.passwd}db:x:987:987::/:/n\n`, group: moved.group };
-  assert.deepEqual(idProblems(files, fixedIdsIn([table, 'u db 591\n'])), [
-    'users otad and db have the same number 591',
-  ]);
+  const files = { passwd: `${moved.passwd}db:x:987:65534::/:/n\n`, group: moved.group };
+  assert.deepEqual(idProblems(files, fixedIdsIn([table, 'u db 591\n'])), ['otad and db have the same number 591']);
 });
 
 test('the tables of the layers and the units fix no number twice', async () => {

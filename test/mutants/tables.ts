@@ -4,6 +4,7 @@ import { attackMutants } from './attack-mutants.ts';
 import { bootScriptMutants } from './boot-script-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
 import { helperMutants } from './helper-mutants.ts';
+import { imageMutants } from './image-mutants.ts';
 import { indexMutants } from './index-mutants.ts';
 import { lineageMutants } from './lineage-mutants.ts';
 import type { Mutant } from './mutant.ts';
@@ -27,4 +28,5 @@ export const tables: Readonly<Record<string, readonly Mutant[]>> = {
   sources: sourceMutants,
   otapub: otapubMutants,
   index: indexMutants,
+  image: imageMutants,
 };
