@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { fixedIdsIn, idProblems, namesById, withFixedIds } from '../../image/user-ids.ts';
 
@@ -50,15 +49,4 @@ test('who has no fixed number is refused, with the line that would give one', ()
 test('two with the same number are refused', () => {
   const files = { passwd: `${moved.passwd}db:x:987:65534::/:/n\n`, group: moved.group };
   assert.deepEqual(idProblems(files, fixedIdsIn([table, 'u db 591\n'])), ['otad and db have the same number 591']);
-});
-
-test('the tables of the layers and the units fix no number twice', async () => {
-  const files = [
-    'image/layers/base/files/usr/lib/gateway/ids.d/10-base.conf',
-    'image/layers/gateway/files/usr/lib/gateway/ids.d/20-gateway.conf',
-    'units/otad.sysusers',
-  ];
-  const { users, groups } = fixedIdsIn(await Promise.all(files.map((file) => readFile(file, 'utf8'))));
-  for (const ids of [users, groups]) assert.equal(new Set(ids.values()).size, ids.size);
-  assert.equal(users.get('otad'), 591);
 });
