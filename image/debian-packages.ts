@@ -30,6 +30,8 @@ export interface PackageWish extends PackageSource {
   readonly components?: readonly string[];
   /** A lock's lines: these and no others, whatever the archive has; empty: the newest. */
   readonly exactly?: Manifest | undefined;
+  /** Told before packages are fetched, which may take minutes. */
+  readonly onDownload?: () => void;
 }
 
 export interface UnpackedPackages {
@@ -124,6 +126,7 @@ export const unpackPackages = async (wish: PackageWish): Promise<UnpackedPackage
     await keep(folder, found);
     return kept;
   }
+  wish.onDownload?.();
   await download.run([]);
   await unpack(download.archives, join(part, 'root'), wish.signal);
   await rm(apt, { recursive: true });

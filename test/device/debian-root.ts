@@ -20,8 +20,11 @@ export interface DebianRoot {
 
 /** Downloads about 50 MB the first time; afterwards what is there is used, so that runs can be compared. */
 export const prepareDebianRoot = async (): Promise<DebianRoot> => {
-  const wish = { folder: join(folder, 'debian13'), architecture: toolArchitecture(), packages, hasDependencies: true };
-  const { root, packages: found } = await unpackPackages(wish);
+  const { root, packages: found } = await unpackPackages({
+    folder: join(folder, 'debian13'),
+    ...{ architecture: toolArchitecture(), packages, hasDependencies: true },
+    onDownload: () => console.log('device lab: fetching QEMU, OVMF and systemd-boot of Debian 13'),
+  });
   const [loader, ...words] = loaderWords(root);
   return {
     root,
