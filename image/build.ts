@@ -91,6 +91,12 @@ const openBuild = async (options: ImageBuildOptions): Promise<Build> => {
   return { ...options, suites, epochS, source: { mirrors, state: suites.join(', '), signal } };
 };
 
+/** The tools of a lock are programs for the machine that built; another kind of machine takes its own newest. */
+const lockedTools = ({ lock }: Build): Manifest => {
+  const isOurs = (line: string): boolean => [toolArchitecture(), 'all'].includes(line.split(' ')[2] ?? '');
+  return lock?.tools.every(isOurs) === true ? lock.tools : [];
+};
+
 /** Kernel and loader: unpacked, never installed. */
 const fetchBootPackages = ({ root, cacheFolder, lock, source }: Build) =>
   unpackPackages({
@@ -212,7 +218,7 @@ export const buildGatewayImage = async (options: ImageBuildOptions): Promise<Bui
   await mkdir(outputFolder, { recursive: true });
   const build = await openBuild(options);
   onStep('tools');
-  const toolbox = await prepareToolbox(cacheFolder, build.source, options.lock?.tools);
+  const toolbox = await prepareToolbox(cacheFolder, build.source, lockedTools(build));
   process.env.PATH = `${toolbox.path}:${process.env.PATH}`;
   const boot = await fetchBootPackages(build);
   const places = { firmwareFolder: options.firmwareFolder, ubootPath: options.ubootPath };
