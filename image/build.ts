@@ -10,7 +10,7 @@ import type { ImageIdentity } from '../publish/images/os-release.ts';
 import { buildArm64Addon } from './addon.ts';
 import { makeAgentLayer } from './agent-layer.ts';
 import type { Board, Root } from './boards.ts';
-import { type BootSet, makeBootFolders } from './boot-files.ts';
+import { type BootSet, makeBootFolders, makeBootSetFolder } from './boot-files.ts';
 import { findMirrors, type MirrorWish } from './debian-mirror.ts';
 import { type PackageSource, unpackPackages } from './debian-packages.ts';
 import { buildDebianRoot, manifestPath, unpackDebianRoot } from './debian-root.ts';
@@ -60,8 +60,8 @@ export interface BuiltFiles {
   /** One for each board, by its name. */
   readonly disks: Readonly<Record<string, string>>;
   readonly lock: string;
-  readonly kernel: string;
-  readonly initramfs: string;
+  /** Folder to publish with the image: kernel, initramfs, device trees. */
+  readonly boot: string;
   readonly rootHex: string;
   readonly hashOffsetBytes: number;
 }
@@ -227,13 +227,15 @@ export const buildGatewayImage = async (options: ImageBuildOptions): Promise<Bui
   try {
     const image = at('rootfs.squashfs');
     const { kernel, initramfs, packages } = await buildRoot(build, { scratch, bootRoot: boot.root }, image);
-    await writePlainKernel(kernel.imagePath, at('linux'), options.root.architecture);
-    await writeFile(at('initrd'), initramfs);
+    const kernelPath = join(scratch, 'linux');
+    await writePlainKernel(kernel.imagePath, kernelPath, options.root.architecture);
+    await rm(at('boot'), { recursive: true, force: true });
+    await makeBootSetFolder(at('boot'), options.root, { kernelPath, initramfs, bootRoot: boot.root });
     const lock = { packages, boot: boot.packages, tools: toolbox.packages, suites: build.suites };
     await writeFile(at('packages.lock'), formatLock(lock));
     onStep('dm-verity');
     const sealed = await sealImage(image, saltOf(identity));
-    const set = { kernelPath: at('linux'), initramfs, image: sealed, bootRoot: boot.root, ...places };
+    const set = { kernelPath, initramfs, image: sealed, bootRoot: boot.root, ...places };
     const disks: Record<string, string> = {};
     for (const board of boards) {
       onStep(`disk of ${board.name}`);
@@ -241,7 +243,7 @@ export const buildGatewayImage = async (options: ImageBuildOptions): Promise<Bui
     }
     const { rootHex, hashOffsetBytes } = sealed.verity;
     return {
-      ...{ image, disks, lock: at('packages.lock'), kernel: at('linux'), initramfs: at('initrd') },
+      ...{ image, disks, lock: at('packages.lock'), boot: at('boot') },
       ...{ rootHex, hashOffsetBytes },
     };
   } finally {

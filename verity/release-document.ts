@@ -3,6 +3,7 @@
 // only the verifier brands a Release as verified.
 
 import * as z from 'zod';
+import { bootFilesMax, bootSetFault } from '../agent/core/boot-set.ts';
 import { OtadError } from '../agent/core/errors.ts';
 import type { Release } from '../agent/core/types.ts';
 import { encodeCanonicalJson, type JsonValue, parseStrictJson } from './canonical-json.ts';
@@ -51,12 +52,16 @@ const artifactSchema = z
     sha256Hex: digestSchema,
     verity: veritySchema.nullable(),
     index: indexSchema.nullable(),
+    name: z.string().max(128).exactOptional(),
   })
   .refine((artifact) => (artifact.role === 'rootfs') === (artifact.verity !== null), {
     message: 'rootfs has verity parameters, and nothing else has',
   })
   .refine((artifact) => artifact.role === 'rootfs' || artifact.index === null, {
     message: 'only rootfs has a chunk index',
+  })
+  .refine((artifact) => (artifact.role === 'boot') === (artifact.name !== undefined), {
+    message: 'boot files have a name, and nothing else has',
   })
   .refine(
     ({ verity, lengthBytes }) =>
@@ -66,12 +71,19 @@ const artifactSchema = z
 
 const artifactsSchema = z
   .array(artifactSchema)
-  .max(16)
+  .max(16 + bootFilesMax)
   .refine((all) => all.filter((artifact) => artifact.role === 'rootfs').length === 1, 'not exactly one rootfs')
   .refine((all) => {
     const paths = all.flatMap(({ path, index }) => (index === null ? [path] : [path, index.path]));
     return new Set(paths).size === paths.length;
-  }, 'two artifacts of one path');
+  }, 'two artifacts of one path')
+  .superRefine((all, context) => {
+    const files = all.flatMap((artifact) =>
+      artifact.name === undefined ? [] : [{ ...artifact, name: artifact.name }],
+    );
+    const fault = bootSetFault(files);
+    if (fault !== null) context.addIssue({ code: 'custom', message: fault });
+  });
 
 const wavesSchema = z
   .array(z.strictObject({ startAtS: timeSchema, percent: z.int().min(0).max(100) }))

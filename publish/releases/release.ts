@@ -28,6 +28,7 @@ import { type PublisherPaths, publisherPaths, readSettings } from '../repository
 import { withPublisherLock } from '../repository/publisher-lock.ts';
 import { type Settlement, settleTargets } from '../signing/settlement.ts';
 import { imageTargetPath, publishedImages, readDocument, targetFileOf } from './catalogue.ts';
+import { bootTargets, settleBootSet } from './release-boot-set.ts';
 import { artifactOf, settleImage } from './release-image.ts';
 import { settleIndex } from './release-index.ts';
 import { planRelease } from './release-plan.ts';
@@ -51,6 +52,8 @@ export interface ReleaseOptions {
   readonly version: string;
   /** May be left out for a version that is published already: promotes it, or changes its waves. */
   readonly image?: ImageSource | undefined;
+  /** Folder whose files are the boot set. May be left out for a version that is published with one already. */
+  readonly bootFolder?: string | undefined;
   /** Default: the version's own, else what the image says, else the last of this compatible plus one. */
   readonly sequence?: number | undefined;
   /** Where the private keys are. Default: `keys` of the folder. */
@@ -113,7 +116,7 @@ const checkWish = (options: ReleaseOptions): void => {
 const composeRelease = (
   options: ReleaseOptions,
   identity: ImageIdentity,
-  artifact: Artifact,
+  artifacts: readonly Artifact[],
   publishedAtS: number,
 ): Release => ({
   id: identity.releaseId,
@@ -127,7 +130,7 @@ const composeRelease = (
   floorEpoch: options.floorEpoch ?? 0,
   rollbackFloor: options.rollbackFloor ?? 0,
   waves: options.waves ?? [],
-  artifacts: [artifact],
+  artifacts,
   health: { deadlineS: options.healthDeadlineS ?? defaultHealthDeadlineS, checks: options.healthChecks ?? [] },
   dataSchema: options.dataSchema ?? { oldest: 0, own: 0 },
   from: options.from ?? [],
@@ -209,7 +212,10 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
     path: targetPath,
     sha256Hex: image.sha256Hex,
   });
-  const release = composeRelease(options, plan.identity, artifactOf(targetPath, image, index), nowS);
+  const bootSet = await settleBootSet(publication, state.targets, {
+    ...{ folder: options.bootFolder ?? null, identity: plan.identity, isPublished: plan.published !== null },
+  });
+  const release = composeRelease(options, plan.identity, [artifactOf(targetPath, image, index), ...bootSet], nowS);
   const document = encodeRelease(release);
   if (isUnchanged(current, release))
     throw new OtadError('NOTHING_TO_DO', { channel: options.channel, version: release.version });
@@ -220,6 +226,7 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
     ...state.targets.targets,
     [targetPath]: targetFileOf(image.lengthBytes, image.sha256Hex, image.facts),
     ...(index === null ? {} : { [index.path]: targetFileOf(index.lengthBytes, index.sha256Hex) }),
+    ...bootTargets(bootSet),
     [documentPath]: targetFileOf(document.length, documentSha256),
   };
   const settlement = options.isRequested

@@ -28,10 +28,13 @@ const digestOf = async (path: string): Promise<string> => {
   return hash.digest('hex');
 };
 
-const digestsOf = async (folder: string): Promise<Readonly<Record<string, string>>> =>
-  Object.fromEntries(
-    await Promise.all((await readdir(folder)).sort().map(async (name) => [name, await digestOf(join(folder, name))])),
-  );
+/** Of every file below the folder, by its path. */
+const digestsOf = async (folder: string): Promise<Readonly<Record<string, string>>> => {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const pairs = paths.sort().map(async (path) => [path.slice(folder.length + 1), await digestOf(path)] as const);
+  return Object.fromEntries(await Promise.all(pairs));
+};
 
 interface Surroundings {
   /** Where the tree lies. */

@@ -2,6 +2,7 @@
 
 import { attackMutants } from './attack-mutants.ts';
 import { bootScriptMutants } from './boot-script-mutants.ts';
+import { bootSetMutants } from './boot-set-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
 import { helperMutants } from './helper-mutants.ts';
 import { imageMutants } from './image-mutants.ts';
@@ -19,6 +20,7 @@ export const tables: Readonly<Record<string, readonly Mutant[]>> = {
   core: coreMutants,
   lineage: lineageMutants,
   helper: helperMutants,
+  'boot-set': bootSetMutants,
   uboot: ubootMutants,
   'systemd-boot': systemdBootMutants,
   'boot-script': bootScriptMutants,

@@ -17,6 +17,7 @@ import { createIndexing } from '../../delta/indexing.ts';
 import { createTreeBuilder, treeLengthBytes } from '../../verity/dm-verity.ts';
 import { createSealing } from '../../verity/sealing.ts';
 import { encodeRecord } from '../../verity/slot-record.ts';
+import { noBootStage } from './no-boot-stage.ts';
 import { noise } from './noise.ts';
 import { anArtifact, aRelease, createFileSlots, type FileSlots, sha256Of } from './slot-bench.ts';
 
@@ -154,6 +155,7 @@ export const aDeltaBench = (options: DeltaBenchOptions): DeltaBench => {
         source,
         sealing: createSealing(),
         indexing: createIndexing(),
+        bootStage: noBootStage,
         monoMs: () => performance.now(),
         log: { info: note, warn: note },
         ...over,

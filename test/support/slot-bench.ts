@@ -12,6 +12,7 @@ import { createInstall, type Install } from '../../agent/runtime/install.ts';
 import { createIndexing } from '../../delta/indexing.ts';
 import { createTreeBuilder } from '../../verity/dm-verity.ts';
 import { createSealing } from '../../verity/sealing.ts';
+import { noBootStage } from './no-boot-stage.ts';
 
 const aSaltHex = '5a'.repeat(32);
 
@@ -100,6 +101,7 @@ export const anInstall = (ports: Pick<InstallPorts, 'slots' | 'source'> & Partia
   createInstall({
     sealing: createSealing(),
     indexing: createIndexing(),
+    bootStage: noBootStage,
     monoMs: () => 0,
     log: { info: () => undefined, warn: () => undefined },
     ...ports,

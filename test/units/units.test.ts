@@ -121,6 +121,14 @@ describe('the units', () => {
     }
   });
 
+  test('let the boot helper enter the state folder, where it reads boot files, and list nothing', async () => {
+    const { config } = await loadConfig(['units']);
+    const text = await readFile('units/otad.tmpfiles', 'utf8');
+    assert.match(text, new RegExp(`^d ${config.stateDir} 0711 otad otad -$`, 'm'));
+    assert.match(await unit(), /^StateDirectoryMode=0711$/m);
+    assert.match(await unit(), /^UMask=0077$/m);
+  });
+
   test('sysusers makes the user and the group in an empty system', async () => {
     const root = join(folder, 'root');
     await mkdir(join(root, 'usr/lib/sysusers.d'), { recursive: true });

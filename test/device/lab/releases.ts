@@ -6,6 +6,7 @@ import { cp, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/p
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildGatewayImage } from '../../../image/build.ts';
+import { type CpioEntry, makeCpio } from '../../../image/cpio.ts';
 import { runTool } from '../../../image/tool.ts';
 import { writeIdentity } from '../../../publish/images/os-release.ts';
 import { publishRelease } from '../../../publish/releases/release.ts';
@@ -35,6 +36,9 @@ export type LabChannel = keyof typeof labReleases;
 export interface LabImage {
   readonly lengthBytes: number;
   readonly rootHex: string;
+  /** The boot files of the release: name -> SHA-256. */
+  readonly bootSet: Readonly<Record<string, string>>;
+  readonly bootBytes: number;
 }
 
 export interface LabReleases {
@@ -88,8 +92,35 @@ const squash = async (tree: string, path: string, timeS: number): Promise<void> 
   await truncate(path, Math.ceil(length / blockBytes) * blockBytes);
 };
 
+/** The factory's kernel, and an initramfs that differs from every other release's by an archive in front, as microcode comes. */
+const buildBootSet = async (shop: Workshop, channel: LabChannel): Promise<string> => {
+  const folder = join(shop.folder, `boot-${channel}`);
+  await cp(shop.bootFolder, folder, { recursive: true });
+  const initrd = join(folder, 'initrd');
+  const bytes = await readFile(initrd);
+  const note: CpioEntry = {
+    ...{ kind: 'file', path: 'release', isExecutable: false },
+    bytes: Buffer.from(`${labReleases[channel].version}\n`),
+  };
+  await writeFile(initrd, Buffer.concat([makeCpio([note]), bytes]));
+  return folder;
+};
+
+/** Digests and length of the files in a folder of boot files. */
+const describeBootSet = async (folder: string): Promise<Pick<LabImage, 'bootSet' | 'bootBytes'>> => {
+  const bootSet: Record<string, string> = {};
+  let bootBytes = 0;
+  for (const name of await readdir(folder)) {
+    const bytes = await readFile(join(folder, name));
+    bootSet[name] = createHash('sha256').update(bytes).digest('hex');
+    bootBytes += bytes.length;
+  }
+  return { bootSet, bootBytes };
+};
+
 interface Workshop {
   readonly folder: string;
+  readonly bootFolder: string;
   readonly compatible: string;
   readonly tree: string;
 }
@@ -136,20 +167,26 @@ const buildAll = async (boards: readonly LabBoard[], folder: string, onStep: (li
   });
   const tree = join(folder, 'tree');
   await runTool('unsquashfs', ['-quiet', '-no-progress', '-d', tree, built.image]);
-  const shop = { folder, compatible, tree };
+  const shop = { folder, bootFolder: built.boot, compatible, tree };
   const images: Partial<Record<LabChannel, LabImage>> = {
-    factory: { rootHex: built.rootHex, lengthBytes: built.hashOffsetBytes },
+    factory: {
+      ...{ rootHex: built.rootHex, lengthBytes: built.hashOffsetBytes },
+      ...(await describeBootSet(built.boot)),
+    },
   };
   for (const channel of ['good', 'sick'] as const) {
     onStep(`release ${labReleases[channel].version}`);
     const imagePath = await buildRelease(shop, channel);
     const { version, healthDeadlineS } = labReleases[channel];
     const wish = { folder: publisher, channel, compatible, version, healthDeadlineS };
-    const { release } = await publishRelease({ ...wish, image: { imagePath } });
+    const bootFolder = await buildBootSet(shop, channel);
+    const { release } = await publishRelease({ ...wish, image: { imagePath }, bootFolder });
     const [artifact] = release.artifacts;
     if (artifact?.verity == null) throw new Error(`${version} was published without an image`);
-    images[channel] = { rootHex: artifact.verity.rootHex, lengthBytes: artifact.lengthBytes };
+    const { lengthBytes, verity } = artifact;
+    images[channel] = { rootHex: verity.rootHex, lengthBytes, ...(await describeBootSet(bootFolder)) };
     await rm(imagePath);
+    await rm(bootFolder, { recursive: true });
   }
   await rm(tree, { recursive: true });
   await rm(built.image);

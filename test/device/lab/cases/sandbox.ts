@@ -57,7 +57,13 @@ export const sandboxCases: readonly LabCase[] = [
       assert.match(await guest.ok(`grep Cap ${process}/status`), /CapEff:\s0+\nCapBnd:\s0+\n/);
       assert.match(await guest.ok(`grep NoNewPrivs ${process}/status`), /1/);
       const inside = `nsenter --mount=${process}/ns/mnt ${asAgent}`;
-      for (const path of [`${board.bootMedium}/x`, '/usr/lib/otad/x', '/etc/otad/x', '/dev/mapper/x'])
+      for (const path of [
+        `${board.bootMedium}/x`,
+        `${board.bootPlace('b')}/x`,
+        '/usr/lib/otad/x',
+        '/etc/otad/x',
+        '/dev/mapper/x',
+      ])
         assert.notEqual((await guest.run(`${inside} touch ${path}`)).status, 0, `otad may write ${path}`);
     },
   },
