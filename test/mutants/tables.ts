@@ -5,6 +5,7 @@ import { bootScriptMutants } from './boot-script-mutants.ts';
 import { bootSetMutants } from './boot-set-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
 import { helperMutants } from './helper-mutants.ts';
+import { imageMutants } from './image-mutants.ts';
 import { indexMutants } from './index-mutants.ts';
 import { labMutants } from './lab-mutants.ts';
 import { lineageMutants } from './lineage-mutants.ts';
@@ -33,4 +34,5 @@ export const tables: Readonly<Record<string, readonly Mutant[]>> = {
   index: indexMutants,
   lab: labMutants,
   patch: patchMutants,
+  image: imageMutants,
 };

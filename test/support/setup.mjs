@@ -61,6 +61,8 @@ const devicePackages = [
   { name: 'mmdebstrap', command: 'mmdebstrap' },
   { name: 'xz-utils', command: 'xz' },
 ];
+/** What builds it for the other architecture as well. */
+const imagePackages = [...devicePackages, { name: 'g++-aarch64-linux-gnu', command: 'aarch64-linux-gnu-g++' }];
 const addonPackages = [
   { name: 'g++', command: 'g++' },
   { name: 'make', command: 'make' },
@@ -270,6 +272,7 @@ const main = async () => {
     ...runPackages,
     ...(isFor('tests') ? testPackages : []),
     ...(isFor('device') ? devicePackages : []),
+    ...(isFor('image') ? imagePackages : []),
   ]);
   await installModules();
   await buildAddon();

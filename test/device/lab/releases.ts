@@ -20,6 +20,7 @@ export const projectFolder = fileURLToPath(new URL('../../../..', import.meta.ur
 export const deviceFolder = join(projectFolder, '.device');
 const labLayer = join(projectFolder, 'test/device/lab-layer');
 const epochS = 1_735_689_600;
+const dayS = 86_400;
 const blockBytes = 4096;
 
 /** Channel -> what a gateway that follows it is offered. `good` and `sick` differ from the factory's by their files alone. */
@@ -77,9 +78,23 @@ const hashInputs = async (): Promise<string> => {
 /** What makes a channel's release differ, as a folder of files over the factory's tree. */
 const changesOf = (channel: LabChannel): string => join(projectFolder, 'test/device/lab-releases', channel);
 
+/** Each release is a day newer: a gateway renews what it derives from `/usr` when that is newer than before. */
+const releaseTimeS = (channel: LabChannel): number => epochS + labReleases[channel].sequence * dayS;
+
 /** Squeezed less than a product would be: the lab builds them often and they live for an hour. */
-const squash = async (tree: string, path: string): Promise<void> => {
-  const fixed = ['-all-root', '-no-xattrs', '-no-exports', '-b', '131072', '-noappend', '-no-progress', '-quiet'];
+const squash = async (tree: string, path: string, timeS: number): Promise<void> => {
+  const times = ['-mkfs-time', String(timeS), '-all-time', String(timeS)];
+  const fixed = [
+    ...times,
+    '-all-root',
+    '-no-xattrs',
+    '-no-exports',
+    '-b',
+    '131072',
+    '-noappend',
+    '-no-progress',
+    '-quiet',
+  ];
   await rm(path, { force: true });
   await runTool('mksquashfs', [tree, path, ...fixed, '-comp', 'zstd', '-Xcompression-level', '3']);
   const { length } = await readFile(path);
@@ -128,9 +143,9 @@ const buildRelease = async (shop: Workshop, channel: LabChannel): Promise<string
   await cp(changesOf(channel), shop.tree, { recursive: true, force: true });
   // Whatever the umask of whoever checked this out: what others may write is no health check.
   await runTool('chmod', ['-R', 'go-w', shop.tree]);
-  await writeIdentity(shop.tree, identityOf(shop.compatible, channel), epochS);
+  await writeIdentity(shop.tree, identityOf(shop.compatible, channel), releaseTimeS(channel));
   const path = join(shop.folder, `${channel}.squashfs`);
-  await squash(shop.tree, path);
+  await squash(shop.tree, path, releaseTimeS(channel));
   return path;
 };
 
@@ -155,7 +170,8 @@ const buildAll = async (boards: readonly LabBoard[], folder: string, onStep: (li
     firmwareFolder: null,
     ubootPath: null,
     isDraft: true,
-    sourceDateEpochS: epochS,
+    sourceDateEpochS: releaseTimeS('factory'),
+    changedAtS: 0,
     onStep,
   });
   const tree = join(folder, 'tree');
