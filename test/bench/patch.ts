@@ -10,6 +10,7 @@ import { applyPatch } from '../../delta/patch-apply.ts';
 import { openPatch } from '../../delta/patch-format.ts';
 import { makePatch } from '../../delta/patch-make.ts';
 import { loadZstd } from '../../delta/zstd-module.ts';
+import { median, medianRatio } from './median.ts';
 
 /** Of Node's own program: machine code, as large libraries are. */
 const programBytes = 12 * 1024 * 1024;
@@ -23,7 +24,7 @@ const rounds = 3;
 export interface PatchCost {
   /** Applying divided by compressing alone. */
   readonly ratio: number;
-  /** CPU seconds, user and system: the best of three rounds. */
+  /** CPU seconds, user and system: the median of the rounds. */
   readonly applyS: number;
   readonly recompressS: number;
   readonly imageBytes: number;
@@ -73,16 +74,17 @@ export const measurePatch = async (): Promise<PatchCost> => {
       }
     };
     await apply(noting);
-    let [applyS, recompressS] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+    const [applyS, recompressS]: [number[], number[]] = [[], []];
     for (let round = 0; round < rounds; round += 1) {
       const alone = (): void => {
         for (const { raw, level } of raws) zstd.compress(raw, level);
       };
-      recompressS = Math.min(recompressS, await cpuOf(alone));
-      applyS = Math.min(applyS, await cpuOf(() => apply(zstd)));
+      recompressS.push(await cpuOf(alone));
+      applyS.push(await cpuOf(() => apply(zstd)));
     }
     const sizes = { imageBytes: image.length, patchBytes: bytes.length, blocks: raws.length };
-    return { ratio: applyS / recompressS, applyS, recompressS, ...sizes };
+    const seconds = { applyS: median(applyS), recompressS: median(recompressS) };
+    return { ratio: medianRatio(applyS, recompressS), ...seconds, ...sizes };
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -104,7 +104,7 @@ export interface StoredImage {
   readonly file: string;
 }
 
-export const publishedImage = async ({ paths }: Vendor, version: string): Promise<StoredImage> => {
+export const publishedImage = async ({ paths }: Pick<Vendor, 'paths'>, version: string): Promise<StoredImage> => {
   const { targets } = await loadPublished(paths);
   const facts = publishedImages(targets).find((image) => image.version === version);
   if (facts === undefined) throw new Error(`the vendor has no image of ${version}`);
