@@ -18,6 +18,9 @@ const compatible = 'bench-gateway';
 /** The reference image's; a release of a vendor keeps it as well. */
 const sourceDateEpochS = 1_735_689_600;
 
+/** The release alone. */
+const noUpdates = 'Package: *\nPin: release n=trixie-updates\nPin-Priority: -1\n';
+
 const imagesSchema = z.strictObject({
   /** Paths. */
   before: z.string(),
@@ -33,6 +36,8 @@ interface Wish {
   readonly sequence: number;
   readonly edition: Edition;
   readonly mirrors: DebianMirrors;
+  /** apt preferences. */
+  readonly pins: string;
 }
 
 export interface ImagePlaces {
@@ -69,10 +74,10 @@ const buildOne = async ({ projectFolder, folder, onStep }: ImagePlaces, wish: Wi
     sourceDateEpochS,
     prepare: async (root, packages) => {
       const cacheFolder = join(folder, 'cache');
-      const { mirrors } = wish;
+      const { mirrors, pins } = wish;
       // What is there will do, whatever the archive has by now.
       const state = '';
-      const options = { cacheFolder, architecture, packages, mirrors, pins: '', state, sourceDateEpochS };
+      const options = { cacheFolder, architecture, packages, mirrors, pins, state, sourceDateEpochS };
       await unpackDebianRoot(await buildDebianRoot(options), root, null);
       manifest = readManifest(await readFile(join(root, manifestPath), 'utf8'));
     },
@@ -89,10 +94,11 @@ const buildImages = async (places: ImagePlaces): Promise<BenchImages> => {
   const toolbox = await prepareToolbox(join(folder, 'cache'), {});
   process.env.PATH = `${toolbox.path}:${process.env.PATH}`;
   const mirrors = await findMirrors();
-  const withoutFixes = { ...mirrors, security: null };
-  const before = await buildOne(places, { name: 'before', sequence: 1, edition: 1, mirrors: withoutFixes });
-  const after = await buildOne(places, { name: 'after', sequence: 2, edition: 1, mirrors });
-  const application = await buildOne(places, { name: 'application', sequence: 3, edition: 2, mirrors });
+  const asReleased = { mirrors: { ...mirrors, security: null }, pins: noUpdates };
+  const updated = { mirrors, pins: '' };
+  const before = await buildOne(places, { name: 'before', sequence: 1, edition: 1, ...asReleased });
+  const after = await buildOne(places, { name: 'after', sequence: 2, edition: 1, ...updated });
+  const application = await buildOne(places, { name: 'application', sequence: 3, edition: 2, ...updated });
   const changedPackages = [...changesBetween(before.manifest, after.manifest)];
   return { before: before.path, after: after.path, application: application.path, changedPackages };
 };
