@@ -30,6 +30,7 @@ const places: readonly (readonly [from: string, to: string, mode?: number])[] = 
   ['units/trial', 'usr/lib/otad/trial', 0o755],
   ['units/otad-reboot.path', 'usr/lib/systemd/system/otad-reboot.path'],
   ['units/otad-reboot.service', 'usr/lib/systemd/system/otad-reboot.service'],
+  ['units/README.md', 'usr/share/doc/otad/README.md'],
   ['units/otad.sysusers', 'usr/lib/sysusers.d/otad.conf'],
   ['units/otad.tmpfiles', 'usr/lib/tmpfiles.d/otad.conf'],
   ['units/60-otad.rules', 'usr/lib/udev/rules.d/60-otad.rules'],

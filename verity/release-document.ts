@@ -3,6 +3,7 @@
 // only the verifier brands a Release as verified.
 
 import * as z from 'zod';
+import { bootFilesMax, bootSetFault } from '../agent/core/boot-set.ts';
 import { OtadError } from '../agent/core/errors.ts';
 import type { Release } from '../agent/core/types.ts';
 import { encodeCanonicalJson, type JsonValue, parseStrictJson } from './canonical-json.ts';
@@ -74,6 +75,7 @@ const artifactSchema = z
     lengthBytes: z.int().min(1).max(artifactBytesMax),
     sha256Hex: digestSchema,
     verity: veritySchema.nullable(),
+    name: z.string().max(128).exactOptional(),
     index: fileSchema(indexBytesMax).nullable(),
     patches: patchesSchema.optional(),
   })
@@ -83,6 +85,9 @@ const artifactSchema = z
   .refine((artifact) => artifact.role === 'rootfs' || (artifact.index === null && artifact.patches === undefined), {
     message: 'only rootfs has a chunk index and patches',
   })
+  .refine((artifact) => (artifact.role === 'boot') === (artifact.name !== undefined), {
+    message: 'boot files have a name, and nothing else has',
+  })
   .refine(
     ({ verity, lengthBytes }) =>
       verity === null || verity.hashOffsetBytes === Math.ceil(lengthBytes / verityBlockBytes) * verityBlockBytes,
@@ -91,7 +96,7 @@ const artifactSchema = z
 
 const artifactsSchema = z
   .array(artifactSchema)
-  .max(16)
+  .max(16 + bootFilesMax)
   .refine((all) => all.filter((artifact) => artifact.role === 'rootfs').length === 1, 'not exactly one rootfs')
   .refine((all) => {
     const paths = all.flatMap(({ path, index, patches = [] }) => [
@@ -99,7 +104,14 @@ const artifactsSchema = z
       ...[...(index === null ? [] : [index]), ...patches].map((file) => file.path),
     ]);
     return new Set(paths).size === paths.length;
-  }, 'two artifacts of one path');
+  }, 'two artifacts of one path')
+  .superRefine((all, context) => {
+    const files = all.flatMap((artifact) =>
+      artifact.name === undefined ? [] : [{ ...artifact, name: artifact.name }],
+    );
+    const fault = bootSetFault(files);
+    if (fault !== null) context.addIssue({ code: 'custom', message: fault });
+  });
 
 const wavesSchema = z
   .array(z.strictObject({ startAtS: timeSchema, percent: z.int().min(0).max(100) }))

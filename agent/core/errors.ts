@@ -93,6 +93,19 @@ export const errorCodes = {
   SLOT_BUSY: entry('device', 409, 6, 'The slot is mounted or held by another program.'),
   SLOT_MISSING: entry('device', 500, 1, 'The slot device does not exist.'),
   SLOT_IO: entry('device', 500, 1, 'Reading or writing the slot failed.'),
+  BOOT_SET_INCOMPLETE: entry(
+    'device',
+    500,
+    5,
+    'The boot files of the release are not all there as they were signed. They are fetched again with the next install.',
+  ),
+  BOOT_PLACE_UNUSABLE: entry(
+    'device',
+    500,
+    1,
+    "The folder for the slot's boot files cannot be used. Check bootFolders of the bootloader, and that it is mounted writable.",
+  ),
+  BOOT_STAGE_IO: entry('device', 500, 1, 'The boot files of the release could not be kept in the state folder.'),
   SLOT_READBACK_MISMATCH: entry(
     'device',
     500,
@@ -192,6 +205,7 @@ export const errorCodes = {
   REPOSITORY_INVALID: entry('config', 500, 1, 'The folder is not a repository that otapub made and can add to.'),
   LAYER_INVALID: entry('config', 422, 64, 'A layer of the image cannot be used.'),
   IMAGE_UNUSABLE: entry('config', 422, 64, 'The image is not a whole squashfs image that can be published.'),
+  BOOT_SET_UNUSABLE: entry('config', 422, 64, 'The folder does not hold boot files that can be published.'),
   REQUEST_INVALID: entry('config', 422, 64, 'The file is not a signing request of otapub, or was altered.'),
   PORT_IN_USE: entry('config', 409, 6, 'Another program listens on this port.'),
   TOOL_MISSING: entry('config', 500, 1, 'A program that this step needs is not installed.'),

@@ -1,6 +1,7 @@
 // What the runtime needs from the world. Adapters implement these; the simulator implements them on a fake world.
 // Every call that waits takes a signal and throws OtadError. Byte arguments are only valid during the call.
 
+import type { BootFile } from './boot-set.ts';
 import type { Effect, EffectResult } from './effects.ts';
 import type { Failure } from './errors.ts';
 import type { Command, Reply } from './events.ts';
@@ -116,6 +117,49 @@ export interface Indexing {
   lengthOf(head: Uint8Array): number | null;
   /** For each chunk of `wanted` a chunk of `held` with the same bytes, or -1. */
   match(wanted: ChunkTable, held: ChunkTable): Int32Array;
+}
+
+/** Where the boot files of one release are kept until they lie in the slot's boot place. */
+export interface BootStage {
+  /**
+   * Makes this the one set that is kept: what is there of it stays, everything else goes. Throws DISK_FULL before the first byte
+   * of it is fetched.
+   */
+  begin(manifest: string, files: readonly BootFile[]): Promise<void>;
+  /** Has `fetch` bring what is missing of the file. Throws TARGET_DIGEST_MISMATCH, and then nothing of the file stays. */
+  fill(file: BootFile, fetch: (offsetBytes: number, sink: ByteSink) => Promise<void>): Promise<void>;
+  /** Throws BOOT_SET_INCOMPLETE unless every file of the manifest with this digest is there, byte for byte. */
+  check(bootSetSha256Hex: string, signal: AbortSignal): Promise<void>;
+  /** Never throws: the next set takes its place. */
+  drop(): Promise<void>;
+}
+
+/** The same as whoever places them sees them: nothing about them is believed. No link is followed. */
+export interface StagedBootFiles {
+  /** null: none that can be read. */
+  readManifest(): Promise<Uint8Array | null>;
+  /** Length of what is there under the digest of the file; null: nothing. */
+  lengthOf(file: BootFile): Promise<number | null>;
+  /** What is there, at most `lengthBytes` of it, whatever its digest. */
+  visit(file: BootFile, sink: ByteSink, signal: AbortSignal): Promise<void>;
+}
+
+/** The folder that the bootloader takes a slot's kernel from. Every change is durable when it returns. Throws BOOT_PLACE_UNUSABLE. */
+export interface BootPlace {
+  /** Everything in it that is not kept whatever the set, by its name in a manifest. */
+  list(): Promise<readonly { readonly name: string; readonly lengthBytes: number }[]>;
+  /** Boot control writes this file itself: no set may bring it. */
+  isReserved(name: string): boolean;
+  /** A file takes whole units. */
+  room(): Promise<{ readonly freeBytes: number; readonly unitBytes: number }>;
+  /** null: none. */
+  readManifest(): Promise<Uint8Array | null>;
+  writeManifest(text: string): Promise<void>;
+  remove(name: string): Promise<void>;
+  /** Makes the file, which is not there, of what `bring` hands to the sink. */
+  create(name: string, bring: (sink: ByteSink) => Promise<void>): Promise<void>;
+  /** The file as the medium has it, past the page cache where the file system allows that. False: there is none. */
+  visit(name: string, sink: ByteSink, signal: AbortSignal): Promise<boolean>;
 }
 
 /** An image by what it is. */
@@ -281,6 +325,8 @@ export interface Installer {
   ): Promise<SlotRecord>;
   /** The slot is about to be handed to the bootloader. */
   markActivated(slot: SlotName, signal: AbortSignal): Promise<SlotRecord | null>;
+  /** The boot files that were fetched for it are not needed any more. Never throws. */
+  dropBootSet(): Promise<void>;
   /** The slot's release failed here, and why. */
   retire(slot: SlotName, reason: string, signal: AbortSignal): Promise<SlotRecord | null>;
 }
@@ -291,6 +337,7 @@ export interface InstallPorts {
   readonly source: ReleaseSource;
   readonly sealing: Sealing;
   readonly indexing: Indexing;
+  readonly bootStage: BootStage;
   readonly patching: Patching;
   /** For rates only; never goes back. */
   readonly monoMs: () => number;

@@ -107,6 +107,7 @@ export interface Reason {
     | 'wave'
     | 'stepping-stone'
     | 'slot-size'
+    | 'boot-set'
     | 'data-schema'
     | 'unconfirmed'
     | 'hold'

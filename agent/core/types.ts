@@ -89,6 +89,8 @@ export interface Artifact {
   readonly verity: VerityParameters | null;
   /** The chunk index of the image; null where it has none: then it comes whole. */
   readonly index: ArtifactFile | null;
+  /** On role `boot`, and there alone: the file's name in the slot's boot place (boot-set.ts). */
+  readonly name?: string;
   /** Absent: no patches. */
   readonly patches?: readonly ArtifactPatch[] | undefined;
 }
@@ -139,6 +141,8 @@ export interface SlotRecord {
   readonly writtenBytes: number;
   /** SHA-256 of the first `writtenBytes` of the slot, hex: proves a resumed prefix. */
   readonly prefixSha256Hex: string;
+  /** SHA-256 of the manifest of the release's boot set (boot-set.ts). Absent: it has none. */
+  readonly bootSetSha256Hex?: string;
   /** Why it is denied, for status `denied`. */
   readonly reason: string | null;
 }
@@ -168,6 +172,8 @@ export interface Policy {
   /** Bytes that an image of this length takes in a slot: image, verity tree and slot record. */
   readonly footprintBytes: (imageLengthBytes: number) => number;
   readonly dataSchema: number;
+  /** There are settings that say where the slots' boot files lie. */
+  readonly hasBootPlaces: boolean;
   readonly pollIntervalMs: number;
   /** Share of the interval by which polls are spread, 0 to 1. */
   readonly pollJitter: number;

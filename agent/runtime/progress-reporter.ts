@@ -38,9 +38,9 @@ export const emptyTally = (): Tally => ({
   detours: [],
 });
 
-/** What was brought is not the image: all that was fetched for it was fetched for nothing. */
-export const forgetImage = (tally: Tally): void => {
-  tally.overheadBytes = tally.fetchedBytes;
+/** What was brought is not the image: all that was fetched for it, after `beforeBytes`, was fetched for nothing. */
+export const forgetImage = (tally: Tally, beforeBytes: number): void => {
+  tally.overheadBytes = tally.fetchedBytes - beforeBytes;
   tally.copiedBytes = 0;
   tally.rebuiltBytes = 0;
 };

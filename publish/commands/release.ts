@@ -1,5 +1,6 @@
 // `otapub release`: everything that a person says about a release, handed to publishRelease.
 
+import { bootArtifactsOf } from '../../agent/core/boot-set.ts';
 import type { Artifact, Wave } from '../../agent/core/types.ts';
 import { type ImageSource, type PublishedRelease, publishRelease } from '../releases/release.ts';
 import { parseCompression, sourceDateEpochS } from './build.ts';
@@ -19,6 +20,8 @@ options:
   --release-version V      a version means the same image for ever
   --image IMG              a squashfs image
   --layer L                a layer to build the image from; repeat, lowest first
+  --boot FOLDER            kernel, initrd, device trees, a unified image: every file of the
+                           folder goes into the slot's boot place, as one set with the image
   --compression C          for --layer: zstd (default) or gzip
   --sequence N             default: the last one of this product plus one
   --notes-url URL          where a person reads what is new
@@ -82,6 +85,7 @@ const options = {
   'release-version': { type: 'string' },
   image: { type: 'string' },
   layer: { type: 'string', multiple: true },
+  boot: { type: 'string' },
   compression: { type: 'string' },
   sequence: { type: 'string' },
   'notes-url': { type: 'string' },
@@ -118,6 +122,12 @@ const describeIndex = (rootfs: Artifact | undefined, problem: string | null): st
     ? `  chunk index  ${formatBytes(rootfs.index.lengthBytes)}: gateways fetch only the pieces that they do not have`
     : `  chunk index  none, gateways fetch the whole image: ${problem}`;
 
+const describeBootSet = (files: readonly Artifact[]): readonly string[] => {
+  const totalBytes = files.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+  const names = files.map(({ name }) => name).join(', ');
+  return files.length === 0 ? [] : [`  boot set     ${formatBytes(totalBytes)}: ${names}`];
+};
+
 const describePatch = ({ version, patch, problem }: PublishedRelease['patches'][number]): string =>
   `  patch        from ${version}: ${patch === null ? `none, ${problem}` : formatBytes(patch.lengthBytes)}`;
 
@@ -130,6 +140,7 @@ const describe = (folder: string, published: PublishedRelease): readonly string[
     `  sha256       ${rootfs?.sha256Hex}`,
     `  verity root  ${rootfs?.verity?.rootHex}`,
     describeIndex(rootfs, indexProblem),
+    ...describeBootSet(bootArtifactsOf(release)),
     ...patches.map(describePatch),
     ...release.waves.map(({ startAtS, percent }) => {
       return `  wave         ${percent}% from ${new Date(startAtS * 1000).toISOString()}`;
@@ -152,6 +163,7 @@ const run: Command['run'] = async (args, io) => {
     compatible: required('compatible', values.compatible),
     version: required('release-version', values['release-version']),
     image: parseImage(values, io),
+    bootFolder: values.boot,
     sequence: wholeNumber('sequence', values.sequence, { ...anyCount, min: 1 }),
     keyFolders: values.keys,
     notesUrl: values['notes-url'],

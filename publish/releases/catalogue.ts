@@ -34,6 +34,10 @@ export interface PublishedImage extends ImageFacts {
 export const imageTargetPath = (compatible: string, version: string): string =>
   `images/${compatible}/${compatible}-${version}.squashfs`;
 
+/** Where the boot files of a version lie, by the names that they have on a gateway. */
+export const bootTargetFolder = (compatible: string, version: string): string =>
+  `images/${compatible}/boot/${version}/`;
+
 /** Of the index of an image, by the image's own path. */
 export const indexTargetPath = (imagePath: string): string => `${imagePath}.index`;
 

@@ -28,6 +28,7 @@ import { type PublisherPaths, publisherPaths, readSettings } from '../repository
 import { withPublisherLock } from '../repository/publisher-lock.ts';
 import { type Settlement, settleTargets } from '../signing/settlement.ts';
 import { imageTargetPath, publishedImages, readDocument, targetFileOf } from './catalogue.ts';
+import { bootTargets, settleBootSet } from './release-boot-set.ts';
 import { artifactOf, settleImage } from './release-image.ts';
 import { settleIndex } from './release-index.ts';
 import { type PatchWish, patchBases, type SettledPatch, settlePatches } from './release-patches.ts';
@@ -53,6 +54,8 @@ export interface ReleaseOptions {
   readonly version: string;
   /** May be left out for a version that is published already: promotes it, or changes its waves. */
   readonly image?: ImageSource | undefined;
+  /** Folder whose files are the boot set. May be left out for a version that is published with one already. */
+  readonly bootFolder?: string | undefined;
   /** Default: the version's own, else what the image says, else the last of this compatible plus one. */
   readonly sequence?: number | undefined;
   /** Where the private keys are. Default: `keys` of the folder. */
@@ -120,7 +123,7 @@ const checkWish = (options: ReleaseOptions): void => {
 const composeRelease = (
   options: ReleaseOptions,
   identity: ImageIdentity,
-  artifact: Artifact,
+  artifacts: readonly Artifact[],
   publishedAtS: number,
 ): Release => ({
   id: identity.releaseId,
@@ -134,7 +137,7 @@ const composeRelease = (
   floorEpoch: options.floorEpoch ?? 0,
   rollbackFloor: options.rollbackFloor ?? 0,
   waves: options.waves ?? [],
-  artifacts: [artifact],
+  artifacts,
   health: { deadlineS: options.healthDeadlineS ?? defaultHealthDeadlineS, checks: options.healthChecks ?? [] },
   dataSchema: options.dataSchema ?? { oldest: 0, own: 0 },
   from: options.from ?? [],
@@ -223,7 +226,11 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
   const { index, problem: indexProblem } = await settleIndex(publication, state.targets, imageFacts);
   const patches = await settlePatches(publication, state.targets, imageFacts, bases, patchWish);
   const madePatches = patches.flatMap(({ patch }) => patch ?? []);
-  const release = composeRelease(options, plan.identity, artifactOf(targetPath, image, index, madePatches), nowS);
+  const bootSet = await settleBootSet(publication, state.targets, {
+    ...{ folder: options.bootFolder ?? null, identity: plan.identity, isPublished: plan.published !== null },
+  });
+  const artifacts = [artifactOf(targetPath, image, index, madePatches), ...bootSet];
+  const release = composeRelease(options, plan.identity, artifacts, nowS);
   const document = encodeRelease(release);
   if (isUnchanged(current, release))
     throw new OtadError('NOTHING_TO_DO', { channel: options.channel, version: release.version });
@@ -234,6 +241,7 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
     ...state.targets.targets,
     [targetPath]: targetFileOf(image.lengthBytes, image.sha256Hex, image.facts),
     ...(index === null ? {} : { [index.path]: targetFileOf(index.lengthBytes, index.sha256Hex) }),
+    ...bootTargets(bootSet),
     ...Object.fromEntries(madePatches.map((patch) => [patch.path, targetFileOf(patch.lengthBytes, patch.sha256Hex)])),
     [documentPath]: targetFileOf(document.length, documentSha256),
   };

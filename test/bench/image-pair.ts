@@ -6,7 +6,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { makeAgentLayer } from '../../image/agent-layer.ts';
-import { readUpdateLines } from '../../image/debian-mirror.ts';
+import { type DebianMirrors, findMirrors } from '../../image/debian-mirror.ts';
 import { buildDebianRoot, manifestPath, unpackDebianRoot } from '../../image/debian-root.ts';
 import { readManifest } from '../../image/package-lock.ts';
 import { finishRoot } from '../../image/root-finish.ts';
@@ -17,6 +17,9 @@ import { type Edition, writeApplicationLayer } from './gateway-application.ts';
 const compatible = 'bench-gateway';
 /** The reference image's; a release of a vendor keeps it as well. */
 const sourceDateEpochS = 1_735_689_600;
+
+/** The release alone. */
+const noUpdates = 'Package: *\nPin: release n=trixie-updates\nPin-Priority: -1\n';
 
 const imagesSchema = z.strictObject({
   /** Paths. */
@@ -32,7 +35,9 @@ interface Wish {
   readonly name: string;
   readonly sequence: number;
   readonly edition: Edition;
-  readonly moreSources: readonly string[];
+  readonly mirrors: DebianMirrors;
+  /** apt preferences. */
+  readonly pins: string;
 }
 
 export interface ImagePlaces {
@@ -69,8 +74,10 @@ const buildOne = async ({ projectFolder, folder, onStep }: ImagePlaces, wish: Wi
     sourceDateEpochS,
     prepare: async (root, packages) => {
       const cacheFolder = join(folder, 'cache');
-      const { moreSources } = wish;
-      const options = { cacheFolder, architecture, packages, lock: null, sourceDateEpochS, moreSources };
+      const { mirrors, pins } = wish;
+      // What is there will do, whatever the archive has by now.
+      const state = '';
+      const options = { cacheFolder, architecture, packages, mirrors, pins, state, sourceDateEpochS };
       await unpackDebianRoot(await buildDebianRoot(options), root, null);
       manifest = readManifest(await readFile(join(root, manifestPath), 'utf8'));
     },
@@ -84,12 +91,14 @@ const buildImages = async (places: ImagePlaces): Promise<BenchImages> => {
   const { folder, onStep } = places;
   await mkdir(folder, { recursive: true });
   onStep('programs of Debian 13');
-  const toolbox = await prepareToolbox(join(folder, 'cache'), undefined, undefined);
+  const toolbox = await prepareToolbox(join(folder, 'cache'), {});
   process.env.PATH = `${toolbox.path}:${process.env.PATH}`;
-  const updates = await readUpdateLines();
-  const before = await buildOne(places, { name: 'before', sequence: 1, edition: 1, moreSources: [] });
-  const after = await buildOne(places, { name: 'after', sequence: 2, edition: 1, moreSources: updates });
-  const application = await buildOne(places, { name: 'application', sequence: 3, edition: 2, moreSources: updates });
+  const mirrors = await findMirrors();
+  const asReleased = { mirrors: { ...mirrors, security: null }, pins: noUpdates };
+  const updated = { mirrors, pins: '' };
+  const before = await buildOne(places, { name: 'before', sequence: 1, edition: 1, ...asReleased });
+  const after = await buildOne(places, { name: 'after', sequence: 2, edition: 1, ...updated });
+  const application = await buildOne(places, { name: 'application', sequence: 3, edition: 2, ...updated });
   const changedPackages = [...changesBetween(before.manifest, after.manifest)];
   return { before: before.path, after: after.path, application: application.path, changedPackages };
 };

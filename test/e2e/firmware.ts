@@ -3,6 +3,7 @@
 // mounted. A slot that does not verify does not start, as dm-verity would have it.
 
 import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { SlotName } from '../../agent/core/types.ts';
 import type { SlotVerity } from '../../bootctl/model.ts';
 import { parseFwEnvConfig } from '../../bootctl/uboot/fw-env-config.ts';
@@ -39,6 +40,19 @@ const unpackSlot: LayOut = async (device, rootfs) => {
   return exitCode === 0 ? null : `squashfs: ${lastLine(stderr)}`;
 };
 
+/** The modules of the root are for one kernel: with another one beside it, nothing would come up. */
+const checkKernel = async (paths: GatewayPaths, slot: SlotName, print: (line: string) => void) => {
+  const wanted = await readFile(join(paths.rootfs, 'usr/lib/gateway/kernel-release'), 'utf8').catch(() => null);
+  if (wanted === null) return null;
+  const [kernel, tree] = await Promise.all(
+    ['kernel', 'dtbs/board.dtb'].map((name) => readFile(join(paths.bootFolders[slot], name), 'latin1').catch(() => '')),
+  );
+  const [release = ''] = (kernel ?? '').split('\n', 1);
+  print(`slot ${slot}: kernel ${release}`);
+  const isFit = `${release}\n` === wanted && tree === `tree for ${release}\n`;
+  return isFit ? null : `the root is for kernel ${wanted.trim()}`;
+};
+
 /** Without a root in the environment (both copies were lost) the slot starts unchecked: better than a board that is dead. */
 const openSlot = async (
   paths: GatewayPaths,
@@ -49,7 +63,10 @@ const openSlot = async (
 ): Promise<boolean> => {
   const device = paths.slots[slot];
   if (verity === null) print(`slot ${slot}: no verity root in the environment, not checked`);
-  const problem = (verity === null ? null : await checkSlot(device, verity)) ?? (await layOut(device, paths.rootfs));
+  const problem =
+    (verity === null ? null : await checkSlot(device, verity)) ??
+    (await layOut(device, paths.rootfs)) ??
+    (await checkKernel(paths, slot, print));
   if (problem !== null) print(`slot ${slot}: ${problem}`);
   return problem === null;
 };

@@ -264,6 +264,7 @@ export const createGateway = async (options: GatewayOptions): Promise<Gateway> =
   const gateway = new Gateway(options);
   const { paths } = gateway;
   await mkdir(paths.stateDir, { recursive: true });
+  for (const folder of Object.values(paths.bootFolders)) await mkdir(folder);
   for (const slot of ['a', 'b'] satisfies SlotName[]) await makeSparse(paths.slots[slot], options.slotSizeBytes);
   await writeFile(paths.deviceId, `${randomUUID().replaceAll('-', '')}\n`);
   await gateway.configure(options.settings);

@@ -18,6 +18,8 @@ export interface ApplicationRelease {
   readonly healthDeadlineS: number;
   /** More bytes in the application layer than releases have as a rule. */
   readonly extraBytes?: number;
+  /** Release of the kernel that comes with it and that its modules are for. Absent: it brings none. */
+  readonly kernel?: string;
   /** Of a program as large as this in the application layer, of which each version changes a little everywhere. */
   readonly programBytes?: number;
 }
@@ -90,6 +92,7 @@ export const writeApplicationLayer = async (
   await writeFile(join(folder, 'layer.json'), JSON.stringify({ name: `app ${release.version}`, base: '../base' }));
   await put(folder, 'usr/lib/otad/health.d/required.d/10-field-bus', fieldBusCheck, 0o755);
   await put(folder, 'usr/share/gateway/field-bus.conf', `bus=${release.fieldBus}\n`);
+  if (release.kernel !== undefined) await put(folder, 'usr/lib/gateway/kernel-release', `${release.kernel}\n`);
   await put(
     folder,
     'usr/lib/gateway/application.bin',
@@ -97,4 +100,13 @@ export const writeApplicationLayer = async (
   );
   const { version, programBytes } = release;
   if (programBytes !== undefined) await put(folder, 'usr/lib/gateway/program', program(version, programBytes));
+};
+
+const kernelBytes = 384 * 1024;
+
+/** Kernel and device tree of a release, as a folder for `otapub release --boot`. */
+export const writeBootSet = async (folder: string, kernel: string): Promise<void> => {
+  await mkdir(join(folder, 'dtbs'), { recursive: true });
+  await writeFile(join(folder, 'kernel'), Buffer.concat([Buffer.from(`${kernel}\n`), ballast(kernel, kernelBytes)]));
+  await writeFile(join(folder, 'dtbs/board.dtb'), `tree for ${kernel}\n`);
 };

@@ -11,7 +11,14 @@ import { loadPublished } from '../../publish/repository/published-state.ts';
 import { type PublisherPaths, publisherPaths } from '../../publish/repository/publisher-folder.ts';
 import { initRepository } from '../../publish/repository/repository-init.ts';
 import { createStaticServer, type StaticServerOptions } from '../../publish/serving/static-server.ts';
-import { type ApplicationRelease, channel, compatible, writeApplicationLayer, writeBaseLayer } from './layers.ts';
+import {
+  type ApplicationRelease,
+  channel,
+  compatible,
+  writeApplicationLayer,
+  writeBaseLayer,
+  writeBootSet,
+} from './layers.ts';
 import { createLink, type Link } from './link.ts';
 
 /** Where releases wait before they are offered to gateways. */
@@ -83,7 +90,9 @@ export const openVendor = (options: PublisherOptions): Vendor => {
       const { version, sequence } = release;
       const { compression, zstdLevel } = options;
       const image = { layers: [layer], compression, zstdLevel };
-      return await publishRelease({ ...common(version), channel: buildChannel, sequence, image });
+      const bootFolder = release.kernel === undefined ? undefined : layerFolder(options.folder, `boot-${version}`);
+      if (bootFolder !== undefined) await writeBootSet(bootFolder, release.kernel ?? '');
+      return await publishRelease({ ...common(version), channel: buildChannel, sequence, image, bootFolder });
     },
     offer: (version, nowMs, patchFrom) => publishRelease({ ...common(version), channel, nowMs, patchFrom }),
   };

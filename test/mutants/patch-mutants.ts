@@ -164,7 +164,7 @@ export const patchMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'patch-that-makes-another-image-counts-as-saved',
-    edits: one('agent/runtime/slot-fill.js', 'forgetImage(tally);', ''),
+    edits: one('agent/runtime/slot-fill.js', 'forgetImage(tally, bootBytes);', ''),
     suite: device,
   },
   {

@@ -2,9 +2,12 @@
 
 import { attackMutants } from './attack-mutants.ts';
 import { bootScriptMutants } from './boot-script-mutants.ts';
+import { bootSetMutants } from './boot-set-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
 import { helperMutants } from './helper-mutants.ts';
+import { imageMutants } from './image-mutants.ts';
 import { indexMutants } from './index-mutants.ts';
+import { labMutants } from './lab-mutants.ts';
 import { lineageMutants } from './lineage-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { otapubMutants } from './otapub-mutants.ts';
@@ -19,6 +22,7 @@ export const tables: Readonly<Record<string, readonly Mutant[]>> = {
   core: coreMutants,
   lineage: lineageMutants,
   helper: helperMutants,
+  'boot-set': bootSetMutants,
   uboot: ubootMutants,
   'systemd-boot': systemdBootMutants,
   'boot-script': bootScriptMutants,
@@ -28,5 +32,7 @@ export const tables: Readonly<Record<string, readonly Mutant[]>> = {
   sources: sourceMutants,
   otapub: otapubMutants,
   index: indexMutants,
+  lab: labMutants,
   patch: patchMutants,
+  image: imageMutants,
 };

@@ -12,6 +12,7 @@ import { slotState } from '../../bootctl/model.ts';
 import { createIndexing } from '../../delta/indexing.ts';
 import { createPatching } from '../../delta/patching.ts';
 import { createSealing } from '../../verity/sealing.ts';
+import { noBootStage } from '../support/no-boot-stage.ts';
 import { type Catalogue, compatible, type SealedRelease, slotSizeBytes } from './catalogue.ts';
 import { type Checkers, createCheckers } from './checkers.ts';
 import type { Life, PlannedFault } from './faults.ts';
@@ -61,6 +62,7 @@ const policy: Policy = {
   slotSizeBytes: { a: slotSizeBytes, b: slotSizeBytes },
   footprintBytes: (length) => ceilToBlock(length) + treeBytes(length) + recordAreaBytes,
   dataSchema: 1,
+  hasBootPlaces: true,
   pollIntervalMs: hour,
   pollJitter: 0.5,
   backoffMinMs: minute,
@@ -158,6 +160,7 @@ class LifeRun {
       source: ports.source,
       sealing: this.#catalogue.sealing,
       indexing: createIndexing(),
+      bootStage: noBootStage,
       patching: createPatching(),
       monoMs: () => this.#timeline.nowMs(),
       log: {

@@ -18,6 +18,7 @@ import { createPatching } from '../../delta/patching.ts';
 import { createTreeBuilder, treeLengthBytes } from '../../verity/dm-verity.ts';
 import { createSealing } from '../../verity/sealing.ts';
 import { encodeRecord } from '../../verity/slot-record.ts';
+import { noBootStage } from './no-boot-stage.ts';
 import { noise } from './noise.ts';
 import { anArtifact, aRelease, createFileSlots, type FileSlots, sha256Of } from './slot-bench.ts';
 
@@ -180,6 +181,7 @@ export const aDeltaBench = (options: DeltaBenchOptions): DeltaBench => {
         source,
         sealing: createSealing(),
         indexing: createIndexing(),
+        bootStage: noBootStage,
         patching: createPatching(),
         monoMs: () => performance.now(),
         log: { info: note, warn: note },

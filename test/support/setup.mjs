@@ -61,6 +61,8 @@ const devicePackages = [
   { name: 'mmdebstrap', command: 'mmdebstrap' },
   { name: 'xz-utils', command: 'xz' },
 ];
+/** What builds it for the other architecture as well. */
+const imagePackages = [...devicePackages, { name: 'g++-aarch64-linux-gnu', command: 'aarch64-linux-gnu-g++' }];
 /** The peers of the benchmarks, what compiles the one in C, and what builds the images. */
 const benchPackages = [
   { name: 'curl', command: 'curl' },
@@ -281,6 +283,7 @@ const main = async () => {
     ...runPackages,
     ...(isFor('tests') ? testPackages : []),
     ...(isFor('device') ? devicePackages : []),
+    ...(isFor('image') ? imagePackages : []),
     ...(isFor('bench') ? benchPackages : []),
   ]);
   await installModules();

@@ -13,6 +13,7 @@ import { createIndexing } from '../../delta/indexing.ts';
 import { createPatching } from '../../delta/patching.ts';
 import { createTreeBuilder } from '../../verity/dm-verity.ts';
 import { createSealing } from '../../verity/sealing.ts';
+import { noBootStage } from './no-boot-stage.ts';
 
 const aSaltHex = '5a'.repeat(32);
 
@@ -101,6 +102,7 @@ export const anInstall = (ports: Pick<InstallPorts, 'slots' | 'source'> & Partia
   createInstall({
     sealing: createSealing(),
     indexing: createIndexing(),
+    bootStage: noBootStage,
     patching: createPatching(),
     monoMs: () => 0,
     log: { info: () => undefined, warn: () => undefined },

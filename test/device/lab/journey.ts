@@ -86,10 +86,11 @@ export const untilSettled = async (context: CaseContext, version: string, slot: 
   await expectConfirmed(context, { version, slot });
 };
 
-/** The machine is off: the bytes of the slot have the root that was signed, by the word of veritysetup. */
+/** The machine is switched off: the bytes of the slot have the root that was signed, by the word of veritysetup. */
 export const expectSlotOnDisk = async (context: CaseContext, slot: SlotName, channel: LabChannel): Promise<void> => {
   const { debian, board, machine, releases } = context;
-  await machine.powerCut();
+  await context.keepRecord();
+  await machine.powerOff();
   const file = join(machine.folder, `slot-${slot}`);
   await extractSlot(debian, machine.diskPath, planDisk(board.image), slot, file);
   const { rootHex, lengthBytes } = releases.images[channel];
@@ -98,9 +99,25 @@ export const expectSlotOnDisk = async (context: CaseContext, slot: SlotName, cha
   assert.ok(isAccepted, `veritysetup refuses slot ${slot} with the root of ${versionOf(channel)}`);
 };
 
+/** The slot starts by this release's kernel and initramfs, byte for byte. */
+export const expectBootSet = async (
+  { guest, board, releases }: CaseContext,
+  slot: SlotName,
+  channel: LabChannel,
+): Promise<void> => {
+  const { bootSet } = releases.images[channel];
+  const names = Object.keys(bootSet).sort();
+  const lines = (await guest.ok(`cd ${board.bootPlace(slot)} && sha256sum ${names.join(' ')}`)).trim().split('\n');
+  assert.deepEqual(
+    lines.map((line) => line.split(/\s+/)),
+    names.map((name) => [bootSet[name], name]),
+    `slot ${slot} starts by other files than ${versionOf(channel)} brings`,
+  );
+};
+
 /** A restart from inside, as root asks for it. */
 export const restart = async ({ machine, guest }: CaseContext): Promise<void> => {
   const before = machine.boot();
-  await guest.ok('systemctl --no-block reboot');
+  await guest.ok('systemctl --no-block start --job-mode=replace-irreversibly reboot.target');
   await machine.nextBoot(before);
 };

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import type { CaseContext, LabCase } from '../case.ts';
-import { expectConfirmed, follow, sentences, untilConfirmed, versionOf } from '../journey.ts';
+import { expectBootSet, expectConfirmed, follow, sentences, untilConfirmed, versionOf } from '../journey.ts';
 
 /** Bytes that were on the line when it broke: they left the server and never came to the disk. */
 const inFlightBytesMax = 4 * 1024 * 1024;
@@ -16,11 +16,12 @@ const interruptedDownload = async (
   mend: (context: CaseContext) => Promise<void>,
 ): Promise<void> => {
   const { machine, site, releases } = context;
-  const { lengthBytes } = releases.images.good;
+  const { good } = releases.images;
+  const lengthBytes = good.lengthBytes + good.bootBytes;
   const mark = machine.console.mark();
   site.link.setRate(slowBytesPerS);
   await follow(context, 'good');
-  await machine.until('a third of the image', () => (site.link.receivedBytes() > lengthBytes / 3 ? true : null));
+  await machine.until('a third of the download', () => (site.link.receivedBytes() > lengthBytes / 3 ? true : null));
   await interrupt(context);
   await machine.said(/The install failed|The check for a release failed/, mark, 'word of the interruption');
   const before = site.link.receivedBytes();
@@ -30,7 +31,7 @@ const interruptedDownload = async (
   const received = site.link.receivedBytes();
   assert.ok(
     received < lengthBytes + inFlightBytesMax,
-    `${before} bytes had come before the interruption, ${received} in all, for an image of ${lengthBytes}`,
+    `${before} bytes had come before the interruption, ${received} in all, for ${lengthBytes} of image and boot files`,
   );
 };
 
@@ -71,7 +72,7 @@ const databaseCase = (name: string, claim: string, lose: string): LabCase => ({
   isSmoke: false,
   run: async (context) => {
     const { machine, guest } = context;
-    await guest.ok(`systemctl stop otad; [ -s ${database} ]; ${lose}; sync`);
+    await guest.ok(`systemctl stop otad; [ -s ${database} ] && { ${lose}; sync; }`);
     const mark = machine.console.mark();
     const before = machine.boot();
     await machine.reset();
@@ -83,6 +84,58 @@ const databaseCase = (name: string, claim: string, lose: string): LabCase => ({
     assert.ok((await guest.history()).some(({ type }) => type === 'store-rebuilt'));
   },
 });
+
+const stagedFiles = '/var/lib/otad/boot-set';
+
+/** A sector of the data partition rots between download and start, while the release waits for somebody to start it. */
+const damagedBootFile: LabCase = {
+  name: 'boot-file-damaged',
+  claim: 'boot files that were damaged before they are placed are not started, and are fetched again',
+  from: 'factory',
+  isSmoke: false,
+  run: async (context) => {
+    const { machine, guest, site, releases } = context;
+    const mark = machine.console.mark();
+    await guest.configure({ baseUrls: [site.url], channel: 'good', autoReboot: false });
+    await guest.restartAgent();
+    await machine.said(sentences.installed(versionOf('good')), mark, 'the install');
+    const initrd = `${stagedFiles}/${releases.images.good.bootSet.initrd}`;
+    await guest.ok(`printf damaged | dd of=${initrd} bs=1 seek=4096 conv=notrunc 2> /dev/null && sync`);
+    const received = site.link.receivedBytes();
+    const refusal = machine.console.mark();
+    await guest.run('otactl reboot --yes --no-wait');
+    await machine.said(/BOOT_SET_INCOMPLETE|boot files of the release are not all there/, refusal, 'the refusal');
+    await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
+    await expectBootSet(context, 'a', 'factory');
+    // What was lost comes again by itself; the start is the technician's.
+    await machine.said(sentences.installed(versionOf('good')), refusal, 'the second install');
+    assert.ok(site.link.receivedBytes() - received < releases.images.good.bootBytes + inFlightBytesMax);
+    const second = machine.console.mark();
+    await guest.run('otactl reboot --yes --no-wait');
+    await untilConfirmed(context, 'good', second, 'b');
+    await expectBootSet(context, 'b', 'good');
+  },
+};
+
+/** To the last block; the emptiness that is left is none. */
+const fillVar = async ({ guest }: CaseContext): Promise<void> => {
+  await guest.run('cat /dev/zero >> /var/fill; sync; cat /dev/zero >> /var/fill; sync');
+  assert.equal((await guest.ok('df --output=avail /var | tail -n 1')).trim(), '0', '/var is full');
+};
+
+/** systemd moves a clock that is older than itself to the day it was built: this puts it back before anybody looks. */
+const clockUnit = 'lab-no-clock.service';
+const clockUnitText = [
+  ...['[Unit]', 'DefaultDependencies=no', 'Before=sysinit.target'],
+  ...['[Service]', 'Type=oneshot', 'ExecStart=/usr/bin/date -s @60'],
+  ...['[Install]', 'WantedBy=sysinit.target'],
+].join('\n');
+const yearS = 365 * 24 * 60 * 60;
+
+const expect1970 = async ({ guest }: CaseContext): Promise<void> => {
+  const timeS = Number(await guest.ok('date +%s'));
+  assert.ok(timeS < yearS, `the clock says ${timeS}`);
+};
 
 const storageCases: readonly LabCase[] = [
   databaseCase('deleted', 'a deleted database changes nothing of what boots', `rm -f ${database}*`),
@@ -121,21 +174,30 @@ const storageCases: readonly LabCase[] = [
   },
   {
     name: 'var-full',
-    claim: 'with /var full the gateway starts and answers, and updates once there is room',
+    claim: 'with /var full the gateway starts, answers, installs and confirms, and does so again once there is room',
     from: 'factory',
     isSmoke: false,
     run: async (context) => {
       const { machine, guest, site } = context;
       await guest.configure({ baseUrls: [site.url], channel: 'good', autoInstall: false });
-      await guest.run('cat /dev/zero > /var/fill; cat /dev/zero >> /var/fill; sync');
+      await fillVar(context);
       const before = machine.boot();
       await machine.reset();
-      await machine.nextBoot(before);
+      const full = await machine.nextBoot(before);
       await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
+      // The journal gives room back at each start.
+      await fillVar(context);
       const mark = machine.console.mark();
-      await guest.ok('rm /var/fill; sync');
-      await follow(context, 'good');
+      await guest.ok('otactl install --json > /dev/null');
+      await machine.nextBoot(full);
+      await fillVar(context);
       await untilConfirmed(context, 'good', mark, 'b');
+      await fillVar(context);
+      await guest.ok('rm /var/fill; sync');
+      const roomy = machine.console.mark();
+      // Healthy, as long as nobody names it a sickness.
+      await follow(context, 'sick');
+      await untilConfirmed(context, 'sick', roomy, 'a');
     },
   },
   {
@@ -146,18 +208,22 @@ const storageCases: readonly LabCase[] = [
     run: async (context) => {
       const { machine, guest } = context;
       const before = machine.boot();
-      await guest.ok('rm -f /var/lib/systemd/timesync/clock; sync');
-      await machine.powerCut();
+      await guest.write(`/etc/systemd/system/${clockUnit}`, clockUnitText);
+      await guest.ok(`systemctl enable ${clockUnit} && systemctl mask systemd-timesyncd && sync`);
+      await machine.powerOff();
       await machine.powerOn({ clock: 'base=1970-01-01T00:00:10' });
       await machine.nextBoot(before);
       await guest.status();
-      await guest.ok('date -s @10');
+      await expect1970(context);
       const mark = machine.console.mark();
       await follow(context, 'good');
       await machine.said(sentences.installed(versionOf('good')), mark, 'the install');
+      await machine.said(sentences.trial(versionOf('good')), mark, 'the trial');
+      await expect1970(context);
       await untilConfirmed(context, 'good', mark, 'b');
+      await expect1970(context);
     },
   },
 ];
 
-export const troubleCases: readonly LabCase[] = [...networkCases, ...storageCases];
+export const troubleCases: readonly LabCase[] = [...networkCases, ...storageCases, damagedBootFile];
