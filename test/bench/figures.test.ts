@@ -2,8 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { renderLine } from '../../agent/log/line.ts';
+import { bashCpuSeconds } from './bash-cpu.ts';
 import { readFillLog } from './fill-log.ts';
 import { changesBetween } from './image-pair.ts';
 import { cpuSecondsIn, cpuSecondsOf } from './process-cost.ts';
@@ -15,6 +19,19 @@ const stat = (name: string): string => `42 (${name}) S 1 42 42 0 -1 4194560 100 
 const logged = (msg: string, fields: object): string => renderLine({ level: 30, time: 0, msg, ...fields }, 'plain');
 const filled = (fetchedBytes: number, copiedBytes: number, rebuiltBytes: number): string =>
   logged('The image is in the slot.', { slot: 'b', fetchedBytes, copiedBytes, rebuiltBytes, savedBytes: 0 });
+
+test("what the user's own shell does at its start is not counted for the peers", (t) => {
+  const home = mkdtempSync(join(tmpdir(), 'otad-bench-'));
+  const { HOME, SHLVL } = process.env;
+  t.after(() => {
+    Object.assign(process.env, { HOME, SHLVL });
+    rmSync(home, { recursive: true });
+  });
+  writeFileSync(join(home, '.bashrc'), 'touch "$HOME/started"\n');
+  Object.assign(process.env, { HOME: home, SHLVL: '0' });
+  bashCpuSeconds('true', []);
+  assert.equal(existsSync(join(home, 'started')), false);
+});
 
 test('CPU is the time of the process and of its children, user and system', () => {
   assert.equal(cpuSecondsIn(stat('otad')), 2.25);
