@@ -79,8 +79,14 @@ const settleOne = async (
     join(publication.paths.targets, targetFilePath(target, digest));
   const known = Object.hasOwn(targets.targets, path) ? targets.targets[path]?.hashes.sha256 : undefined;
   if (known !== undefined) return named(await readFile(fileOf(path, known)), known);
-  const outcome = await patchImages(fileOf(base.path, base.sha256Hex), fileOf(image.path, image.sha256Hex), wish);
   const none = (problem: string): SettledPatch => ({ version, patch: null, problem });
+  const made = patchImages(fileOf(base.path, base.sha256Hex), fileOf(image.path, image.sha256Hex), wish);
+  // An image that cannot be looked into (another compressor) is published all the same, and fetched whole.
+  const outcome = await made.catch((error: unknown) => {
+    if (error instanceof OtadError && error.code === 'IMAGE_UNUSABLE') return String(error.details.problem);
+    throw error;
+  });
+  if (typeof outcome === 'string') return none(outcome);
   if (outcome.kind === 'none') return none(outcome.problem);
   const { bytes, ways } = outcome;
   if (bytes.length > ways.indexBytes * worthShare)
@@ -91,7 +97,7 @@ const settleOne = async (
   return named(bytes, digest);
 };
 
-/** Makes and stores the patches, or takes published ones. Throws PATCH_UNPROVEN, IMAGE_UNUSABLE. */
+/** Makes and stores the patches, or takes published ones. Throws PATCH_UNPROVEN. */
 export const settlePatches = async (
   publication: PublicationOptions,
   targets: TargetsMetadata,

@@ -16,6 +16,7 @@ process.once('exit', () => images.remove());
 images.image('old', oldTree);
 images.image('new', newTree);
 images.image('gzip', newTree, ['-comp', 'gzip']);
+images.image('lzo', newTree, ['-comp', 'lzo']);
 const pathOf = (name: string): string => join(images.path, name);
 
 test('a release with --patch-from names a signed patch that makes its image from the old one', async (t) => {
@@ -77,6 +78,18 @@ test('an image that cannot be patched is published all the same, and the publish
   assert.match(stdout, /patch {8}from 1\.0: none, it is compressed with gzip/);
   const released = await readFile(join(publisher.folder, 'repository/metadata/3.targets.json'), 'utf8');
   assert.doesNotMatch(released, /\.patch"/);
+});
+
+test('an image that cannot even be looked into is published all the same', async (t) => {
+  const publisher = await aPublisher(t);
+  await publisher.release({ version: '1.0', image: { imagePath: pathOf('old') } });
+  const { release, patches } = await publisher.release({
+    version: '1.1',
+    image: { imagePath: pathOf('lzo') },
+    patchFrom: ['1.0'],
+  });
+  assert.equal(release.artifacts[0]?.patches, undefined);
+  assert.match(patches[0]?.problem ?? '', /lzo/);
 });
 
 test('a patch that would save nothing over the index is left out', async (t) => {
