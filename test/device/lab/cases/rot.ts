@@ -43,7 +43,9 @@ export const rotCases: readonly LabCase[] = [
     from: 'updated',
     isSmoke: false,
     run: async (context) => {
-      const { machine, guest } = context;
+      const { machine, guest, site } = context;
+      // A trial wants its server; what it offers is not the matter here.
+      await guest.configure({ baseUrls: [site.url], channel: 'good', autoInstall: false });
       const mark = machine.console.mark();
       const before = machine.boot();
       await guest.ok(
