@@ -3,12 +3,15 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createIndexing } from '../delta/indexing.ts';
+import { createPatching } from '../delta/patching.ts';
 import { treeLengthBytes } from '../verity/dm-verity.ts';
 import { createSealing } from '../verity/sealing.ts';
 import { readInitialRoot } from '../verity/trusted-root.ts';
 import { createBootClient } from './adapters/boot-client.ts';
 import { type BootDevice, openBootDevice, openHelpedDevice } from './adapters/boot-control.ts';
 import { createBootInspector } from './adapters/boot-inspection.ts';
+import { openBootPlaces } from './adapters/boot-place.ts';
+import { bootStageFolders, createBootStage } from './adapters/boot-stage.ts';
 import { readFacts } from './adapters/device-facts.ts';
 import { createFolderOffers, type FolderOffers } from './adapters/folder-offers.ts';
 import { createHealth } from './adapters/health.ts';
@@ -20,6 +23,7 @@ import { createMetadataWitness } from './adapters/metadata-witness.ts';
 import { createNotify } from './adapters/notify.ts';
 import { createRebooter } from './adapters/rebooter.ts';
 import { createReleaseSource, type SignedSource } from './adapters/release-source.ts';
+import { openStagedBootFiles } from './adapters/staged-boot-files.ts';
 import { createStandbyStore } from './adapters/standby-store.ts';
 import { SqliteStore } from './adapters/store.ts';
 import { readGroupId } from './api/group.ts';
@@ -34,6 +38,7 @@ import type { Clock } from './core/ports.ts';
 import { ceilToBlock, recordAreaBytes } from './core/slot-layout.ts';
 import { otherSlot } from './core/types.ts';
 import type { Log } from './log/log.ts';
+import { withBootSets } from './runtime/boot-set-control.ts';
 import { createExecutors } from './runtime/executors.ts';
 import { createInstall } from './runtime/install.ts';
 import type { Runtime } from './runtime/runtime.ts';
@@ -100,7 +105,10 @@ const openDevice = async ({ config, signal }: Ground, carry: SignedSource['carry
   }
   const { stateDir, runDir } = config;
   const rebootCommand = config.reboot.command;
-  const device = await openBootDevice({ bootloader, slotPaths, stateDir, runDir, rebootCommand });
+  const bare = await openBootDevice({ bootloader, slotPaths, stateDir, runDir, rebootCommand });
+  const places = openBootPlaces(bare.found.kind, bootloader);
+  const placing = { places, staged: openStagedBootFiles(bootStageFolders(config)), sealing: createSealing() };
+  const device = { ...bare, boot: withBootSets(bare.boot, bare.slots, placing) };
   const inspectBoot = createBootInspector({ device, settings: bootloader, slotPaths });
   return { device, inspectBoot, rebooter: createRebooter({ command: rebootCommand }) };
 };
@@ -251,6 +259,7 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
     agentVersion,
     wavePercent: (releaseId) => wavePercent(identity.deviceId, releaseId),
     slotSizeBytes: facts.slotSizeBytes,
+    hasBootPlaces: openBootPlaces(device.found.kind, config.bootloader) !== null,
     footprintBytes: (length) => ceilToBlock(length) + treeLengthBytes(length) + recordAreaBytes,
   });
   const install = createInstall({
@@ -258,6 +267,8 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
     source,
     sealing: createSealing(),
     indexing: createIndexing(),
+    bootStage: createBootStage(bootStageFolders(config)),
+    patching: createPatching(),
     monoMs: () => performance.now(),
     log,
   });

@@ -10,11 +10,14 @@ import { createSealing } from '../verity/sealing.ts';
 import { openBootDevice } from './adapters/boot-control.ts';
 import { createBootInspector } from './adapters/boot-inspection.ts';
 import { createLedgerFile } from './adapters/boot-ledger-file.ts';
+import { openBootPlaces } from './adapters/boot-place.ts';
 import { fromWire, type WireMetadata } from './adapters/boot-protocol.ts';
 import { type BootVerbs, createBootServer } from './adapters/boot-server.ts';
+import { bootStageFolders } from './adapters/boot-stage.ts';
 import { readOsRelease } from './adapters/identity.ts';
 import { inheritedSockets } from './adapters/inherited-descriptors.ts';
 import { createRebooter } from './adapters/rebooter.ts';
+import { openStagedBootFiles } from './adapters/staged-boot-files.ts';
 import { defaultConfigDirs, loadConfigTolerantly } from './config/config.ts';
 import { type Config, slotPathsOf } from './config/schema.ts';
 import { errorCodes, OtadError, toFailure } from './core/errors.ts';
@@ -90,6 +93,10 @@ const openParts = async (config: Config, { stateDir, runDir }: Places) => {
     boot: device.boot,
     slots: device.slots,
     sealing: createSealing(),
+    bootSets: {
+      places: openBootPlaces(device.found.kind, bootloader),
+      staged: openStagedBootFiles(bootStageFolders(config)),
+    },
     ledger: createLedgerFile({
       stateDir,
       runDir,

@@ -3,7 +3,8 @@
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { unpackPackages } from './debian-packages.ts';
+import { type PackageSource, unpackPackages } from './debian-packages.ts';
+import type { PackageLock } from './package-lock.ts';
 import { runTool } from './tool.ts';
 
 const sources = ['backup', 'database', 'node_sqlite3', 'statement'];
@@ -16,23 +17,31 @@ const defines = [
 ];
 const tuple = 'aarch64-linux-gnu';
 
-export interface AddonOptions {
+export interface AddonOptions extends PackageSource {
   readonly projectFolder: string;
   readonly cacheFolder: string;
   readonly outputPath: string;
-  readonly mirror?: string | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly lock: PackageLock | null;
 }
+
+const libraryNames = ['libsqlite3-0', 'libsqlite3-dev'] as const;
+
+/** The library of the lock, and the headers of that version, which the image has no need of. */
+const lockedLibraries = (lock: PackageLock | null): readonly string[] => {
+  const line = lock?.packages.find((text) => text.startsWith(`${libraryNames[0]} `));
+  return line === undefined ? [] : libraryNames.map((name) => line.replace(libraryNames[0], name));
+};
 
 /** Where node_api.h is: beside the Node that runs, or where Debian puts it. */
 const nodeHeaders = [join(process.execPath, '../../include/node'), '/usr/include/node'];
 
 /** For arm64. Throws TOOL_MISSING without g++-aarch64-linux-gnu. */
 export const buildArm64Addon = async (options: AddonOptions): Promise<void> => {
-  const { projectFolder, cacheFolder, outputPath, mirror, signal } = options;
+  const { projectFolder, cacheFolder, outputPath, lock, mirrors, state, signal } = options;
   const libraries = await unpackPackages({
     folder: join(cacheFolder, 'addon-arm64'),
-    ...{ architecture: 'arm64', packages: ['libsqlite3-0', 'libsqlite3-dev'], hasDependencies: false, mirror, signal },
+    ...{ architecture: 'arm64', packages: libraryNames, exactly: lockedLibraries(lock) },
+    ...{ hasDependencies: false, mirrors, state, signal },
   });
   const modules = join(projectFolder, 'node_modules');
   await mkdir(join(outputPath, '..'), { recursive: true });

@@ -2,7 +2,7 @@
 // same code that otad changes it with later. One folder for each FAT partition, by the partition's label.
 
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { assertNever } from '../agent/core/errors.ts';
 import { type SlotName, slotNames } from '../agent/core/types.ts';
 import { activate, invalidate, lostModel, markGood, triesDefault } from '../bootctl/model.ts';
@@ -11,9 +11,9 @@ import { entriesFolder } from '../bootctl/systemd-boot/loader-entries.ts';
 import { encodeSlotEntry } from '../bootctl/systemd-boot/slot-entry.ts';
 import { encodeCopy, sequenceName } from '../bootctl/uboot/environment.ts';
 import { applyModel } from '../bootctl/uboot/variables.ts';
-import type { Board } from './boards.ts';
+import type { Board, Root } from './boards.ts';
 import type { SealedImage } from './factory-slot.ts';
-import { makeTrybootFolders, makeUbootFirmware } from './pi-files.ts';
+import { findTrees, makeTrybootFolders, makeUbootFirmware } from './pi-files.ts';
 
 export interface BootSet {
   readonly kernelPath: string;
@@ -51,8 +51,26 @@ const slotEntry = (slot: SlotName, { commandLine }: Board, set: BootSet): string
   );
 };
 
+/** As the bootloaders of the boards name it. */
+export const kernelName = ({ architecture }: Root): string => (architecture === 'arm64' ? 'Image' : 'linux');
+
+/**
+ * The folder that is published with the root, `otapub release --boot`: what lies in the boot place of a slot on every board of this
+ * root, and no settings or firmware of a board.
+ */
+export const makeBootSetFolder = async (
+  folder: string,
+  root: Root,
+  { kernelPath, initramfs, bootRoot }: Pick<BootSet, 'kernelPath' | 'initramfs' | 'bootRoot'>,
+): Promise<void> => {
+  await put(folder, 'initrd', initramfs);
+  await copyFile(kernelPath, join(folder, kernelName(root)));
+  const trees = root.architecture === 'arm64' ? await findTrees(bootRoot) : [];
+  for (const tree of trees) await copyFile(tree, join(folder, basename(tree)));
+};
+
 /** Kernel and initramfs in a folder of their own for each slot: an update changes one of them. */
-const putKernel = async (folder: string, path: string, set: BootSet, name = 'linux'): Promise<void> => {
+const putKernel = async (folder: string, path: string, set: BootSet, name: string): Promise<void> => {
   await mkdir(join(folder, path), { recursive: true });
   await copyFile(set.kernelPath, join(folder, path, name));
   await put(folder, join(path, 'initrd'), set.initramfs);
@@ -68,7 +86,7 @@ const makeEsp = async (folder: string, board: Board, set: BootSet): Promise<void
   await put(folder, 'loader/loader.conf', settings);
   for (const slot of slotNames) {
     await put(folder, `${entriesFolder}/${entryStemsDefault[slot]}.conf`, slotEntry(slot, board, set));
-    await putKernel(folder, `otad/${slot}`, set);
+    await putKernel(folder, `otad/${slot}`, set, kernelName(board.root));
   }
 };
 
@@ -104,10 +122,10 @@ export const makeBootFolders = async (folder: string, board: Board, set: BootSet
       await makeEsp(join(folder, 'esp'), board, set);
       return ['esp'];
     case 'u-boot':
-      return makeUbootFolders(folder, set, 'linux');
+      return makeUbootFolders(folder, set, kernelName(board.root));
     case 'pi-u-boot':
       await makeUbootFirmware(join(folder, 'firmware'), set);
-      return ['firmware', ...(await makeUbootFolders(folder, set, 'Image'))];
+      return ['firmware', ...(await makeUbootFolders(folder, set, kernelName(board.root)))];
     case 'tryboot':
       return makeTrybootFolders(folder, board, set);
     default:

@@ -4,24 +4,27 @@
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { OtadError } from '../agent/core/errors.ts';
 import { buildImage } from '../publish/images/image-build.ts';
 import type { ImageIdentity } from '../publish/images/os-release.ts';
 import { buildArm64Addon } from './addon.ts';
 import { makeAgentLayer } from './agent-layer.ts';
 import type { Board, Root } from './boards.ts';
-import { type BootSet, makeBootFolders } from './boot-files.ts';
-import { unpackPackages } from './debian-packages.ts';
+import { type BootSet, makeBootFolders, makeBootSetFolder } from './boot-files.ts';
+import { findMirrors, type MirrorWish } from './debian-mirror.ts';
+import { type PackageSource, unpackPackages } from './debian-packages.ts';
 import { buildDebianRoot, manifestPath, unpackDebianRoot } from './debian-root.ts';
+import { describeSuites, newestSuiteS, readSuites } from './debian-suites.ts';
 import { findPartition, makeDisk, writePartition } from './disk.ts';
 import { sealImage, writeFactorySlot } from './factory-slot.ts';
 import { makeExt4, makeFat } from './file-system.ts';
 import { fillForeignRoot, hostArchitecture } from './foreign-root.ts';
 import { makeInitramfs } from './initramfs.ts';
 import { findKernel, installModules, writePlainKernel } from './kernel.ts';
-import { formatLock, type PackageLock, readManifest } from './package-lock.ts';
+import { formatLock, type Manifest, type PackageLock, pinsOf, readManifest } from './package-lock.ts';
 import { namedUuid, partitionUuid, planDisk } from './partitions.ts';
 import { finishRoot } from './root-finish.ts';
-import { prepareToolbox } from './toolbox.ts';
+import { prepareToolbox, toolArchitecture } from './toolbox.ts';
 
 export interface ImageBuildOptions {
   /** One root is built, and from it a disk for each of these. */
@@ -43,8 +46,11 @@ export interface ImageBuildOptions {
   readonly ubootPath: string | null;
   /** Least compression, for trying things: a third larger, made in a fraction of the time. Never to be published. */
   readonly isDraft: boolean;
-  readonly sourceDateEpochS: number;
-  readonly mirror?: string | undefined;
+  /** The time of the build, seconds since 1970; null: that of the newest of what goes in, the packages or `changedAtS`. */
+  readonly sourceDateEpochS: number | null;
+  /** When what does not come from Debian changed last; 0: nobody knows. */
+  readonly changedAtS: number;
+  readonly mirrorWish?: MirrorWish | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onStep: (line: string) => void;
 }
@@ -54,26 +60,55 @@ export interface BuiltFiles {
   /** One for each board, by its name. */
   readonly disks: Readonly<Record<string, string>>;
   readonly lock: string;
-  readonly kernel: string;
-  readonly initramfs: string;
+  /** Folder to publish with the image: kernel, initramfs, device trees. */
+  readonly boot: string;
   readonly rootHex: string;
   readonly hashOffsetBytes: number;
 }
 
+/** What the parts of a build have in common, found out before the first of them. */
+interface Build extends ImageBuildOptions {
+  readonly source: PackageSource;
+  readonly suites: Manifest;
+  readonly epochS: number;
+}
+
+/** The state of the archive: the lock's, or today's. With it the time of the build. Throws CONFIG_INVALID. */
+const openBuild = async (options: ImageBuildOptions): Promise<Build> => {
+  const { cacheFolder, lock, signal, sourceDateEpochS, changedAtS, onStep } = options;
+  const mirrors = await findMirrors(options.mirrorWish);
+  const archive = join(cacheFolder, 'archive');
+  const suites = lock?.suites ?? (await readSuites(archive, mirrors, toolArchitecture(), signal));
+  const from = lock === null ? "Debian's archive" : 'versions of the lock';
+  onStep(`${from}: ${suites.length === 0 ? 'of an unknown day' : describeSuites(suites, Date.now())}`);
+  if (mirrors.security === null) onStep('no security updates: the image has the holes that they close');
+  const epochS = sourceDateEpochS ?? Math.max(changedAtS, newestSuiteS(suites));
+  if (epochS === 0) {
+    const expected = 'seconds since 1970: neither git nor the lock says when anything changed';
+    throw new OtadError('CONFIG_INVALID', { key: 'SOURCE_DATE_EPOCH', expected, found: 'nothing' });
+  }
+  onStep(`time of the build: ${new Date(epochS * 1000).toISOString()}`);
+  return { ...options, suites, epochS, source: { mirrors, state: suites.join(', '), signal } };
+};
+
+/** The tools of a lock are programs for the machine that built; another kind of machine takes its own newest. */
+const lockedTools = ({ lock }: Build): Manifest => {
+  const isOurs = (line: string): boolean => [toolArchitecture(), 'all'].includes(line.split(' ')[2] ?? '');
+  return lock?.tools.every(isOurs) === true ? lock.tools : [];
+};
+
 /** Kernel and loader: unpacked, never installed. */
-const fetchBootPackages = async ({ root, cacheFolder, lock, mirror, signal }: ImageBuildOptions) => {
-  const pinned = lock?.boot.map((line) => line.split(' ').slice(0, 2).join('=')) ?? [];
-  return unpackPackages({
-    folder: join(cacheFolder, `boot-${root.architecture}${lock === null ? '' : '-locked'}`),
+const fetchBootPackages = ({ root, cacheFolder, lock, source }: Build) =>
+  unpackPackages({
+    ...source,
+    folder: join(cacheFolder, `boot-${root.architecture}`),
     architecture: root.architecture,
-    packages: pinned.length > 0 ? pinned : root.bootPackages,
-    metapackages: pinned.length > 0 ? [] : [root.kernelMetapackage],
+    packages: root.bootPackages,
+    metapackages: [root.kernelMetapackage],
     hasDependencies: false,
     components: root.bootComponents,
-    mirror,
-    signal,
+    exactly: lock?.boot,
   });
-};
 
 /** Not random: the build would not be reproducible. Images of one product differ in it from those of any other. */
 const saltOf = ({ compatible, version }: ImageIdentity): string =>
@@ -84,31 +119,46 @@ interface Workplace {
   readonly bootRoot: string;
 }
 
-const buildRoot = async (options: ImageBuildOptions, { scratch, bootRoot }: Workplace, imagePath: string) => {
+/** Beside the list of packages: a gateway can say how old they are. */
+const suitesPath = 'usr/share/gateway/sources';
+
+const fillRoot = async (build: Build, root: string, names: readonly string[], scratch: string): Promise<Manifest> => {
+  const { cacheFolder, lock, suites, source } = build;
+  const { architecture } = build.root;
+  // A root depends on nothing but the archive, so its time does as well.
+  const sourceDateEpochS = newestSuiteS(suites) || build.epochS;
+  const wish = { ...source, cacheFolder, architecture, packages: names, sourceDateEpochS, state: suites.join(', ') };
+  if (architecture !== (await hostArchitecture())) await fillForeignRoot({ ...wish, lock }, root, scratch);
+  else {
+    const pins = lock === null ? '' : pinsOf(lock);
+    await unpackDebianRoot(await buildDebianRoot({ ...wish, pins }), root, lock);
+  }
+  await writeFile(join(root, suitesPath), suites.map((line) => `${line}\n`).join(''));
+  return readManifest(await readFile(join(root, manifestPath), 'utf8'));
+};
+
+const buildRoot = async (options: Build, { scratch, bootRoot }: Workplace, imagePath: string) => {
   const { architecture, initramfsModules, rootModules } = options.root;
-  const { cacheFolder, lock, sourceDateEpochS, mirror, signal, onStep } = options;
+  const { epochS, signal, onStep } = options;
   const agentLayer = join(scratch, 'otad');
   const isForeign = architecture !== (await hostArchitecture());
   const addonPath = isForeign ? join(scratch, 'node_sqlite3.node') : null;
-  if (addonPath !== null) await buildArm64Addon({ ...options, outputPath: addonPath });
+  if (addonPath !== null) await buildArm64Addon({ ...options, ...options.source, outputPath: addonPath });
   await makeAgentLayer({ ...options, folder: agentLayer, addonPath });
   const kernel = await findKernel(bootRoot);
   const modules = [...new Set([...initramfsModules, ...rootModules])];
   let initramfs: Uint8Array = new Uint8Array();
-  let packages: PackageLock['packages'] = [];
+  let packages: Manifest = [];
   const built = await buildImage({
     layers: [...options.layers, agentLayer],
     outputPath: imagePath,
     identity: options.identity,
     zstdLevel: options.isDraft ? 1 : undefined,
-    sourceDateEpochS,
+    sourceDateEpochS: epochS,
     signal,
     prepare: async (root, names) => {
       onStep('Debian root');
-      const wish = { cacheFolder, architecture, packages: names, lock, sourceDateEpochS };
-      if (isForeign) await fillForeignRoot({ ...wish, mirror, signal }, root, scratch);
-      else await unpackDebianRoot(await buildDebianRoot({ ...wish, mirror, signal }), root, lock);
-      packages = readManifest(await readFile(join(root, manifestPath), 'utf8'));
+      packages = await fillRoot(options, root, names, scratch);
     },
     finish: async (root) => {
       onStep(`kernel ${kernel.version} and initramfs`);
@@ -117,7 +167,7 @@ const buildRoot = async (options: ImageBuildOptions, { scratch, bootRoot }: Work
         ...{ modules: initramfsModules, isDraft: options.isDraft },
       });
       await installModules(kernel, modules, root, scratch);
-      await finishRoot(root, sourceDateEpochS);
+      await finishRoot(root, epochS);
       onStep('squashfs');
     },
   });
@@ -126,7 +176,7 @@ const buildRoot = async (options: ImageBuildOptions, { scratch, bootRoot }: Work
 
 /** The disk of a board, below `scratch` until it is whole. */
 const makeBoardDisk = async (
-  { outputFolder, identity, sourceDateEpochS }: ImageBuildOptions,
+  { outputFolder, identity, epochS }: Build,
   board: Board,
   set: BootSet,
   { imagePath, scratch }: { readonly imagePath: string; readonly scratch: string },
@@ -139,7 +189,14 @@ const makeBoardDisk = async (
   const fileSystem = async (label: string, make: typeof makeFat, id: string): Promise<void> => {
     const path = join(work, `${label}.img`);
     const partition = findPartition(plan, label);
-    await make({ folder: join(work, label), path, label, sizeBytes: partition.sizeBytes, id, sourceDateEpochS });
+    await make({
+      folder: join(work, label),
+      path,
+      label,
+      sizeBytes: partition.sizeBytes,
+      id,
+      sourceDateEpochS: epochS,
+    });
     await writePartition(disk, partition, path);
     await rm(path);
   };
@@ -156,33 +213,37 @@ const makeBoardDisk = async (
 
 /** Everything that new gateways are flashed with. Throws what its parts throw; leaves nothing half-made behind. */
 export const buildGatewayImage = async (options: ImageBuildOptions): Promise<BuiltFiles> => {
-  const { boards, cacheFolder, outputFolder, identity, mirror, signal, onStep } = options;
+  const { boards, cacheFolder, outputFolder, identity, onStep } = options;
   await mkdir(cacheFolder, { recursive: true });
   await mkdir(outputFolder, { recursive: true });
+  const build = await openBuild(options);
   onStep('tools');
-  const toolbox = await prepareToolbox(cacheFolder, mirror, signal);
+  const toolbox = await prepareToolbox(cacheFolder, build.source, lockedTools(build));
   process.env.PATH = `${toolbox.path}:${process.env.PATH}`;
-  const boot = await fetchBootPackages(options);
+  const boot = await fetchBootPackages(build);
   const places = { firmwareFolder: options.firmwareFolder, ubootPath: options.ubootPath };
   const scratch = await mkdtemp(join(cacheFolder, 'work-'));
   const at = (name: string): string => join(outputFolder, name);
   try {
     const image = at('rootfs.squashfs');
-    const { kernel, initramfs, packages } = await buildRoot(options, { scratch, bootRoot: boot.root }, image);
-    await writePlainKernel(kernel.imagePath, at('linux'), options.root.architecture);
-    await writeFile(at('initrd'), initramfs);
-    await writeFile(at('packages.lock'), formatLock({ packages, boot: boot.packages }));
+    const { kernel, initramfs, packages } = await buildRoot(build, { scratch, bootRoot: boot.root }, image);
+    const kernelPath = join(scratch, 'linux');
+    await writePlainKernel(kernel.imagePath, kernelPath, options.root.architecture);
+    await rm(at('boot'), { recursive: true, force: true });
+    await makeBootSetFolder(at('boot'), options.root, { kernelPath, initramfs, bootRoot: boot.root });
+    const lock = { packages, boot: boot.packages, tools: toolbox.packages, suites: build.suites };
+    await writeFile(at('packages.lock'), formatLock(lock));
     onStep('dm-verity');
     const sealed = await sealImage(image, saltOf(identity));
-    const set = { kernelPath: at('linux'), initramfs, image: sealed, bootRoot: boot.root, ...places };
+    const set = { kernelPath, initramfs, image: sealed, bootRoot: boot.root, ...places };
     const disks: Record<string, string> = {};
     for (const board of boards) {
       onStep(`disk of ${board.name}`);
-      disks[board.name] = await makeBoardDisk(options, board, set, { imagePath: image, scratch });
+      disks[board.name] = await makeBoardDisk(build, board, set, { imagePath: image, scratch });
     }
     const { rootHex, hashOffsetBytes } = sealed.verity;
     return {
-      ...{ image, disks, lock: at('packages.lock'), kernel: at('linux'), initramfs: at('initrd') },
+      ...{ image, disks, lock: at('packages.lock'), boot: at('boot') },
       ...{ rootHex, hashOffsetBytes },
     };
   } finally {

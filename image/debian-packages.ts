@@ -1,14 +1,25 @@
-// Debian packages beside the system: an apt of its own in a folder, for any architecture, and what it downloads unpacked
-// without being installed. Never touches the packages of the machine.
+// Debian packages beside the system, for any architecture: what an apt of its own downloads, unpacked without being
+// installed. What is there from an earlier time is used while it is what the archive has, or what a lock names.
 
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OtadError } from '../agent/core/errors.ts';
-import { readMirror, sourceLine } from './debian-mirror.ts';
+import { type DebianMirrors, findMirrors } from './debian-mirror.ts';
+import type { Manifest } from './package-lock.ts';
+import { makePrivateApt } from './private-apt.ts';
 import { runTool } from './tool.ts';
 
-export interface PackageWish {
-  /** The packages and their mirror's lists lie below it. */
+/** Where packages come from, and which versions of them. */
+export interface PackageSource {
+  /** Default: the machine's own. */
+  readonly mirrors?: DebianMirrors | undefined;
+  /** The state of the archive, as text: newer packages are looked for when it changes. Without: what is there will do. */
+  readonly state?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface PackageWish extends PackageSource {
+  /** All of it lies below. */
   readonly folder: string;
   readonly architecture: string;
   readonly packages: readonly string[];
@@ -17,49 +28,39 @@ export interface PackageWish {
   readonly hasDependencies: boolean;
   /** Parts of the archive beside `main`. */
   readonly components?: readonly string[];
-  /** Default: the machine's own. */
-  readonly mirror?: string | undefined;
-  readonly signal?: AbortSignal | undefined;
+  /** A lock's lines: these and no others, whatever the archive has; empty: the newest. */
+  readonly exactly?: Manifest | undefined;
+  /** Told before packages are fetched, which may take minutes. */
+  readonly onDownload?: () => void;
 }
 
 export interface UnpackedPackages {
   readonly root: string;
   /** Name, version and architecture of each, sorted. */
-  readonly packages: readonly string[];
+  readonly packages: Manifest;
 }
 
-/** dpkg's own placeholders. */
-const shownFields = ['Package', 'Version', 'Architecture'].map((name) => `$\{${name}}`).join(' ');
+interface Kept extends UnpackedPackages {
+  readonly wish: string;
+  readonly state: string;
+}
 
-const stampOf = ({ architecture, packages, metapackages = [], hasDependencies }: PackageWish): string =>
-  `${architecture} ${hasDependencies} ${[...packages, ...metapackages].join(' ')}`;
+const readyName = 'ready';
 
-const aptOptions = async (
-  folder: string,
-  { architecture, mirror, components = [] }: PackageWish,
-): Promise<readonly string[]> => {
-  const apt = join(folder, 'apt');
-  for (const part of ['state/lists/partial', 'cache/archives/partial'])
-    await mkdir(join(apt, part), { recursive: true });
-  await writeFile(
-    join(apt, 'sources.list'),
-    `${[sourceLine(mirror ?? (await readMirror())), ...components].join(' ')}\n`,
-  );
-  await writeFile(join(apt, 'status'), '');
-  const settings = {
-    'Dir::State': join(apt, 'state'),
-    'Dir::State::status': join(apt, 'status'),
-    'Dir::Cache': join(apt, 'cache'),
-    'Dir::Etc::sourcelist': join(apt, 'sources.list'),
-    'Dir::Etc::sourceparts': '-',
-    'APT::Architecture': architecture,
-    'APT::Architectures': architecture,
-    'APT::Install-Recommends': 'false',
-    'Debug::NoLocking': '1',
-    'APT::Sandbox::User': 'root',
-  };
-  return Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
+/** What is there from an earlier time, whole; null: nothing. */
+const readKept = async (folder: string): Promise<Kept | null> => {
+  const text = await readFile(join(folder, readyName), 'utf8').catch(() => '');
+  const [wish = '', state = '', ...packages] = text.trimEnd().split('\n');
+  return text === '' ? null : { root: join(folder, 'root'), wish, state, packages };
 };
+
+const keep = async (folder: string, { wish, state, packages }: Kept): Promise<void> => {
+  const path = join(folder, readyName);
+  await writeFile(`${path}.part`, [wish, state, ...packages, ''].join('\n'));
+  await rename(`${path}.part`, path);
+};
+
+const isSame = (one: Manifest, other: Manifest): boolean => one.join('\n') === other.join('\n');
 
 /** The package that a metapackage depends on first. */
 const standsFor = async (options: readonly string[], name: string): Promise<string> => {
@@ -70,39 +71,67 @@ const standsFor = async (options: readonly string[], name: string): Promise<stri
   return found;
 };
 
-const download = async (wish: PackageWish, target: string): Promise<readonly string[]> => {
-  const { packages, metapackages = [], hasDependencies, signal } = wish;
-  const options = await aptOptions(target, wish);
+/** Name, version and architecture, from the lines in which apt says what it would download. */
+export const offeredIn = (uris: string): Manifest =>
+  [...uris.matchAll(/^'[^']*' ([^_ ]+)_([^_ ]+)_([^_ ]+)\.deb /gm)]
+    .map(([, ...parts]) => parts.map(decodeURIComponent).join(' '))
+    .sort();
+
+interface Download {
+  readonly run: (more: readonly string[]) => Promise<string>;
+  readonly archives: string;
+}
+
+/** Reads the archive's lists; `run` then names or downloads what is wished for. */
+const prepareDownload = async (wish: PackageWish, folder: string): Promise<Download> => {
+  const { architecture, components, exactly = [], hasDependencies, signal } = wish;
+  const mirrors = wish.mirrors ?? (await findMirrors());
+  const options = await makePrivateApt({ folder, architecture, mirrors, components, mayBeOld: exactly.length > 0 });
   await runTool('apt-get', [...options, 'update'], { signal });
-  const names = [...packages];
-  for (const name of metapackages) names.push(await standsFor(options, name));
-  const archives = join(target, 'apt/cache/archives');
-  if (hasDependencies) await runTool('apt-get', [...options, '-y', '--download-only', 'install', ...names], { signal });
-  else await runTool('apt-get', [...options, 'download', ...names], { signal, cwd: archives });
-  return (await readdir(archives))
-    .filter((name) => name.endsWith('.deb'))
-    .sort()
-    .map((name) => join(archives, name));
+  const names = exactly.map((line) => line.split(' ').slice(0, 2).join('='));
+  if (exactly.length === 0) {
+    names.push(...wish.packages);
+    for (const name of wish.metapackages ?? []) names.push(await standsFor(options, name));
+  }
+  const verb = hasDependencies && exactly.length === 0 ? ['-y', '--download-only', 'install'] : ['download'];
+  const archives = join(folder, 'cache/archives');
+  const run = (more: readonly string[]): Promise<string> =>
+    runTool('apt-get', [...options, ...more, ...verb, ...names], { signal, cwd: archives });
+  return { run, archives };
 };
 
-/** Downloads and unpacks what is wished for; what is there from an earlier time is used. */
-export const unpackPackages = async (wish: PackageWish): Promise<UnpackedPackages> => {
-  const { folder } = wish;
-  const root = join(folder, 'root');
-  const stampPath = join(folder, 'ready');
-  const stamp = stampOf(wish);
-  const [known, ...packages] = (await readFile(stampPath, 'utf8').catch(() => '')).trimEnd().split('\n');
-  if (known === stamp) return { root, packages };
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(root, { recursive: true });
-  const files = await download(wish, folder);
-  const found: string[] = [];
-  for (const file of files) {
-    await runTool('dpkg-deb', ['-x', file, root], { signal: wish.signal });
-    found.push((await runTool('dpkg-deb', [`--showformat=${shownFields}`, '-W', file])).trim());
+const unpack = async (archives: string, root: string, signal: AbortSignal | undefined): Promise<void> => {
+  for (const name of (await readdir(archives)).sort()) {
+    if (name.endsWith('.deb')) await runTool('dpkg-deb', ['-x', join(archives, name), root], { signal });
   }
-  await rm(join(folder, 'apt'), { recursive: true });
-  await writeFile(`${stampPath}.part`, [stamp, ...found.sort(), ''].join('\n'));
-  await rename(`${stampPath}.part`, stampPath);
-  return { root, packages: found };
+};
+
+/** Downloads and unpacks what is wished for, unless it is there. Until all of it is, what was there stays. */
+export const unpackPackages = async (wish: PackageWish): Promise<UnpackedPackages> => {
+  const { folder, exactly = [], state = '' } = wish;
+  const text = [wish.architecture, wish.hasDependencies, ...wish.packages, ...(wish.metapackages ?? [])].join(' ');
+  const kept = await readKept(folder);
+  if (kept !== null && exactly.length > 0 && isSame(kept.packages, exactly)) return kept;
+  const isKnown = kept !== null && exactly.length === 0 && kept.wish === text;
+  if (isKnown && (state === '' || kept.state === state)) return kept;
+  const part = `${folder}.part`;
+  await rm(part, { recursive: true, force: true });
+  await mkdir(join(part, 'root'), { recursive: true });
+  const apt = join(part, 'apt');
+  const download = await prepareDownload(wish, apt);
+  const packages = offeredIn(await download.run(['--print-uris']));
+  const found: Kept = { root: join(folder, 'root'), wish: text, state, packages };
+  if (isKnown && isSame(kept.packages, packages)) {
+    await rm(part, { recursive: true });
+    await keep(folder, found);
+    return kept;
+  }
+  wish.onDownload?.();
+  await download.run([]);
+  await unpack(download.archives, join(part, 'root'), wish.signal);
+  await rm(apt, { recursive: true });
+  await keep(part, found);
+  await rm(folder, { recursive: true, force: true });
+  await rename(part, folder);
+  return found;
 };

@@ -13,15 +13,12 @@ import {
   manifestPath,
   unpackDebianRoot,
 } from './debian-root.ts';
-import { differences, readManifest } from './package-lock.ts';
+import { differences, type PackageLock, readManifest, sourceOf, sourcePinsOf } from './package-lock.ts';
 import { runTool } from './tool.ts';
 
 const listsFolder = 'var/lib/dpkg/info';
 const tupleOf: Readonly<Record<string, string>> = { amd64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' };
 const elfMagic = Buffer.from([0x7f, 0x45, 0x4c, 0x46]);
-
-/** Name and version without what differs between architectures: the architecture, and the number of a rebuild. */
-const sourceOf = (line: string): string => line.replace(/ [^ ]+$/, '').replace(/\+b[0-9]+$/, '');
 
 /** Every path that a package of the root brought; the others were made by maintainer scripts. */
 const ownedPaths = async (root: string): Promise<ReadonlySet<string>> => {
@@ -74,21 +71,25 @@ const dropExcluded = async (root: string, tuple: string): Promise<void> => {
   }
 };
 
+export type ForeignRootOptions = Omit<DebianRootOptions, 'pins'> & {
+  /** Versions that must be installed, for the wanted architecture; null: the newest ones. */
+  readonly lock: PackageLock | null;
+};
+
 /** Fills `root`. Throws LAYER_INVALID where the archive has other versions for the two architectures. */
-export const fillForeignRoot = async (options: DebianRootOptions, root: string, scratch: string): Promise<void> => {
-  const { architecture, cacheFolder, lock, mirror, signal } = options;
+export const fillForeignRoot = async (options: ForeignRootOptions, root: string, scratch: string): Promise<void> => {
+  const { architecture, cacheFolder, lock, mirrors, state, signal } = options;
   const own = await hostArchitecture();
   const template = join(scratch, 'template');
   await mkdir(template);
-  await unpackDebianRoot(await buildDebianRoot({ ...options, architecture: own, lock: null }), template, null);
+  const pins = lock === null ? '' : sourcePinsOf(lock);
+  await unpackDebianRoot(await buildDebianRoot({ ...options, architecture: own, pins }), template, null);
   const manifest = readManifest(await readFile(join(template, manifestPath), 'utf8'));
   const unpacked = await unpackPackages({
-    folder: join(cacheFolder, `packages-${architecture}${lock === null ? '' : '-locked'}`),
-    ...{ architecture, hasDependencies: false, mirror, signal },
-    packages:
-      lock === null
-        ? manifest.map((line) => line.split(' ')[0] ?? '')
-        : lock.packages.map((line) => line.split(' ').slice(0, 2).join('=')),
+    folder: join(cacheFolder, `packages-${architecture}`),
+    ...{ architecture, hasDependencies: false, mirrors, state, signal },
+    packages: manifest.map((line) => line.split(' ')[0] ?? ''),
+    exactly: lock?.packages,
   });
   const [first] = differences(manifest.map(sourceOf), unpacked.packages.map(sourceOf));
   if (first !== undefined) {

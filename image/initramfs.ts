@@ -72,6 +72,7 @@ export const makeInitramfs = async (options: InitramfsOptions): Promise<Uint8Arr
     // The kernel opens it for the first process before anything is mounted.
     { kind: 'device', path: 'dev/console', major: 5, minor: 1 },
     file('init', await readFile(scriptPath('init')), true),
+    file('find-slot', await readFile(scriptPath('find-slot')), false),
     file('leave-slot', await readFile(scriptPath('leave-slot')), false),
     file('bin/busybox', await readFile(join(root, 'usr/bin/busybox')), true),
     ...applets.map((name): CpioEntry => ({ kind: 'link', path: `bin/${name}`, target: 'busybox' })),

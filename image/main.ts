@@ -9,6 +9,7 @@ import { OtadError, toFailure } from '../agent/core/errors.ts';
 import { releaseIdOf } from '../publish/releases/release-plan.ts';
 import { boards, findBoard } from './boards.ts';
 import { buildGatewayImage } from './build.ts';
+import { newestCommitS } from './commit-time.ts';
 import { parseLock } from './package-lock.ts';
 
 const usage = `usage: npm run image -- [options]
@@ -28,14 +29,16 @@ Builds the reference image of a gateway: a root image to publish, and a disk ima
   --u-boot FILE            U-Boot for a board that has it on its disk (test/device/u-boot-build.sh makes one)
   --draft                  least compression: quick to make, larger, for trying things only
   --mirror URL             Debian mirror (default: the one that apt of this machine uses)
+  --security-mirror URL    the same of Debian's security updates
+  --no-security            an image without security updates
   --output FOLDER          default .image/out/ARCHITECTURE
   --cache FOLDER           default .image/cache
 environment:
-  SOURCE_DATE_EPOCH        seconds since 1970 that stand for the time of the build (default 1735689600)
+  SOURCE_DATE_EPOCH        seconds since 1970 that stand for the time of the build (default: the newest of the last
+                           commits of this tree and of the layers, and of what was published in Debian's archive)
 `;
 
 const projectFolder = fileURLToPath(new URL('../..', import.meta.url));
-const epochDefault = '1735689600';
 
 const options = {
   board: { type: 'string', multiple: true },
@@ -50,6 +53,8 @@ const options = {
   'u-boot': { type: 'string' },
   draft: { type: 'boolean', default: false },
   mirror: { type: 'string' },
+  'security-mirror': { type: 'string' },
+  'no-security': { type: 'boolean', default: false },
   output: { type: 'string' },
   cache: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
@@ -86,6 +91,8 @@ const run = async (args: readonly string[]): Promise<number> => {
   const version = values['release-version'];
   const outputFolder = resolve(values.output ?? join(projectFolder, '.image/out', root.architecture));
   await mkdir(outputFolder, { recursive: true });
+  const layers = (values.layer ?? [join(projectFolder, 'image/layers/product')]).map((folder) => resolve(folder));
+  const { SOURCE_DATE_EPOCH: epoch } = process.env;
   const startMs = performance.now();
   const atS = (): string => ((performance.now() - startMs) / 1000).toFixed(0).padStart(4);
   const built = await buildGatewayImage({
@@ -100,15 +107,20 @@ const run = async (args: readonly string[]): Promise<number> => {
       version,
       sequence: wholeNumber('--sequence', values.sequence),
     },
-    layers: (values.layer ?? [join(projectFolder, 'image/layers/product')]).map((folder) => resolve(folder)),
+    layers,
     lock: values.lock === undefined ? null : parseLock(await readFile(values.lock, 'utf8')),
     isDraft: values.draft,
     firmwareFolder: values.firmware ?? null,
     ubootPath: values['u-boot'] ?? null,
     trustRootPath: values['trust-root'] ?? null,
     settingsPath: values.settings ?? null,
-    sourceDateEpochS: wholeNumber('SOURCE_DATE_EPOCH', process.env.SOURCE_DATE_EPOCH ?? epochDefault),
-    mirror: values.mirror,
+    sourceDateEpochS: epoch === undefined ? null : wholeNumber('SOURCE_DATE_EPOCH', epoch),
+    changedAtS: await newestCommitS([projectFolder, ...layers]),
+    mirrorWish: {
+      main: values.mirror,
+      security: values['security-mirror'],
+      isWithoutSecurity: values['no-security'],
+    },
     onStep: (line) => console.log(`${atS()} s  ${line}`),
   });
   console.log(`${atS()} s  done`);

@@ -27,7 +27,7 @@ const forKernel = [...common, 'kernel=Image', 'initramfs initrd followkernel', '
 const forUboot = [...common, 'kernel=u-boot.bin'];
 
 /** Where Debian's kernel package has the device trees of all boards. */
-const findTrees = async (bootRoot: string): Promise<readonly string[]> => {
+export const findTrees = async (bootRoot: string): Promise<readonly string[]> => {
   const lib = join(bootRoot, 'usr/lib');
   const folder = (await readdir(lib)).find((name) => name.startsWith('linux-image-'));
   const broadcom = join(lib, folder ?? '', 'broadcom');

@@ -3,7 +3,9 @@
 
 import { chmod, lchown, lstat, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { OtadError } from '../agent/core/errors.ts';
 import { runTool, toolEnvironment } from './tool.ts';
+import { fixedIdsIn, idProblems, namesById, withFixedIds } from './user-ids.ts';
 
 const setIdBits = 0o6000;
 const dayS = 86_400;
@@ -57,16 +59,6 @@ const forEachEntry = async (
   }
 };
 
-/** Names in the text of a passwd or group file. */
-export const namesById = (text: string): ReadonlyMap<number, string> =>
-  new Map(
-    text
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => line.split(':'))
-      .map(([name = '', , id = '']) => [Number(id), name]),
-  );
-
 /**
  * /var lies on the data partition, which is empty at the first start and older than the image after an update: its folders
  * become rules of systemd-tmpfiles, which makes at each start those that are missing.
@@ -84,6 +76,29 @@ const turnVarIntoRules = async (root: string): Promise<void> => {
   const text = `# The folders that the packages of this image expect in /var.\n${lines.join('\n')}\n`;
   await writeFile(join(root, 'usr/lib/tmpfiles.d/image-var.conf'), text);
   await rm(join(root, 'var'), { recursive: true });
+};
+
+/** Where layers fix numbers; then what fixes its own, as otad's users do. */
+const idFolders = ['usr/lib/gateway/ids.d', 'usr/lib/sysusers.d'];
+
+/** Numbers of users as every release has them. No file has to change hands: in the image all of them belong to root. */
+const fixIds = async (root: string): Promise<void> => {
+  const texts: string[] = [];
+  for (const folder of idFolders) {
+    for (const name of (await readdir(join(root, folder)).catch((): string[] => [])).sort()) {
+      if (name.endsWith('.conf')) texts.push(await readFile(join(root, folder, name), 'utf8'));
+    }
+  }
+  const fixed = fixedIdsIn(texts);
+  const [passwd, group] = [join(root, 'etc/passwd'), join(root, 'etc/group')];
+  const files = { passwd: await readFile(passwd, 'utf8'), group: await readFile(group, 'utf8') };
+  const problems = idProblems(files, fixed);
+  if (problems.length > 0) {
+    throw new OtadError('LAYER_INVALID', { layer: 'users and groups', problem: problems.join('; ') });
+  }
+  const pinned = withFixedIds(files, fixed);
+  await writeFile(passwd, pinned.passwd);
+  await writeFile(group, pinned.group);
 };
 
 /** Dates of password changes are those of the build. */
@@ -111,6 +126,7 @@ const removeHostKeys = async (root: string): Promise<void> => {
 export const finishRoot = async (root: string, sourceDateEpochS: number): Promise<void> => {
   await runTool('systemd-sysusers', [`--root=${root}`], { environment: toolEnvironment(sourceDateEpochS) });
   await turnVarIntoRules(root);
+  await fixIds(root);
   for (const path of removed) await rm(join(root, path), { recursive: true, force: true });
   await removeHostKeys(root);
   for (const path of emptied) await writeFile(join(root, path), '');

@@ -26,8 +26,13 @@ export type BootloaderKind = 'uboot' | 'systemd-boot' | 'tryboot';
 export interface BootloaderSettings {
   readonly kind: BootloaderKind | 'auto';
   readonly commandLinePath: string;
-  readonly uboot: { readonly fwEnvConfigPath: string };
-  readonly systemdBoot: { readonly espPath: string; readonly efivarsPath: string; readonly entries: PerSlot<string> };
+  readonly uboot: { readonly fwEnvConfigPath: string; readonly bootFolders: PerSlot<string> | null };
+  readonly systemdBoot: {
+    readonly espPath: string;
+    readonly efivarsPath: string;
+    readonly entries: PerSlot<string>;
+    readonly bootFolders: PerSlot<string> | null;
+  };
   readonly tryboot: {
     readonly autobootPath: string;
     readonly bootFolders: PerSlot<string>;

@@ -33,10 +33,20 @@ const storedSchema: z.ZodType<Stored> = z.object({
           imageSha256Hex: sha256Hex,
           rootHex: sha256Hex,
           saltHex: z.string().max(512),
+          // Absent in what a helper without boot sets noted.
+          bootSetSha256Hex: sha256Hex.nullable().default(null),
         }),
       )
       .max(listMax),
-    confirmed: z.array(z.object({ rootHex: sha256Hex, sequence: count.nullable() })).max(listMax),
+    confirmed: z
+      .array(
+        z.object({
+          rootHex: sha256Hex,
+          sequence: count.nullable(),
+          bootSetSha256Hex: sha256Hex.nullable().default(null),
+        }),
+      )
+      .max(listMax),
     floor: z.object({ epoch: count, sequence: count }),
   }),
 });

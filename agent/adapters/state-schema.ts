@@ -53,6 +53,7 @@ const slotRecord = z.object({
   verity,
   writtenBytes: count,
   prefixSha256Hex: text,
+  bootSetSha256Hex: text.exactOptional(),
   reason: text.nullable(),
 });
 
@@ -131,6 +132,7 @@ const reason = z.object({
     'wave',
     'stepping-stone',
     'slot-size',
+    'boot-set',
     'data-schema',
     'unconfirmed',
     'hold',

@@ -6,7 +6,13 @@ import type { Config } from './schema.ts';
 /** What the settings cannot know. */
 export type PolicyFacts = Pick<
   Policy,
-  'compatible' | 'hardwareRevision' | 'agentVersion' | 'wavePercent' | 'slotSizeBytes' | 'footprintBytes'
+  | 'compatible'
+  | 'hardwareRevision'
+  | 'agentVersion'
+  | 'wavePercent'
+  | 'slotSizeBytes'
+  | 'footprintBytes'
+  | 'hasBootPlaces'
 >;
 
 export const policyOf = (config: Config, facts: PolicyFacts): Policy => ({

@@ -4,6 +4,7 @@
 import { validate as isCron } from 'node-cron';
 import * as z from 'zod';
 import { nameExpectation, namePattern } from '../core/name.ts';
+import { bootFoldersFault } from './boot-folders.ts';
 
 const pathSchema = z
   .string()
@@ -53,11 +54,24 @@ const healthFolders = ['/usr/lib/otad/health.d', '/run/otad/health.d', '/etc/ota
 const slotSchema = (path: string, sentence: string) =>
   z.strictObject({ path: pathSchema.default(path).describe(sentence) }).prefault({});
 
+const bootFoldersSchema = (sentence: string) =>
+  z
+    .strictObject({
+      a: pathSchema.describe('Boot files of slot a.'),
+      b: pathSchema.describe('Boot files of slot b.'),
+    })
+    .nullable()
+    .default(null)
+    .describe(sentence);
+
 const ubootSchema = z
   .strictObject({
     fwEnvConfigPath: pathSchema
       .default('/etc/fw_env.config')
       .describe('Where the U-Boot environment lies; the file that fw_printenv and fw_setenv read.'),
+    bootFolders: bootFoldersSchema(
+      'Where the boot partitions of the slots are mounted, writable: kernel and initrd of a release go there, and what is none of them is removed; null: releases that bring them are refused.',
+    ),
   })
   .prefault({});
 
@@ -69,6 +83,9 @@ const entryStemSchema = z
 const systemdBootSchema = z
   .strictObject({
     espPath: pathSchema.default('/efi').describe('Where the EFI system partition is mounted, writable.'),
+    bootFolders: bootFoldersSchema(
+      'Folders on the EFI system partition from which the entries of the slots start: kernel and initrd of a release go there, and what is none of them is removed; null: releases that bring them are refused.',
+    ),
     efivarsPath: pathSchema
       .default('/sys/firmware/efi/efivars')
       .describe('Where efivarfs is mounted; where it is not, nothing is known of what the loader did.'),
@@ -369,6 +386,14 @@ export const configSchema = z
     ] as const) {
       if (pair.a === pair.b)
         context.addIssue({ code: 'custom', path: [...path], message: 'another one than slot a has' });
+    }
+    const { uboot, systemdBoot } = bootloader;
+    for (const [name, folders, espPath] of [
+      ['uboot', uboot.bootFolders, null],
+      ['systemdBoot', systemdBoot.bootFolders, systemdBoot.espPath],
+    ] as const) {
+      const message = folders === null ? null : bootFoldersFault(folders, espPath);
+      if (message !== null) context.addIssue({ code: 'custom', path: ['bootloader', name, 'bootFolders'], message });
     }
     if (backoff.maxMs < backoff.minMs) {
       context.addIssue({

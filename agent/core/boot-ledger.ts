@@ -15,6 +15,8 @@ export interface SignedRelease {
   readonly imageSha256Hex: string;
   readonly rootHex: string;
   readonly saltHex: string;
+  /** Digest of the manifest of its boot set; null: it has none. */
+  readonly bootSetSha256Hex: string | null;
 }
 
 /** A dm-verity root that ran here, with the bootloader holding it as good. */
@@ -22,6 +24,8 @@ export interface ConfirmedRoot {
   readonly rootHex: string;
   /** As signed; of what left the factory as its slot says; null: nobody says. */
   readonly sequence: number | null;
+  /** Of the boot set that was signed with it; null: none is known. */
+  readonly bootSetSha256Hex: string | null;
 }
 
 export interface BootLedger {
@@ -37,7 +41,7 @@ export const emptyLedger: BootLedger = { signed: [], confirmed: [], floor: { epo
 export const signedMax = 8;
 export const confirmedMax = 16;
 
-export const signedRelease = (release: Release): SignedRelease | null => {
+export const signedRelease = (release: Release, bootSetSha256Hex: string | null): SignedRelease | null => {
   const rootfs = release.artifacts.find(({ role }) => role === 'rootfs');
   if (rootfs?.verity == null) return null;
   return {
@@ -51,6 +55,7 @@ export const signedRelease = (release: Release): SignedRelease | null => {
     imageSha256Hex: rootfs.sha256Hex,
     rootHex: rootfs.verity.rootHex,
     saltHex: rootfs.verity.saltHex,
+    bootSetSha256Hex,
   };
 };
 
@@ -76,20 +81,27 @@ export const signedAs = (ledger: BootLedger, record: SlotRecord): SignedRelease 
       release.imageLengthBytes === record.imageLengthBytes &&
       release.imageSha256Hex === record.imageSha256Hex &&
       release.rootHex === record.verity.rootHex &&
-      release.saltHex === record.verity.saltHex,
+      release.saltHex === record.verity.saltHex &&
+      release.bootSetSha256Hex === (record.bootSetSha256Hex ?? null),
   ) ?? null;
 
-export const isConfirmed = (ledger: BootLedger, rootHex: string): boolean =>
-  ledger.confirmed.some((known) => known.rootHex === rootHex);
+/** What ran here from this root; null: nothing. */
+export const confirmedAs = (ledger: BootLedger, rootHex: string): ConfirmedRoot | null =>
+  ledger.confirmed.find((known) => known.rootHex === rootHex) ?? null;
 
 /** A new epoch, which root keys sign, may begin lower. */
 export const isBelowFloor = ({ floor }: BootLedger, { floorEpoch, sequence }: SignedRelease): boolean =>
   floorEpoch < floor.epoch || (floorEpoch === floor.epoch && sequence < floor.sequence);
 
-/** `recordSequence`: what the running slot says of itself, for what no metadata named. */
-export const noteConfirmed = (ledger: BootLedger, rootHex: string, recordSequence: number | null): BootLedger => {
-  const release = ledger.signed.findLast((known) => known.rootHex === rootHex) ?? null;
-  const sequence = release?.sequence ?? recordSequence;
+/** The boot set is known by metadata alone: a slot's word for it would have any kernel started beside a root that ran here. */
+export const noteConfirmed = (ledger: BootLedger, rootHex: string, record: SlotRecord | null): BootLedger => {
+  const signed = ledger.signed.filter((known) => known.rootHex === rootHex);
+  const release =
+    signed.findLast((known) => known.bootSetSha256Hex === record?.bootSetSha256Hex) ?? signed.at(-1) ?? null;
+  // What the running slot says of itself is for what no metadata named.
+  const sequence = release?.sequence ?? record?.release.sequence ?? null;
+  const before = confirmedAs(ledger, rootHex);
+  const bootSetSha256Hex = release === null ? (before?.bootSetSha256Hex ?? null) : release.bootSetSha256Hex;
   const { floor } = ledger;
   const isNewEpoch = release !== null && release.floorEpoch > floor.epoch;
   const raised = {
@@ -97,7 +109,11 @@ export const noteConfirmed = (ledger: BootLedger, rootHex: string, recordSequenc
     sequence: Math.max(isNewEpoch ? 0 : floor.sequence, release?.rollbackFloor ?? 0, sequence ?? 0),
   };
   const isSame = raised.epoch === floor.epoch && raised.sequence === floor.sequence;
-  if (isConfirmed(ledger, rootHex) && isSame) return ledger;
+  if (before !== null && before.bootSetSha256Hex === bootSetSha256Hex && isSame) return ledger;
   const others = ledger.confirmed.filter((known) => known.rootHex !== rootHex);
-  return { ...ledger, confirmed: [...others, { rootHex, sequence }].slice(-confirmedMax), floor: raised };
+  return {
+    ...ledger,
+    confirmed: [...others, { rootHex, sequence, bootSetSha256Hex }].slice(-confirmedMax),
+    floor: raised,
+  };
 };

@@ -77,6 +77,9 @@ export const errorCodes = {
   TARGET_DIGEST_MISMATCH: entry('source', 502, 5, 'A file does not have the signed digest.'),
   // Wrong bytes are the server's fault, never the release's: who can spoil a download must not get a release denied.
   INDEX_MALFORMED: entry('source', 502, 5, 'The chunk index of the image is not of the documented form.'),
+  PATCH_MALFORMED: entry('source', 502, 5, 'The patch is damaged, or not of the documented form.'),
+  PATCH_BASE_MISMATCH: entry('source', 502, 5, 'The patch is for another image than the one that runs or is wanted.'),
+  PATCH_CODEC_MISMATCH: entry('source', 502, 5, 'The patch was made for another release of the compression library.'),
   IMAGE_DIGEST_MISMATCH: entry('source', 502, 5, 'The image does not have the signed digest.'),
   // Release: signed, but not for here or not whole.
   RELEASE_MALFORMED: entry('release', 422, 5, 'The signed release document is not of the expected form.'),
@@ -90,6 +93,19 @@ export const errorCodes = {
   SLOT_BUSY: entry('device', 409, 6, 'The slot is mounted or held by another program.'),
   SLOT_MISSING: entry('device', 500, 1, 'The slot device does not exist.'),
   SLOT_IO: entry('device', 500, 1, 'Reading or writing the slot failed.'),
+  BOOT_SET_INCOMPLETE: entry(
+    'device',
+    500,
+    5,
+    'The boot files of the release are not all there as they were signed. They are fetched again with the next install.',
+  ),
+  BOOT_PLACE_UNUSABLE: entry(
+    'device',
+    500,
+    1,
+    "The folder for the slot's boot files cannot be used. Check bootFolders of the bootloader, and that it is mounted writable.",
+  ),
+  BOOT_STAGE_IO: entry('device', 500, 1, 'The boot files of the release could not be kept in the state folder.'),
   SLOT_READBACK_MISMATCH: entry(
     'device',
     500,
@@ -189,6 +205,7 @@ export const errorCodes = {
   REPOSITORY_INVALID: entry('config', 500, 1, 'The folder is not a repository that otapub made and can add to.'),
   LAYER_INVALID: entry('config', 422, 64, 'A layer of the image cannot be used.'),
   IMAGE_UNUSABLE: entry('config', 422, 64, 'The image is not a whole squashfs image that can be published.'),
+  BOOT_SET_UNUSABLE: entry('config', 422, 64, 'The folder does not hold boot files that can be published.'),
   REQUEST_INVALID: entry('config', 422, 64, 'The file is not a signing request of otapub, or was altered.'),
   PORT_IN_USE: entry('config', 409, 6, 'Another program listens on this port.'),
   TOOL_MISSING: entry('config', 500, 1, 'A program that this step needs is not installed.'),
@@ -197,6 +214,8 @@ export const errorCodes = {
   DENIED: entry('policy', 409, 3, 'The release failed here before and is on the denylist.'),
   UNCONFIRMED: entry('policy', 409, 3, 'The running system is not confirmed yet; the other slot is the only way back.'),
   NO_ROLLBACK_TARGET: entry('policy', 409, 3, 'The other slot holds no verified system to return to.'),
+  IMAGE_NOT_PATCHABLE: entry('policy', 422, 3, 'No patch can be made for this image: gateways update by the index.'),
+  PATCH_UNPROVEN: entry('bug', 500, 1, 'The patch does not make the new image, and was thrown away.'),
   RELEASE_REFUSED: entry('policy', 409, 3, 'The release contradicts what is published already.'),
   ROTATION_REFUSED: entry(
     'policy',

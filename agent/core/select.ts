@@ -1,5 +1,6 @@
 // Whether a release is for this device now. Answers with every unmet condition, not with the first: `otactl why` shows them all.
 
+import { bootArtifactsOf } from './boot-set.ts';
 import type { Reason, State } from './state.ts';
 import { type Moment, otherSlot, type Policy, type Release, type ReleaseRef } from './types.ts';
 import { compareVersions } from './version.ts';
@@ -55,6 +56,14 @@ const fitReasons = (release: Release, state: State, policy: Policy): Reason[] =>
       because(
         'slot-size',
         `${release.version} takes ${policy.footprintBytes(rootfs.lengthBytes)} bytes; slot ${otherSlot(state.booted)} has ${slotBytes}.`,
+      ),
+    );
+  }
+  if (!policy.hasBootPlaces && bootArtifactsOf(release).length > 0) {
+    reasons.push(
+      because(
+        'boot-set',
+        `${release.version} brings a kernel of its own, and nothing says where the slots' boot files lie here: set bootFolders of the bootloader.`,
       ),
     );
   }

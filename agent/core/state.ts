@@ -28,6 +28,8 @@ export type Phase =
       readonly slot: SlotName;
       readonly release: Verified<Release>;
       readonly isForced: boolean;
+      /** How the image came, for the history. */
+      readonly brought?: string;
     }
   /** `state.staged` waits for its window. */
   | { readonly kind: 'staged' }
@@ -105,6 +107,7 @@ export interface Reason {
     | 'wave'
     | 'stepping-stone'
     | 'slot-size'
+    | 'boot-set'
     | 'data-schema'
     | 'unconfirmed'
     | 'hold'

@@ -69,6 +69,16 @@ export interface ArtifactFile {
   readonly sha256Hex: string;
 }
 
+/** A file that makes the image from another one that a gateway may hold. */
+export interface ArtifactPatch extends ArtifactFile {
+  /** Its first bytes, which name the digests of all others: with them each part can be believed as it comes. */
+  readonly headLengthBytes: number;
+  readonly headSha256Hex: string;
+  /** The image to start from, by SHA-256 and by dm-verity root. */
+  readonly baseSha256Hex: string;
+  readonly baseRootHex: string;
+}
+
 export interface Artifact {
   readonly role: ArtifactRole;
   /** TUF target path of the file. */
@@ -79,6 +89,10 @@ export interface Artifact {
   readonly verity: VerityParameters | null;
   /** The chunk index of the image; null where it has none: then it comes whole. */
   readonly index: ArtifactFile | null;
+  /** On role `boot`, and there alone: the file's name in the slot's boot place (boot-set.ts). */
+  readonly name?: string;
+  /** Absent: no patches. */
+  readonly patches?: readonly ArtifactPatch[] | undefined;
 }
 
 /** From `startAt` (Unix seconds) on, the first `percent` of all devices may install. */
@@ -127,6 +141,8 @@ export interface SlotRecord {
   readonly writtenBytes: number;
   /** SHA-256 of the first `writtenBytes` of the slot, hex: proves a resumed prefix. */
   readonly prefixSha256Hex: string;
+  /** SHA-256 of the manifest of the release's boot set (boot-set.ts). Absent: it has none. */
+  readonly bootSetSha256Hex?: string;
   /** Why it is denied, for status `denied`. */
   readonly reason: string | null;
 }
@@ -156,6 +172,8 @@ export interface Policy {
   /** Bytes that an image of this length takes in a slot: image, verity tree and slot record. */
   readonly footprintBytes: (imageLengthBytes: number) => number;
   readonly dataSchema: number;
+  /** There are settings that say where the slots' boot files lie. */
+  readonly hasBootPlaces: boolean;
   readonly pollIntervalMs: number;
   /** Share of the interval by which polls are spread, 0 to 1. */
   readonly pollJitter: number;
@@ -246,6 +264,8 @@ export interface Progress {
   readonly bytesPerS: number | null;
   /** Of this step. Null: not known yet. */
   readonly secondsLeft: number | null;
+  /** Why a way that costs less was left in this attempt; null: none was. */
+  readonly detour: string | null;
 }
 
 /** Outcome of asking the server: a release (which may be the one that runs), or why there is none. */

@@ -4,8 +4,8 @@
 
 import {
   type BootLedger,
+  confirmedAs,
   isBelowFloor,
-  isConfirmed,
   noteConfirmed,
   noteSigned,
   signedAs,
@@ -22,6 +22,8 @@ import {
   type Verified,
   type VerityParameters,
 } from '../core/types.ts';
+import { bootManifestOf } from './boot-manifest.ts';
+import { type PlacingPorts, requirePlace, requireRoom, settleBootSet } from './boot-placing.ts';
 import { readBack } from './slot-medium.ts';
 
 export interface LedgerStore {
@@ -38,6 +40,7 @@ export interface GuardPorts {
   };
   readonly sealing: Sealing;
   readonly ledger: LedgerStore;
+  readonly bootSets: Pick<PlacingPorts, 'places' | 'staged'>;
   /** Tells the rest of this boot that what runs is confirmed. Called often; idempotent. */
   readonly onConfirmed: () => Promise<void>;
 }
@@ -65,7 +68,9 @@ export interface BootGuard {
 const isSameVerity = (one: VerityParameters, two: VerityParameters): boolean =>
   one.rootHex === two.rootHex && one.saltHex === two.saltHex && one.hashOffsetBytes === two.hashOffsetBytes;
 
-export const createBootGuard = ({ boot, slots, sealing, ledger, onConfirmed }: GuardPorts): BootGuard => {
+export const createBootGuard = ({ boot, slots, sealing, ledger, bootSets, onConfirmed }: GuardPorts): BootGuard => {
+  const placing: PlacingPorts = { ...bootSets, sealing };
+
   /** The running system is good: remembered as a place to return to, and as the floor. */
   const noteRunning = async ({ booted, bootedRoot, slots: states }: BootStatus, signal: AbortSignal): Promise<void> => {
     if (states[booted].state !== 'good') return;
@@ -73,8 +78,8 @@ export const createBootGuard = ({ boot, slots, sealing, ledger, onConfirmed }: G
     if (bootedRoot === null) return;
     // Only what runs from this very root speaks for itself, and only where no metadata did.
     const record = await slots.readRecord(booted, signal).catch(() => null);
-    const sequence = record?.verity.rootHex === bootedRoot ? record.release.sequence : null;
-    await ledger.update((before) => noteConfirmed(before, bootedRoot, sequence));
+    const own = record?.verity.rootHex === bootedRoot ? record : null;
+    await ledger.update((before) => noteConfirmed(before, bootedRoot, own));
   };
 
   const look = async (signal: AbortSignal): Promise<BootStatus> => {
@@ -84,28 +89,47 @@ export const createBootGuard = ({ boot, slots, sealing, ledger, onConfirmed }: G
   };
 
   /** Remembered before the first byte is written: by the time of the flip the repository may name the release after it. */
-  const noteRelease = async (readSigned: ReadSigned, signal: AbortSignal): Promise<OtadError | null> => {
+  const noteRelease = async (readSigned: ReadSigned, signal: AbortSignal): Promise<Release | OtadError> => {
     try {
-      const release = signedRelease(await readSigned(signal));
+      const named = await readSigned(signal);
+      const release = signedRelease(named, bootManifestOf(named, sealing)?.sha256Hex ?? null);
       if (release !== null) await ledger.update((before) => noteSigned(before, release));
-      return null;
+      return named;
     } catch (error) {
       if (error instanceof OtadError) return error;
       throw error;
     }
   };
 
-  /** Throws RELEASE_UNSIGNED or RELEASE_BELOW_FLOOR. `why`: what was wrong with the metadata that came along. */
-  const requireVouched = async (slot: SlotName, record: SlotRecord, why: OtadError | null): Promise<void> => {
+  /** Refused before the slot loses what it holds: nothing is fetched for a boot place that cannot take it. */
+  const requirePlaceFor = async (slot: SlotName, release: Release): Promise<void> => {
+    const manifest = bootManifestOf(release, sealing);
+    if (manifest !== null) await requireRoom(slot, requirePlace(placing, slot), manifest.files);
+  };
+
+  /**
+   * Throws RELEASE_UNSIGNED or RELEASE_BELOW_FLOOR. `why`: what was wrong with the metadata that came along. What ran here may be
+   * started again; what may be written into the slot's boot place was signed together with this very root.
+   */
+  const requireVouched = async (
+    slot: SlotName,
+    record: SlotRecord,
+    why: OtadError | null,
+  ): Promise<{ readonly mayPlace: boolean }> => {
     const known = await ledger.read();
     const { rootHex } = record.verity;
-    if (isConfirmed(known, rootHex)) return;
     const release = signedAs(known, record);
+    const ran = confirmedAs(known, rootHex);
+    const bootSet = record.bootSetSha256Hex ?? null;
+    if (ran !== null && (ran.bootSetSha256Hex === null || ran.bootSetSha256Hex === bootSet)) {
+      return { mayPlace: release !== null || ran.bootSetSha256Hex !== null };
+    }
     const facts = { slot, version: record.release.version, sequence: record.release.sequence, root: rootHex };
     if (release === null) throw new OtadError('RELEASE_UNSIGNED', { ...facts, metadata: why?.message });
     if (isBelowFloor(known, release)) {
       throw new OtadError('RELEASE_BELOW_FLOOR', { ...facts, floor: known.floor.sequence, epoch: known.floor.epoch });
     }
+    return { mayPlace: true };
   };
 
   /** Throws SLOT_READBACK_MISMATCH where the medium does not hold the bytes of this root. */
@@ -129,21 +153,27 @@ export const createBootGuard = ({ boot, slots, sealing, ledger, onConfirmed }: G
       if (slot === booted) throw new OtadError('SLOT_RUNNING', { slot });
       if (states[booted].state === 'pending' && states[slot].state === 'good')
         throw new OtadError('UNCONFIRMED', { slot });
-      await noteRelease(readSigned, signal);
+      const release = await noteRelease(readSigned, signal);
+      if (!(release instanceof OtadError)) await requirePlaceFor(slot, release);
       await boot.invalidate(slot, signal);
     },
 
     activate: async (slot, tries, verity, readSigned, signal) => {
-      const { booted } = await look(signal);
+      const { booted, slots: states } = await look(signal);
       if (slot === booted) throw new OtadError('SLOT_RUNNING', { slot });
-      const why = await noteRelease(readSigned, signal);
+      const named = await noteRelease(readSigned, signal);
+      const why = named instanceof OtadError ? named : null;
       const record = await slots.readRecord(slot, signal);
       if (record === null) throw new OtadError('RELEASE_UNSIGNED', { slot, record: 'none that is whole' });
       if (!isSameVerity(verity, record.verity)) {
         throw new OtadError('VERITY_ROOT_MISMATCH', { slot, asked: verity.rootHex, inSlot: record.verity.rootHex });
       }
-      await requireVouched(slot, record, why);
+      const { mayPlace } = await requireVouched(slot, record, why);
       await requireBytes(slot, record, signal);
+      const isBootable = states[slot].state !== 'bad';
+      const bootSetSha256Hex = record.bootSetSha256Hex ?? null;
+      const invalidate = (): Promise<void> => boot.invalidate(slot, signal);
+      await settleBootSet({ slot, bootSetSha256Hex, mayPlace, isBootable, invalidate }, placing, signal);
       await boot.activate(slot, tries, record.verity, signal);
     },
 

@@ -33,6 +33,8 @@ export const createExecutors = ({ boot, install, source, health, rebooter }: Exe
   },
   confirm: async (effect, signal) => {
     await boot.markGood(effect.slot, signal);
+    // What was started has its boot files in its own place.
+    await install.dropBootSet();
     return null;
   },
   revert: async (effect, signal) => {
@@ -44,6 +46,7 @@ export const createExecutors = ({ boot, install, source, health, rebooter }: Exe
     // the record, written next, not be taken by the medium.
     await boot.markBad(effect.slot, signal);
     await install.retire(effect.slot, effect.reason, signal);
+    await install.dropBootSet();
     return null;
   },
 });

@@ -4,14 +4,17 @@ import { OtadError } from '../core/errors.ts';
 import type { Sealing } from '../core/ports.ts';
 import { ceilToBlock, recordAreaOffsetBytes } from '../core/slot-layout.ts';
 import type { Artifact, Release, SlotRecord, VerityParameters } from '../core/types.ts';
+import { type BootManifest, bootManifestOf } from './boot-manifest.ts';
 
 export interface InstallTarget {
   readonly release: Release;
   readonly artifact: Artifact;
   readonly verity: VerityParameters;
+  /** null: the release brings no boot files. */
+  readonly bootSet: BootManifest | null;
 }
 
-export const installTargetOf = (release: Release): InstallTarget => {
+export const installTargetOf = (release: Release, sealing: Pick<Sealing, 'createHasher'>): InstallTarget => {
   const artifact = release.artifacts.find((candidate) => candidate.role === 'rootfs');
   const verity = artifact?.verity ?? null;
   if (artifact === undefined || verity === null || artifact.lengthBytes <= 0) {
@@ -25,7 +28,7 @@ export const installTargetOf = (release: Release): InstallTarget => {
       reason: 'not after the image',
     });
   }
-  return { release, artifact, verity };
+  return { release, artifact, verity, bootSet: bootManifestOf(release, sealing) };
 };
 
 /** Throws RELEASE_TOO_LARGE unless image, tree and record fit into the slot. */
@@ -40,7 +43,7 @@ export const requireFit = (target: InstallTarget, slotSizeBytes: number, sealing
 
 /** The record of a slot that holds the first `writtenBytes` of the target. */
 export const recordOf = (target: InstallTarget, writtenBytes: number, prefixSha256Hex: string): SlotRecord => {
-  const { release, artifact, verity } = target;
+  const { release, artifact, verity, bootSet } = target;
   return {
     status: 'writing',
     release: { id: release.id, version: release.version, sequence: release.sequence },
@@ -50,6 +53,7 @@ export const recordOf = (target: InstallTarget, writtenBytes: number, prefixSha2
     verity,
     writtenBytes,
     prefixSha256Hex,
+    ...(bootSet === null ? {} : { bootSetSha256Hex: bootSet.sha256Hex }),
     reason: null,
   };
 };
@@ -66,4 +70,5 @@ export const isSameRelease = (record: SlotRecord, target: InstallTarget): boolea
   record.release.id === target.release.id &&
   record.release.version === target.release.version &&
   record.release.sequence === target.release.sequence &&
+  record.bootSetSha256Hex === target.bootSet?.sha256Hex &&
   record.compatible === target.release.compatible;

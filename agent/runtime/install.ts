@@ -4,14 +4,16 @@
 import { OtadError } from '../core/errors.ts';
 import type { InstallPorts, SlotHandle } from '../core/ports.ts';
 import type { OfferedFolder, Release, SlotName, SlotRecord, Verified } from '../core/types.ts';
+import { fetchBootSet } from './boot-fetch.ts';
 import { chosenSource } from './chosen-source.ts';
+import { noTrouble } from './file-trouble.ts';
 import type { FillWay } from './fill-way.ts';
 import { createFullWay } from './full-way.ts';
 import { createIndexWay } from './index-way.ts';
 import { installTargetOf, isSameImage, isSameRelease, requireFit } from './install-target.ts';
+import { createPatchWay, noPatchTrouble } from './patch-way.ts';
 import { createReporter, emptyTally, type OnProgress } from './progress-reporter.ts';
-import { fillSlot } from './slot-fill.ts';
-import type { IndexTrouble } from './slot-index.ts';
+import { fillSlot, installReport } from './slot-fill.ts';
 import { asReason, openLedger, type SlotLedger } from './slot-ledger.ts';
 import { isMediumFault, readBack } from './slot-medium.ts';
 
@@ -28,6 +30,8 @@ export interface Install {
     signal: AbortSignal,
     onProgress: OnProgress,
   ): Promise<SlotRecord>;
+  /** The boot files that were fetched are not needed any more. Never throws. */
+  dropBootSet(): Promise<void>;
   /** Marks what the slot holds as failed here. Null where the slot holds nothing that has a record. Idempotent. */
   retire(slot: SlotName, reason: string, signal: AbortSignal): Promise<SlotRecord | null>;
   /** Marks what the slot holds, which must be verified, as handed to the bootloader. Null where the slot has no record. Idempotent. */
@@ -53,9 +57,13 @@ const requireWhole = (slot: SlotName, record: SlotRecord | null, rootHex: string
   return record;
 };
 
+/** What is verified is the slot and its boot files: without one of them the next attempt begins with what is missing. */
+const rottenCodes: readonly string[] = ['SLOT_READBACK_MISMATCH', 'BOOT_SET_INCOMPLETE'];
+
 export const createInstall = (ports: InstallPorts): Install => {
-  const { slots, sealing, monoMs } = ports;
-  const trouble: IndexTrouble = { path: '', failures: 0 };
+  const { slots, sealing, bootStage, monoMs } = ports;
+  const trouble = noTrouble();
+  const patchTrouble = noPatchTrouble();
   // Records are written to their end even when the step is cancelled: one block and its flush.
   const steady = new AbortController().signal;
 
@@ -77,15 +85,22 @@ export const createInstall = (ports: InstallPorts): Install => {
   };
 
   const write: Install['write'] = async ({ slot, release, folder }, signal, onProgress) => {
-    const target = installTargetOf(release);
+    const target = installTargetOf(release, sealing);
     const from = { ...ports, source: chosenSource(ports.source, folder) };
-    const ways: readonly FillWay[] = [createIndexWay(from), createFullWay(from.source)];
+    const patches = target.artifact.patches === undefined ? [] : [createPatchWay(from, patchTrouble)];
+    const ways: readonly FillWay[] = [...patches, createIndexWay(from), createFullWay(from.source)];
     return withSlot(slot, signal, async (handle, ledger) => {
       requireFit(target, handle.sizeBytes, sealing);
+      const tally = emptyTally();
+      if (target.bootSet === null) await from.bootStage.drop();
+      else {
+        const report = installReport({ slot, target, tally, ports }, onProgress);
+        await fetchBootSet(target.bootSet, { ...from, report, tally }, signal);
+      }
       const record = ledger.current();
       const isDone = record?.status === 'verified' && isSameImage(record, target) && isSameRelease(record, target);
       if (record !== null && isDone) return record;
-      return fillSlot({ slot, target, handle, ledger, ports: from, ways, trouble }, signal, onProgress);
+      return fillSlot({ slot, target, handle, ledger, ports: from, ways, tally, trouble }, signal, onProgress);
     });
   };
 
@@ -100,7 +115,10 @@ export const createInstall = (ports: InstallPorts): Install => {
       const fixed = { slot, version: release.version, totalBytes };
       const report = createReporter(fixed, { monoMs, tally: emptyTally(), onProgress });
       report('verifying', 0);
+      // What a slot starts by that ran already lies in its boot place, which is for whoever flips to look at.
+      const bootSet = isLookOnly ? undefined : record.bootSetSha256Hex;
       try {
+        if (bootSet !== undefined) await bootStage.check(bootSet, signal);
         const result = await readBack(handle, sealing, record, (done) => report('verifying', done), signal);
         if (result.kind === 'differs') {
           const { part, rootHex: actual } = result;
@@ -114,8 +132,7 @@ export const createInstall = (ports: InstallPorts): Install => {
         }
       } catch (error) {
         // It is not what it was: the next attempt to write compares the prefix and writes again what differs.
-        const isRotten =
-          isMediumFault(error) || (error instanceof OtadError && error.code === 'SLOT_READBACK_MISMATCH');
+        const isRotten = isMediumFault(error) || (error instanceof OtadError && rottenCodes.includes(error.code));
         if (isRotten && !isLookOnly) await ledger.commit({ ...record, status: 'writing' }, steady);
         throw error;
       }
@@ -140,5 +157,5 @@ export const createInstall = (ports: InstallPorts): Install => {
       return ledger.commit({ ...record, status: 'activated' }, steady);
     });
 
-  return { write, verify, retire, markActivated };
+  return { write, verify, retire, markActivated, dropBootSet: () => bootStage.drop() };
 };

@@ -6,17 +6,18 @@ import { OtadError } from '../core/errors.ts';
 import type { InstallPorts, SlotHandle } from '../core/ports.ts';
 import { blockSizeBytes } from '../core/slot-layout.ts';
 import type { SlotName, SlotRecord } from '../core/types.ts';
+import type { FileTrouble } from './file-trouble.ts';
 import type { Fill, FillWay } from './fill-way.ts';
 import { type InstallTarget, isSameImage, isSameRelease, recordOf } from './install-target.ts';
 import {
   createReporter,
-  emptyTally,
+  forgetImage,
   type OnProgress,
   type Report,
   savedBytesOf,
   type Tally,
 } from './progress-reporter.ts';
-import { findIndex, type HeldIndex, type IndexTrouble, loadIndex } from './slot-index.ts';
+import { findIndex, type HeldIndex, loadIndex } from './slot-index.ts';
 import type { SlotLedger } from './slot-ledger.ts';
 import { isMediumFault, visitImage } from './slot-medium.ts';
 import { type Mark, SlotWriter } from './slot-writer.ts';
@@ -93,6 +94,7 @@ const isSourceFault = (fault: unknown): boolean => fault instanceof OtadError &&
 /** Tries the ways in turn until the image is whole. Gives the name of the one that ended it; null: it was whole before. */
 const bring = async (attempt: Attempt, fill: Fill, ways: readonly FillWay[]): Promise<FillWay['name'] | null> => {
   const { writer, target, log } = attempt;
+  const { tally } = fill;
   if (writer.arrivedBytes === target.artifact.lengthBytes) return null;
   try {
     for (const way of ways) {
@@ -103,6 +105,7 @@ const bring = async (attempt: Attempt, fill: Fill, ways: readonly FillWay[]): Pr
         return way.name;
       }
       log.info('The image comes by the next way.', { way: way.name, reason: closed });
+      tally.detours.push(`${way.name}: ${closed}`);
     }
     throw new OtadError('INTERNAL', { step: 'write', reason: 'no way brought the image' });
   } catch (error) {
@@ -143,14 +146,25 @@ export interface FillRequest {
   readonly ports: InstallPorts;
   /** In the order in which they are tried; the last one is always possible. */
   readonly ways: readonly FillWay[];
+  /** What this attempt brought before the image: its boot files. */
+  readonly tally: Tally;
   /** Of the indexes that could not be fetched in attempts before this one. */
-  readonly trouble: IndexTrouble;
+  readonly trouble: FileTrouble;
 }
 
-const openAttempt = (request: FillRequest, tally: Tally, signal: AbortSignal, onProgress: OnProgress): Attempt => {
+/** Of one install, its boot files counted before its image. */
+export const installReport = (
+  { slot, target, tally, ports }: Pick<FillRequest, 'slot' | 'target' | 'tally' | 'ports'>,
+  onProgress: OnProgress,
+): Report => {
+  const totalBytes = target.artifact.lengthBytes + (target.bootSet?.totalBytes ?? 0);
+  const fixed = { slot, version: target.release.version, totalBytes };
+  return createReporter(fixed, { monoMs: ports.monoMs, tally, onProgress });
+};
+
+const openAttempt = (request: FillRequest, signal: AbortSignal, onProgress: OnProgress): Attempt => {
   const { slot, target, handle, ledger, ports } = request;
-  const { sealing, monoMs, log } = ports;
-  const totalBytes = target.artifact.lengthBytes;
+  const { sealing, log } = ports;
   // Records are written to their end even when the step is cancelled: one block and its flush.
   const steady = new AbortController().signal;
   const commit = ({ writtenBytes, prefixSha256Hex }: Mark): Promise<SlotRecord> =>
@@ -159,10 +173,12 @@ const openAttempt = (request: FillRequest, tally: Tally, signal: AbortSignal, on
     await commit(mark);
   };
   const writer = new SlotWriter(
-    { handle, sealing, checkpointBytes: checkpointBytesOf(totalBytes), checkpoint },
+    { handle, sealing, checkpointBytes: checkpointBytesOf(target.artifact.lengthBytes), checkpoint },
     target,
   );
-  const report = createReporter({ slot, version: target.release.version, totalBytes }, { monoMs, tally, onProgress });
+  const bootBytes = target.bootSet?.totalBytes ?? 0;
+  const reportAll = installReport(request, onProgress);
+  const report: Report = (step, doneBytes) => reportAll(step, bootBytes + doneBytes);
   return { slot, target, handle, ledger, writer, commit, report, log, signal };
 };
 
@@ -199,9 +215,9 @@ export const fillSlot = async (
   signal: AbortSignal,
   onProgress: OnProgress,
 ): Promise<SlotRecord> => {
-  const { target, ways, ports } = request;
-  const tally = emptyTally();
-  const attempt = openAttempt(request, tally, signal, onProgress);
+  const { target, ways, ports, tally } = request;
+  const bootBytes = tally.fetchedBytes;
+  const attempt = openAttempt(request, signal, onProgress);
   const record = request.ledger.current();
   const writtenBytes = record !== null && isSameImage(record, target) ? record.writtenBytes : 0;
   const before = await indexBefore(request, signal);
@@ -213,11 +229,13 @@ export const fillSlot = async (
       // Each piece was what index or patch name, and the whole is not the image: they are of another one. Nothing of it stays.
       ports.log.warn('The pieces do not make the signed image. It comes whole.', { way, path: target.artifact.path });
       attempt.writer.restart();
+      forgetImage(tally, bootBytes);
       await attempt.commit(attempt.writer.mark());
       await bring(attempt, fill, ways.slice(-1));
     }
-    const { toFetchBytes: _, ...bytes } = tally;
-    ports.log.info('The image is in the slot.', { slot: request.slot, ...bytes, savedBytes: savedBytesOf(tally) });
+    const { fetchedBytes, overheadBytes, copiedBytes, rebuiltBytes } = tally;
+    const bytes = { fetchedBytes, overheadBytes, copiedBytes, rebuiltBytes, savedBytes: savedBytesOf(tally) };
+    ports.log.info('The image is in the slot.', { slot: request.slot, ...bytes });
   }
   return seal(attempt);
 };

@@ -1,10 +1,12 @@
 // `otapub release`: everything that a person says about a release, handed to publishRelease.
 
+import { bootArtifactsOf } from '../../agent/core/boot-set.ts';
 import type { Artifact, Wave } from '../../agent/core/types.ts';
 import { type ImageSource, type PublishedRelease, publishRelease } from '../releases/release.ts';
 import { parseCompression, sourceDateEpochS } from './build.ts';
 import { describeSettlement, waitingExitCode } from './ceremony.ts';
 import { type Command, type CommandIo, formatBytes, parseWords, required, usageError, wholeNumber } from './command.ts';
+import { patchProgress, progressLineOf } from './patch.ts';
 
 const help = `usage: otapub release DIR --channel C --compatible X --release-version V [--image IMG | --layer L...]
 
@@ -18,6 +20,8 @@ options:
   --release-version V      a version means the same image for ever
   --image IMG              a squashfs image
   --layer L                a layer to build the image from; repeat, lowest first
+  --boot FOLDER            kernel, initrd, device trees, a unified image: every file of the
+                           folder goes into the slot's boot place, as one set with the image
   --compression C          for --layer: zstd (default) or gzip
   --sequence N             default: the last one of this product plus one
   --notes-url URL          where a person reads what is new
@@ -26,6 +30,8 @@ options:
   --rollback-floor N       once confirmed, devices refuse sequences below N
   --floor-epoch N          allows a lower sequence; root metadata must allow it
   --from VERSION           installs only from this version; repeat
+  --patch-from VERSION     make a patch from this published version, so that gateways that run it fetch
+                           only what changed inside of its files; repeat
   --hardware REV           only on this hardware revision; repeat
   --agent-version-min V    needs at least this otad
   --health-deadline S      seconds the new system has to become healthy (default 300)
@@ -79,6 +85,7 @@ const options = {
   'release-version': { type: 'string' },
   image: { type: 'string' },
   layer: { type: 'string', multiple: true },
+  boot: { type: 'string' },
   compression: { type: 'string' },
   sequence: { type: 'string' },
   'notes-url': { type: 'string' },
@@ -86,6 +93,7 @@ const options = {
   'rollback-floor': { type: 'string' },
   'floor-epoch': { type: 'string' },
   from: { type: 'string', multiple: true },
+  'patch-from': { type: 'string', multiple: true },
   hardware: { type: 'string', multiple: true },
   'agent-version-min': { type: 'string' },
   'health-deadline': { type: 'string' },
@@ -114,8 +122,17 @@ const describeIndex = (rootfs: Artifact | undefined, problem: string | null): st
     ? `  chunk index  ${formatBytes(rootfs.index.lengthBytes)}: gateways fetch only the pieces that they do not have`
     : `  chunk index  none, gateways fetch the whole image: ${problem}`;
 
+const describeBootSet = (files: readonly Artifact[]): readonly string[] => {
+  const totalBytes = files.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+  const names = files.map(({ name }) => name).join(', ');
+  return files.length === 0 ? [] : [`  boot set     ${formatBytes(totalBytes)}: ${names}`];
+};
+
+const describePatch = ({ version, patch, problem }: PublishedRelease['patches'][number]): string =>
+  `  patch        from ${version}: ${patch === null ? `none, ${problem}` : formatBytes(patch.lengthBytes)}`;
+
 const describe = (folder: string, published: PublishedRelease): readonly string[] => {
-  const { release, imageFile, versions, waiting, indexProblem } = published;
+  const { release, imageFile, versions, waiting, indexProblem, patches } = published;
   const [rootfs] = release.artifacts;
   return [
     `${waiting === null ? 'Published' : 'Prepared'} ${release.version} (sequence ${release.sequence}) for ${release.compatible} to ${release.channel}`,
@@ -123,6 +140,8 @@ const describe = (folder: string, published: PublishedRelease): readonly string[
     `  sha256       ${rootfs?.sha256Hex}`,
     `  verity root  ${rootfs?.verity?.rootHex}`,
     describeIndex(rootfs, indexProblem),
+    ...describeBootSet(bootArtifactsOf(release)),
+    ...patches.map(describePatch),
     ...release.waves.map(({ startAtS, percent }) => {
       return `  wave         ${percent}% from ${new Date(startAtS * 1000).toISOString()}`;
     }),
@@ -137,12 +156,14 @@ const run: Command['run'] = async (args, io) => {
   const { values, positionals } = parseWords(args, options, { min: 1, max: 1, names: 'DIR' });
   const anyCount = { min: 0, max: Number.MAX_SAFE_INTEGER };
   const nowMs = io.nowMs();
+  const line = progressLineOf(io);
   const published = await publishRelease({
     folder: positionals[0] ?? '',
     channel: required('channel', values.channel),
     compatible: required('compatible', values.compatible),
     version: required('release-version', values['release-version']),
     image: parseImage(values, io),
+    bootFolder: values.boot,
     sequence: wholeNumber('sequence', values.sequence, { ...anyCount, min: 1 }),
     keyFolders: values.keys,
     notesUrl: values['notes-url'],
@@ -150,6 +171,8 @@ const run: Command['run'] = async (args, io) => {
     rollbackFloor: wholeNumber('rollback-floor', values['rollback-floor'], anyCount),
     floorEpoch: wholeNumber('floor-epoch', values['floor-epoch'], anyCount),
     from: values.from,
+    patchFrom: values['patch-from'],
+    onPatchProgress: patchProgress(line),
     hardwareRevisions: values.hardware,
     agentVersionMin: values['agent-version-min'],
     healthDeadlineS: wholeNumber('health-deadline', values['health-deadline'], { min: 1, max: 86_400 }),
@@ -159,7 +182,7 @@ const run: Command['run'] = async (args, io) => {
     isRequested: values.request,
     nowMs,
     signal: io.signal,
-  });
+  }).finally(line.end);
   for (const warning of published.warnings) io.warn(`otapub: warning: ${warning}`);
   const { waiting, ...facts } = published;
   const request = waiting?.content.folder ?? null;

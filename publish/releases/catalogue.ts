@@ -34,8 +34,16 @@ export interface PublishedImage extends ImageFacts {
 export const imageTargetPath = (compatible: string, version: string): string =>
   `images/${compatible}/${compatible}-${version}.squashfs`;
 
+/** Where the boot files of a version lie, by the names that they have on a gateway. */
+export const bootTargetFolder = (compatible: string, version: string): string =>
+  `images/${compatible}/boot/${version}/`;
+
 /** Of the index of an image, by the image's own path. */
 export const indexTargetPath = (imagePath: string): string => `${imagePath}.index`;
+
+/** Of a patch to an image, by the image's own path: the start of the base's digest is enough to tell bases apart. */
+export const patchTargetPath = (imagePath: string, baseSha256Hex: string): string =>
+  `${imagePath}.${baseSha256Hex.slice(0, 12)}.patch`;
 
 export const targetFileOf = (lengthBytes: number, sha256: string, facts?: ImageFacts): TargetFile => ({
   length: lengthBytes,

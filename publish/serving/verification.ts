@@ -202,7 +202,9 @@ const verifyImages = async (
     const seals: readonly Seal[] = [...artifacts.flatMap(({ verity }) => verity ?? []), ...(image ? [image] : [])];
     const distinct = [...new Map(seals.map((seal) => [`${seal.saltHex} ${seal.rootHex}`, seal])).values()];
     const kind = distinct.length > 0 ? 'image' : 'file';
-    const note = image === undefined ? '' : `${image.version} (sequence ${image.sequence})`;
+    const boot = artifacts.find(({ role }) => role === 'boot');
+    const note =
+      image !== undefined ? `${image.version} (sequence ${image.sequence})` : boot === undefined ? '' : 'boot set';
     const check = async (): Promise<void> => {
       if (options.isQuick) return checkLength(options, path, target);
       const index = kind === 'image' ? await indexCheckOf(options, targets, path, target) : null;

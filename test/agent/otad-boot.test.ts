@@ -81,7 +81,7 @@ describe('the boot helper', () => {
     const { boot } = bench.client();
     const { booted, bootedRoot } = await boot.status(signal);
     const { ledger } = JSON.parse(await readFile(bench.at('state/ledger.json'), 'utf8'));
-    assert.deepEqual(ledger.confirmed, [{ rootHex: bootedRoot, sequence: 3 }]);
+    assert.deepEqual(ledger.confirmed, [{ rootHex: bootedRoot, sequence: 3, bootSetSha256Hex: null }]);
     assert.deepEqual([booted, ledger.floor.sequence], ['b', 3]);
   });
 

@@ -113,6 +113,7 @@ const policyOf = (hardwareRevision: string | null) =>
     compatible,
     hardwareRevision,
     slotSizeBytes: { a: slotBytes, b: slotBytes },
+    hasBootPlaces: true,
     footprintBytes: (length) => ceilToBlock(length) + treeLengthBytes(length) + recordAreaBytes,
   });
 

@@ -10,6 +10,8 @@ const runDirBytesMax = 107 - '/control.sock'.length;
 export interface GatewayPaths {
   readonly folder: string;
   readonly slots: Readonly<Record<SlotName, string>>;
+  /** Where the firmware loads a slot's kernel from. */
+  readonly bootFolders: Readonly<Record<SlotName, string>>;
   readonly envCopies: readonly [string, string];
   readonly fwEnvConfig: string;
   readonly configDir: string;
@@ -35,6 +37,7 @@ export const gatewayPaths = (folder: string): GatewayPaths => {
   return {
     folder,
     slots: { a: join(folder, 'slot-a.img'), b: join(folder, 'slot-b.img') },
+    bootFolders: { a: join(folder, 'boot-a'), b: join(folder, 'boot-b') },
     envCopies: [join(folder, 'uboot-1.env'), join(folder, 'uboot-2.env')],
     fwEnvConfig: join(folder, 'fw_env.config'),
     configDir: join(folder, 'etc/otad/config.d'),
@@ -53,7 +56,11 @@ export const gatewayPaths = (folder: string): GatewayPaths => {
 /** Settings that place the daemon on the virtual board instead of a real one. */
 export const placement = (paths: GatewayPaths): Readonly<Record<string, unknown>> => ({
   slots: { a: { path: paths.slots.a }, b: { path: paths.slots.b } },
-  bootloader: { kind: 'uboot', uboot: { fwEnvConfigPath: paths.fwEnvConfig }, commandLinePath: paths.commandLine },
+  bootloader: {
+    kind: 'uboot',
+    uboot: { fwEnvConfigPath: paths.fwEnvConfig, bootFolders: paths.bootFolders },
+    commandLinePath: paths.commandLine,
+  },
   stateDir: paths.stateDir,
   runDir: paths.runDir,
   deviceIdPath: paths.deviceId,

@@ -7,7 +7,7 @@ import type { Compression } from '../../publish/images/squashfs.ts';
 import type { PublishedRelease } from '../../publish/releases/release.ts';
 import { installAtFactory } from './factory.ts';
 import { createGateway, type Gateway } from './gateway.ts';
-import { type ApplicationRelease, goodBus } from './layers.ts';
+import { type ApplicationRelease, goodBus, writeBootSet } from './layers.ts';
 import { createVendor, openVendor, publishedImage, type Served, serveVendor, type Vendor } from './publisher.ts';
 
 export interface VendorOptions {
@@ -17,6 +17,7 @@ export interface VendorOptions {
   readonly applicationBytes: number;
   /** Default: the publisher's own. */
   readonly compression?: Compression | undefined;
+  readonly zstdLevel?: number | undefined;
 }
 
 export interface WorldOptions extends VendorOptions {
@@ -98,6 +99,8 @@ export const createWorld = async (options: WorldOptions): Promise<World> => {
       ...(options.onConsole === undefined ? {} : { onConsole: options.onConsole }),
     });
     await installAtFactory(gateway.paths, await publishedImage(vendor, factoryVersion));
+    const kernel = (options.releases ?? releases).find(({ version }) => version === factoryVersion)?.kernel;
+    if (kernel !== undefined) await writeBootSet(gateway.paths.bootFolders.a, kernel);
     return {
       vendor,
       served,

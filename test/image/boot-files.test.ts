@@ -4,8 +4,16 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
+import { loadConfig } from '../../agent/config/config.ts';
 import { type Board, boards } from '../../image/boards.ts';
-import { type BootSet, environmentBytes, environmentNames, makeBootFolders } from '../../image/boot-files.ts';
+import {
+  type BootSet,
+  environmentBytes,
+  environmentNames,
+  kernelName,
+  makeBootFolders,
+  makeBootSetFolder,
+} from '../../image/boot-files.ts';
 import { partitionUuid } from '../../image/partitions.ts';
 import { aFolder } from '../publish/publisher-fixture.ts';
 
@@ -100,4 +108,41 @@ test('a board that has U-Boot on its disk is refused without one, and a Pi witho
   });
   const other = { ...set, firmwareFolder: join(folder, 'packages/usr/lib/systemd') };
   await assert.rejects(makeBootFolders(join(folder, 'two'), pi, other), { code: 'IMAGE_UNUSABLE' });
+});
+
+const slotPlaces: Readonly<Record<Board['start']['kind'], (slot: string) => string>> = {
+  'systemd-boot': (slot) => `esp/otad/${slot}`,
+  'u-boot': (slot) => `boot_${slot}`,
+  'pi-u-boot': (slot) => `boot_${slot}`,
+  tryboot: (slot) => `boot_${slot}`,
+};
+
+for (const board of boards) {
+  test(`${board.name}: what is published with the root is what the factory puts into the boot places, under the same names`, async (t) => {
+    const folder = await aFolder(t);
+    const set = await aBootSet(join(folder, 'packages'));
+    await makeBootFolders(join(folder, 'disk'), board, set);
+    await makeBootSetFolder(join(folder, 'boot'), board.root, set);
+    const names = (await readdir(join(folder, 'boot'))).sort();
+    assert.deepEqual(
+      names,
+      [kernelName(board.root), ...(board.root.architecture === 'arm64' ? trees : []), 'initrd'].sort(),
+    );
+    // U-Boot on a Pi hands on the device tree that it was started with.
+    const placed = board.start.kind === 'pi-u-boot' ? names.filter((name) => !trees.includes(name)) : names;
+    for (const slot of ['a', 'b']) {
+      for (const name of placed) {
+        const inPlace = await readFile(join(folder, 'disk', slotPlaces[board.start.kind](slot), name));
+        assert.deepEqual(inPlace, await readFile(join(folder, 'boot', name)), name);
+      }
+    }
+  });
+}
+
+test('the settings of the image name the folders that the boot places are mounted at', async () => {
+  const { config } = await loadConfig(['image/layers/base/files/usr/lib/otad/config.d']);
+  const { systemdBoot, uboot, tryboot } = config.bootloader;
+  assert.deepEqual(systemdBoot.bootFolders, { a: '/efi/otad/a', b: '/efi/otad/b' });
+  assert.deepEqual(uboot.bootFolders, { a: '/boot/a', b: '/boot/b' });
+  assert.deepEqual(tryboot.bootFolders, uboot.bootFolders);
 });

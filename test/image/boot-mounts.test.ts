@@ -30,8 +30,8 @@ const generate = async (t: TestContext, board: Board): Promise<string> => {
 
 const places: Readonly<Record<Board['start']['kind'], Readonly<Record<string, string>>>> = {
   'systemd-boot': { efi: 'esp' },
-  'u-boot': { 'boot-env': 'uboot-files' },
-  'pi-u-boot': { 'boot-env': 'uboot-files' },
+  'u-boot': { 'boot-env': 'uboot-files', 'boot-a': 'boot_a', 'boot-b': 'boot_b' },
+  'pi-u-boot': { 'boot-env': 'uboot-files', 'boot-a': 'boot_a', 'boot-b': 'boot_b' },
   tryboot: { 'boot-config': 'bootconfig', 'boot-a': 'boot_a', 'boot-b': 'boot_b' },
 };
 
@@ -61,6 +61,14 @@ for (const board of boards) {
     }
   });
 }
+
+test('the boot helper of a board with U-Boot may write the boot partitions, and starts without one that is broken', async (t) => {
+  const board = boards.find(({ start }) => start.kind === 'u-boot') ?? assert.fail('no board');
+  const text = await readFile(join(await generate(t, board), 'otad-boot.service.d/60-uboot-files.conf'), 'utf8');
+  assert.match(text, /^RequiresMountsFor=\/boot\/env$/m);
+  assert.match(text, /^WantsMountsFor=\/boot\/a \/boot\/b$/m);
+  assert.match(text, /^ReadWritePaths=-\/boot\/env -\/boot\/a -\/boot\/b$/m);
+});
 
 test('without a list nothing is mounted: the machine was not started by our initramfs', async (t) => {
   const folder = await aFolder(t);

@@ -1,21 +1,26 @@
-// Builds the reference image twice, the second time with a Debian root made anew from the lock of the first, and compares
-// every byte. Takes minutes and a mirror: `npm run test:image`, not part of `npm test`.
+// Builds the reference image of both architectures twice and compares every byte: the second time from the lock of the first,
+// with a Debian root made anew, from a copy of the tree in another folder, under another umask, time zone and locale. Looks into what
+// came out. Takes many minutes and a mirror: `npm run test:image`, not part of `npm test`.
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { boards } from '../../image/boards.ts';
-import { buildGatewayImage } from '../../image/build.ts';
-import { parseLock } from '../../image/package-lock.ts';
+import { checkArchitecture, checkContents, checkIds, checkKeptMounts, unpackImage } from './built-root.ts';
+import { checkPiDisk } from './pi-disk.ts';
 
+const run = promisify(execFile);
 const projectFolder = fileURLToPath(new URL('../../..', import.meta.url));
 const cacheFolder = join(projectFolder, '.image/cache');
-const identity = { releaseId: 'twice-1.0', compatible: 'twice', version: '1.0', sequence: 1 };
+const epochS = 1_767_225_600;
+const buildTimeoutMs = 60 * 60_000;
 
 const digestOf = async (path: string): Promise<string> => {
   const hash = createHash('sha256');
@@ -23,39 +28,91 @@ const digestOf = async (path: string): Promise<string> => {
   return hash.digest('hex');
 };
 
-const digestsOf = async (folder: string): Promise<Readonly<Record<string, string>>> =>
+/** Of every file below the folder, by its path. */
+const digestsOf = async (folder: string): Promise<Readonly<Record<string, string>>> => {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const pairs = paths.sort().map(async (path) => [path.slice(folder.length + 1), await digestOf(path)] as const);
+  return Object.fromEntries(await Promise.all(pairs));
+};
+
+interface Surroundings {
+  /** Where the tree lies. */
+  readonly project: string;
+  readonly cache: string;
+  readonly cwd: string;
+  readonly umask: string;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** Of the environment only what leads to programs and to the mirror. */
+const wayOut = (): NodeJS.ProcessEnv =>
   Object.fromEntries(
-    await Promise.all((await readdir(folder)).sort().map(async (name) => [name, await digestOf(join(folder, name))])),
+    ['PATH', 'HOME', 'http_proxy', 'https_proxy', 'no_proxy'].flatMap((name) => {
+      const value = process.env[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
   );
 
-for (const architecture of ['amd64'] as const) {
+const build = async (t: TestContext, words: readonly string[], around: Surroundings): Promise<void> => {
+  const { project, cache, cwd, umask, environment } = around;
+  const program = [process.execPath, join(project, 'dist/image/main.js'), '--cache', cache, '--draft', ...words];
+  const { stdout } = await run('/bin/sh', ['-c', 'umask "$1"; shift; exec "$@"', 'sh', umask, ...program], {
+    cwd,
+    env: { ...wayOut(), SOURCE_DATE_EPOCH: String(epochS), ...environment },
+    timeout: buildTimeoutMs,
+  });
+  for (const line of stdout.trimEnd().split('\n')) t.diagnostic(line);
+};
+
+/** As somebody else has checked the tree out: elsewhere, and readable for nobody but the owner. */
+const copyProject = async (target: string): Promise<void> => {
+  await mkdir(target);
+  for (const name of ['dist', 'image', 'units', 'package.json']) {
+    await cp(join(projectFolder, name), join(target, name), { recursive: true, verbatimSymlinks: true });
+  }
+  await run('chmod', ['-R', 'go-rwx', join(target, 'image'), join(target, 'units')]);
+  await symlink(await realpath(join(projectFolder, 'node_modules')), join(target, 'node_modules'));
+};
+
+for (const architecture of ['amd64', 'arm64']) {
   const chosen = boards.filter(({ root }) => root.architecture === architecture);
-  const [{ root } = assert.fail(architecture)] = chosen;
-  test(`${architecture}: the same inputs give the same bytes, image and disk`, async (t) => {
+  test(`${architecture}: the same inputs give the same bytes, image and disks, and the image is what it should be`, async (t) => {
+    await mkdir(cacheFolder, { recursive: true });
     const work = await mkdtemp(join(projectFolder, '.image/twice-'));
     t.after(() => rm(work, { recursive: true, force: true }));
-    const build = (name: string, cache: string, lock: ReturnType<typeof parseLock> | null) =>
-      buildGatewayImage({
-        ...{
-          root,
-          boards: chosen,
-          isDraft: true,
-          firmwareFolder: null,
-          ubootPath: null,
-          projectFolder,
-          cacheFolder: cache,
-          outputFolder: join(work, name),
-          identity,
-          lock,
-        },
-        ...{ layers: [join(projectFolder, 'image/layers/product')], trustRootPath: null, settingsPath: null },
-        sourceDateEpochS: 1_735_689_600,
-        onStep: (line) => t.diagnostic(`${name}: ${line}`),
-      });
-    const first = await build('first', cacheFolder, null);
-    // Only programs are shared; everything that goes into the image is made again.
-    await cp(join(cacheFolder, 'toolbox'), join(work, 'cache/toolbox'), { recursive: true, verbatimSymlinks: true });
-    await build('second', join(work, 'cache'), parseLock(await readFile(first.lock, 'utf8')));
-    assert.deepEqual(await digestsOf(join(work, 'second')), await digestsOf(join(work, 'first')));
+    // A Pi's own takes minutes to compile; here it only has to arrive where the firmware looks for it.
+    const uboot = join(work, 'u-boot.bin');
+    await writeFile(uboot, 'TEST: stands for U-Boot');
+    const [first, second] = [join(work, 'first'), join(work, 'second')];
+    const words = ['--compatible', 'twice', '--u-boot', uboot, ...chosen.flatMap(({ name }) => ['--board', name])];
+    await build(t, [...words, '--output', first], {
+      ...{ project: projectFolder, cache: cacheFolder, cwd: projectFolder, umask: '0022' },
+      environment: { TZ: 'UTC', LC_ALL: 'C' },
+    });
+
+    const root = join(work, 'root');
+    await unpackImage(join(first, 'rootfs.squashfs'), root);
+    await checkArchitecture(root, architecture);
+    await checkIds(root);
+    await checkContents(root, epochS);
+    if (process.arch === { amd64: 'x64', arm64: 'arm64' }[architecture]) await checkKeptMounts(root);
+    for (const board of chosen) {
+      if (board.start.kind === 'tryboot' || board.start.kind === 'pi-u-boot')
+        await checkPiDisk(join(first, `${board.name}.img`), board);
+    }
+    await rm(root, { recursive: true });
+
+    // What was only downloaded and unpacked is shared, and held against the lock; all that runs or is made is made again.
+    const [copy, cache] = [join(work, 'elsewhere'), join(work, 'cache')];
+    await copyProject(copy);
+    for (const name of ['toolbox', `boot-${architecture}`]) {
+      await cp(join(cacheFolder, name), join(cache, name), { recursive: true, verbatimSymlinks: true });
+    }
+    await build(t, [...words, '--output', second, '--lock', join(first, 'packages.lock')], {
+      ...{ project: copy, cache, cwd: '/', umask: '0077' },
+      environment: { TZ: 'Pacific/Kiritimati', LC_ALL: 'de_DE.UTF-8', LANG: 'de_DE.UTF-8' },
+    });
+    assert.deepEqual(await digestsOf(second), await digestsOf(first));
   });
 }

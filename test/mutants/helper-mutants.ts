@@ -54,15 +54,15 @@ export const helperMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'helper-forgets-what-ran-here',
-    edits: one(guard, 'if (isConfirmed(known, rootHex))', 'if (false)'),
+    edits: one(guard, 'if (ran !== null &&', 'if (false &&'),
     suite: helper,
   },
   {
     name: 'helper-forgets-what-was-signed-when-the-install-began',
     edits: one(
       guard,
-      'await noteRelease(readSigned, signal);\n            await boot.invalidate',
-      'await boot.invalidate',
+      'await noteRelease(readSigned, signal);\n            if (!(release',
+      "new OtadError('CANCELLED');\n            if (!(release",
     ),
     suite: helper,
   },

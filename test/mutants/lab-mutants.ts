@@ -25,7 +25,7 @@ export const labMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'lab-takes-a-refusal-for-a-death',
-    edits: one(monitor, 'throw new Error(`${name}: ${answer', 'throw new MonitorError(`${name}: ${answer'),
+    edits: one(monitor, 'undefined)\n            throw new Error(', 'undefined)\n            throw new MonitorError('),
     suite: spoken,
   },
   {

@@ -2,13 +2,16 @@
 
 import { attackMutants } from './attack-mutants.ts';
 import { bootScriptMutants } from './boot-script-mutants.ts';
+import { bootSetMutants } from './boot-set-mutants.ts';
 import { coreMutants } from './core-mutants.ts';
 import { helperMutants } from './helper-mutants.ts';
+import { imageMutants } from './image-mutants.ts';
 import { indexMutants } from './index-mutants.ts';
 import { labMutants } from './lab-mutants.ts';
 import { lineageMutants } from './lineage-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { otapubMutants } from './otapub-mutants.ts';
+import { patchMutants } from './patch-mutants.ts';
 import { sourceMutants } from './source-mutants.ts';
 import { systemdBootMutants } from './systemd-boot-mutants.ts';
 import { trustMutants } from './trust-mutants.ts';
@@ -19,6 +22,7 @@ export const tables: Readonly<Record<string, readonly Mutant[]>> = {
   core: coreMutants,
   lineage: lineageMutants,
   helper: helperMutants,
+  'boot-set': bootSetMutants,
   uboot: ubootMutants,
   'systemd-boot': systemdBootMutants,
   'boot-script': bootScriptMutants,
@@ -29,4 +33,6 @@ export const tables: Readonly<Record<string, readonly Mutant[]>> = {
   otapub: otapubMutants,
   index: indexMutants,
   lab: labMutants,
+  patch: patchMutants,
+  image: imageMutants,
 };

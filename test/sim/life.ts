@@ -10,7 +10,9 @@ import { createInstall } from '../../agent/runtime/install.ts';
 import { createRuntime, type Runtime } from '../../agent/runtime/runtime.ts';
 import { slotState } from '../../bootctl/model.ts';
 import { createIndexing } from '../../delta/indexing.ts';
+import { createPatching } from '../../delta/patching.ts';
 import { createSealing } from '../../verity/sealing.ts';
+import { noBootStage } from '../support/no-boot-stage.ts';
 import { type Catalogue, compatible, type SealedRelease, slotSizeBytes } from './catalogue.ts';
 import { type Checkers, createCheckers } from './checkers.ts';
 import type { Life, PlannedFault } from './faults.ts';
@@ -60,6 +62,7 @@ const policy: Policy = {
   slotSizeBytes: { a: slotSizeBytes, b: slotSizeBytes },
   footprintBytes: (length) => ceilToBlock(length) + treeBytes(length) + recordAreaBytes,
   dataSchema: 1,
+  hasBootPlaces: true,
   pollIntervalMs: hour,
   pollJitter: 0.5,
   backoffMinMs: minute,
@@ -157,6 +160,8 @@ class LifeRun {
       source: ports.source,
       sealing: this.#catalogue.sealing,
       indexing: createIndexing(),
+      bootStage: noBootStage,
+      patching: createPatching(),
       monoMs: () => this.#timeline.nowMs(),
       log: {
         info: (message, fields) =>

@@ -88,6 +88,7 @@ export const aPolicy = (over: Partial<Policy> = {}): Policy => ({
   slotSizeBytes: { a: 64 << 20, b: 64 << 20 },
   footprintBytes: (lengthBytes) => lengthBytes + (1 << 16),
   dataSchema: 1,
+  hasBootPlaces: true,
   pollIntervalMs: 3_600_000,
   pollJitter: 0.2,
   backoffMinMs: 30_000,

@@ -9,8 +9,9 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createBootClient } from '../../agent/adapters/boot-client.ts';
-import { recordOffsetBytes } from '../../agent/core/slot-layout.ts';
+import { recordAreaOffsetBytes, recordOffsetBytes } from '../../agent/core/slot-layout.ts';
 import type { Release, SlotName, SlotRecord, VerityParameters } from '../../agent/core/types.ts';
+import { bootManifestOf } from '../../agent/runtime/boot-manifest.ts';
 import type { BootModel } from '../../bootctl/model.ts';
 import { parseFwEnvConfig } from '../../bootctl/uboot/fw-env-config.ts';
 import { formatEnvironment } from '../../bootctl/uboot/medium.ts';
@@ -19,10 +20,12 @@ import { applyModel } from '../../bootctl/uboot/variables.ts';
 import { factoryRecord, type SealedImage, sealImage, writeFactorySlot } from '../../image/factory-slot.ts';
 import type { ImageIdentity } from '../../publish/images/os-release.ts';
 import { type CarriedFile, carryRelease } from '../../verity/carried-metadata.ts';
-import { encodeRecord } from '../../verity/slot-record.ts';
+import { createSealing } from '../../verity/sealing.ts';
+import { decodeRecord, encodeRecord } from '../../verity/slot-record.ts';
 import { createTufClient } from '../../verity/tuf-client.ts';
 import { readRelease } from '../../verity/verified-release.ts';
 import { createUbootFiles, factoryVariables } from '../bootctl/uboot/machine.ts';
+import { sha256Of } from './slot-bench.ts';
 import { aRepository, memoryFiles, repositoryFetcher, testNowS } from './tuf-repository.ts';
 
 const program = fileURLToPath(new URL('../../agent/otad-boot.js', import.meta.url));
@@ -38,6 +41,8 @@ export interface BenchRelease {
   readonly image: SealedImage;
   readonly imagePath: string;
   readonly verity: VerityParameters;
+  /** Its boot files by name. */
+  readonly bootSet: Readonly<Record<string, string>>;
 }
 
 const reconnectMs = 20;
@@ -72,6 +77,16 @@ const endHelper = async (child: ChildProcess): Promise<void> => {
   if (child.kill('SIGKILL')) await exit;
 };
 
+/** Names and bytes of all files below the folder, as one text. */
+export const readTree = async (folder: string): Promise<string> => {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const paths = entries.filter((entry) => !entry.isDirectory()).map(({ parentPath, name }) => join(parentPath, name));
+  const lines = await Promise.all(
+    paths.sort().map(async (path) => `${path.slice(folder.length + 1)}: ${await readFile(path, 'latin1')}`),
+  );
+  return lines.join('\n');
+};
+
 /** Slot a runs release 1 from the factory, confirmed; slot b holds nothing. */
 export const createHelperBench = async () => {
   const folder = await mkdtemp(join(tmpdir(), 'otad-helper-'));
@@ -91,8 +106,19 @@ export const createHelperBench = async () => {
   };
 
   /** Publishes it; what otad fetches from then on is what it hands over. */
-  const publish = async (sequence: number, changes: Partial<Release> = {}): Promise<BenchRelease> => {
+  const publish = async (
+    sequence: number,
+    changes: Partial<Release> = {},
+    bootSet: Readonly<Record<string, string>> = {},
+  ): Promise<BenchRelease> => {
     const made = await makeImage(sequence);
+    const bootFiles = Object.entries(bootSet).map(([name, text]) => {
+      const bytes = Buffer.from(text);
+      const path = `images/boot/${sequence}/${name}`;
+      repository.addTarget(path, bytes);
+      const file = { path, lengthBytes: bytes.length, sha256Hex: sha256Of(bytes) };
+      return { ...file, role: 'boot' as const, verity: null, index: null, name };
+    });
     const path = `images/${sequence}.squashfs`;
     const { lengthBytes, sha256Hex, verity } = made.image;
     repository.addTarget(path, await readFile(made.imagePath));
@@ -100,7 +126,7 @@ export const createHelperBench = async () => {
       id: `gw-${sequence}`,
       version: `1.${sequence}`,
       sequence,
-      artifacts: [{ role: 'rootfs', path, lengthBytes, sha256Hex, verity, index: null }],
+      artifacts: [{ role: 'rootfs', path, lengthBytes, sha256Hex, verity, index: null }, ...bootFiles],
       ...changes,
     });
     repository.publish();
@@ -110,7 +136,19 @@ export const createHelperBench = async () => {
       await readRelease({ client, fetcher, files: trusted, root }, query, never);
       metadata = await carryRelease(trusted, repository.initialRoot, query, never);
     }
-    return { release, verity, ...made };
+    return { release, verity, bootSet, ...made };
+  };
+
+  /** The boot files where otad keeps them after an install. */
+  const stage = async ({ release, bootSet }: BenchRelease): Promise<void> => {
+    const manifest = bootManifestOf(release, createSealing());
+    await rm(at('otad/boot-set'), { recursive: true, force: true });
+    if (manifest === null) return;
+    await mkdir(at('otad/boot-set'), { recursive: true });
+    await writeFile(at('otad/boot-set/manifest'), manifest.text);
+    for (const { name, sha256Hex } of manifest.files) {
+      await writeFile(at(`otad/boot-set/${sha256Hex}`), bootSet[name] ?? '');
+    }
   };
 
   const identityOf = ({ id, version, sequence }: Release): ImageIdentity => ({
@@ -120,18 +158,32 @@ export const createHelperBench = async () => {
     compatible,
   });
 
-  /** Image, tree and record, as otad leaves them after an install. `over`: what the record says otherwise. */
-  const install = async (
-    slot: SlotName,
-    { release, image, imagePath }: BenchRelease,
-    over: Partial<SlotRecord> = {},
-  ) => {
-    const place = { diskPath: slotPaths[slot], offsetBytes: 0, sizeBytes: slotBytes };
-    await writeFactorySlot(place, imagePath, image, identityOf(release));
-    const record = { ...factoryRecord(image, identityOf(release)), ...over };
+  const writeRecord = async (slot: SlotName, record: SlotRecord): Promise<void> => {
     const disk = await readFile(slotPaths[slot]);
     disk.set(encodeRecord(record, 0), recordOffsetBytes(slotBytes, 0));
     await writeFile(slotPaths[slot], disk);
+  };
+
+  const readRecord = async (slot: SlotName): Promise<SlotRecord> => {
+    const disk = await readFile(slotPaths[slot]);
+    const found = decodeRecord(disk.subarray(recordAreaOffsetBytes(slotBytes)));
+    if (found === null) throw new Error(`slot ${slot} has no record`);
+    return found.record;
+  };
+
+  /** Image, tree and record, as otad leaves them after an install. `over`: what the record says otherwise. */
+  const install = async (slot: SlotName, installed: BenchRelease, over: Partial<SlotRecord> = {}) => {
+    const { release, image, imagePath } = installed;
+    await stage(installed);
+    const manifest = bootManifestOf(release, createSealing());
+    const place = { diskPath: slotPaths[slot], offsetBytes: 0, sizeBytes: slotBytes };
+    await writeFactorySlot(place, imagePath, image, identityOf(release));
+    const record = {
+      ...factoryRecord(image, identityOf(release)),
+      ...(manifest === null ? {} : { bootSetSha256Hex: manifest.sha256Hex }),
+      ...over,
+    };
+    await writeRecord(slot, record);
   };
 
   const config = parseFwEnvConfig(await readFile(files.configPath, 'utf8'), files.configPath);
@@ -150,7 +202,7 @@ export const createHelperBench = async () => {
   for (const path of Object.values(slotPaths)) await writeFile(path, Buffer.alloc(slotBytes));
   const made = await makeImage(1);
   const factoryRelease = { ...repository.addRelease(), id: 'gw-1', version: '1.1', sequence: 1 };
-  const factory: BenchRelease = { release: factoryRelease, verity: made.image.verity, ...made };
+  const factory: BenchRelease = { release: factoryRelease, verity: made.image.verity, bootSet: {}, ...made };
   await install('a', factory);
   const { rootHex, hashOffsetBytes } = factory.verity;
   const model: BootModel = {
@@ -162,14 +214,19 @@ export const createHelperBench = async () => {
   };
   await remember(model);
   await boot();
-  for (const name of ['config.d', 'state', 'run']) await mkdir(at(name));
+  for (const name of ['config.d', 'state', 'run', 'otad', 'boot-a', 'boot-b']) await mkdir(at(name));
   await writeFile(at('root.json'), repository.initialRoot);
   await writeFile(
     at('config.d/50-board.json'),
     JSON.stringify({
       compatible,
       slots: { a: { path: slotPaths.a }, b: { path: slotPaths.b } },
-      bootloader: { kind: 'uboot', uboot: { fwEnvConfigPath: files.configPath }, commandLinePath: at('cmdline') },
+      stateDir: at('otad'),
+      bootloader: {
+        kind: 'uboot',
+        uboot: { fwEnvConfigPath: files.configPath, bootFolders: { a: at('boot-a'), b: at('boot-b') } },
+        commandLinePath: at('cmdline'),
+      },
       reboot: { command: ['touch', at('run/reboot-requested')] },
     }),
   );
@@ -192,6 +249,9 @@ export const createHelperBench = async () => {
     factory,
     publish,
     install,
+    record: readRecord,
+    writeRecord,
+    stage,
     boot,
     remember,
     metadata: () => metadata,
@@ -215,7 +275,8 @@ export const createHelperBench = async () => {
     standing: async (): Promise<readonly string[]> => {
       const all = [...files.envPaths, ...Object.values(slotPaths)];
       const bytes = await Promise.all(all.map((path) => readFile(path, 'latin1')));
-      return [...bytes, (await readdir(at('run'))).sort().join(' ')];
+      const places = await Promise.all([at('boot-a'), at('boot-b')].map(readTree));
+      return [...bytes, ...places, (await readdir(at('run'))).sort().join(' ')];
     },
     /** A new process, as after a boot or when it was idle. */
     restart: async (...args: readonly string[]): Promise<ChildProcess> => {

@@ -10,8 +10,10 @@ import { ceilToBlock } from '../../agent/core/slot-layout.ts';
 import type { Artifact, Release, SlotName, Verified } from '../../agent/core/types.ts';
 import { createInstall, type Install } from '../../agent/runtime/install.ts';
 import { createIndexing } from '../../delta/indexing.ts';
+import { createPatching } from '../../delta/patching.ts';
 import { createTreeBuilder } from '../../verity/dm-verity.ts';
 import { createSealing } from '../../verity/sealing.ts';
+import { noBootStage } from './no-boot-stage.ts';
 
 const aSaltHex = '5a'.repeat(32);
 
@@ -100,6 +102,8 @@ export const anInstall = (ports: Pick<InstallPorts, 'slots' | 'source'> & Partia
   createInstall({
     sealing: createSealing(),
     indexing: createIndexing(),
+    bootStage: noBootStage,
+    patching: createPatching(),
     monoMs: () => 0,
     log: { info: () => undefined, warn: () => undefined },
     ...ports,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OtadError } from '../../agent/core/errors.ts';
+import type { Artifact } from '../../agent/core/types.ts';
 import { encodeCanonicalJson, type JsonValue } from '../../verity/canonical-json.ts';
 import {
   encodeRelease,
@@ -9,6 +10,11 @@ import {
   releaseDocumentPath,
 } from '../../verity/release-document.ts';
 import { aRepository, type Loose } from '../support/tuf-repository.ts';
+
+const aBootFile = (name: string): Artifact => ({
+  ...{ role: 'boot', path: `images/boot/${name}`, lengthBytes: 9, sha256Hex: 'cd'.repeat(32) },
+  ...{ verity: null, index: null, name },
+});
 
 const aFullRelease = () =>
   aRepository().addRelease({
@@ -20,6 +26,7 @@ const aFullRelease = () =>
       { startAtS: 20, percent: 100 },
     ],
     from: ['1.0'],
+    artifacts: [...aRepository().addRelease().artifacts, aBootFile('linux'), aBootFile('dtbs/board.dtb')],
   });
 
 test('reads back what it writes', () => {
@@ -30,6 +37,7 @@ test('reads back what it writes', () => {
 const anIndex = { path: 'images/x.index', lengthBytes: 84, sha256Hex: 'ab'.repeat(32) };
 
 const rootfs = (document: Loose): Loose => document.artifacts[0];
+const bootFile = (document: Loose): Loose => document.artifacts[1];
 
 const spoils: Readonly<Record<string, (document: Loose) => void>> = {
   'an unknown member': (d) => Object.assign(d, { hook: 'rm' }),
@@ -58,6 +66,13 @@ const spoils: Readonly<Record<string, (document: Loose) => void>> = {
   'an index at the path of its image': (d) => Object.assign(rootfs(d), { index: { ...anIndex, path: rootfs(d).path } }),
   'an index without a digest': (d) => Object.assign(rootfs(d), { index: { path: anIndex.path, lengthBytes: 1 } }),
   'an index of terabytes': (d) => Object.assign(rootfs(d), { index: { ...anIndex, lengthBytes: 2 ** 40 } }),
+  'a boot file without a name': (d) => delete bootFile(d).name,
+  'a name on what is no boot file': (d) => Object.assign(rootfs(d), { name: 'root' }),
+  'a boot file that climbs': (d) => Object.assign(bootFile(d), { name: '../linux' }),
+  'two boot files of one name': (d) => Object.assign(bootFile(d), { name: 'DTBS/Board.dtb' }),
+  'a boot file with dm-verity': (d) => Object.assign(bootFile(d), { verity: rootfs(d).verity }),
+  'a boot file of gigabytes': (d) => Object.assign(bootFile(d), { lengthBytes: 2 ** 32 }),
+  'hundreds of boot files': (d) => d.artifacts.push(...Array.from({ length: 150 }, (_, n) => aBootFile(`f${n}`))),
   'waves that shrink': (d) => d.waves.reverse(),
   'a wave of 101 percent': (d) => Object.assign(d.waves[1], { percent: 101 }),
   'a script for notes': (d) => Object.assign(d, { notesUrl: 'javascript:alert(1)' }),

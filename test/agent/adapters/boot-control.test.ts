@@ -34,8 +34,11 @@ const aBoard = async (over: Partial<BootloaderSettings> = {}) => {
   const bootloader: BootloaderSettings = {
     kind: 'auto',
     commandLinePath: at('cmdline'),
-    uboot: { fwEnvConfigPath: at('fw_env.config') },
-    systemdBoot: { espPath: at('efi'), efivarsPath: at('efivars'), entries: { a: 'otad-a', b: 'otad-b' } },
+    uboot: { fwEnvConfigPath: at('fw_env.config'), bootFolders: null },
+    systemdBoot: {
+      ...{ espPath: at('efi'), efivarsPath: at('efivars'), entries: { a: 'otad-a', b: 'otad-b' } },
+      bootFolders: null,
+    },
     tryboot: {
       autobootPath: at('autoboot.txt'),
       bootFolders: { a: at('boot_a'), b: at('boot_b') },
@@ -62,7 +65,7 @@ const uboot = async (): Promise<Pick<BootloaderSettings, 'uboot'> & { readonly e
     files.config,
     new Map(Object.entries({ bootcmd: 'run x', BOOT_ORDER: 'A B', BOOT_A_LEFT: '3', BOOT_B_LEFT: '3', otad_seq: '1' })),
   );
-  return { uboot: { fwEnvConfigPath: files.configPath }, envPaths: files.envPaths };
+  return { uboot: { fwEnvConfigPath: files.configPath, bootFolders: null }, envPaths: files.envPaths };
 };
 
 const systemdBoot = async (): Promise<Pick<BootloaderSettings, 'systemdBoot'>> => {
@@ -70,7 +73,7 @@ const systemdBoot = async (): Promise<Pick<BootloaderSettings, 'systemdBoot'>> =
   closers.push(files.close);
   await putStart(files.espPath);
   await writeFile(variableFile(files.efivarsPath, 'LoaderInfo'), encodeVariable('systemd-boot 257'));
-  return { systemdBoot: { ...files, entries: { a: 'otad-a', b: 'otad-b' } } };
+  return { systemdBoot: { ...files, entries: { a: 'otad-a', b: 'otad-b' }, bootFolders: null } };
 };
 
 const tryboot = async (): Promise<Pick<BootloaderSettings, 'tryboot'>> => {

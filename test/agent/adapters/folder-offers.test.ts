@@ -230,7 +230,8 @@ test('only the control socket takes a folder, with a proper id, no origin and no
   assert.equal(await statusOf(sockets.control, `/v1/folder/${id}`, { origin: 'https://evil.example' }), 403);
 });
 
-test('a connection that speaks before it is asked is ended, and too many are', async (t) => {
+// The bound is for a connection that nobody ends.
+test('a connection that speaks before it is asked is ended, and too many are', { timeout: 60_000 }, async (t) => {
   const offers = createFolderOffers();
   const { directory, api } = await openApi(t, new FakeAgent(), { parkFolder: offers.park });
   t.after(() => offers.close());

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openWavePercent, unmetConditions } from '../../../agent/core/select.ts';
 import type { State } from '../../../agent/core/state.ts';
-import type { Moment, Policy, Release } from '../../../agent/core/types.ts';
+import type { Artifact, Moment, Policy, Release } from '../../../agent/core/types.ts';
 import { aMoment, aPolicy, aRecord, aRelease, aStaged, aState } from '../../support/builders.ts';
 
 interface Case {
@@ -17,6 +17,12 @@ const codes = ({ release, state, moment, policy, isForced }: Case): string[] =>
   unmetConditions(aRelease(release), aState(state), aMoment(moment), aPolicy(policy), isForced ?? false).map(
     (reason) => reason.code,
   );
+
+const kernel: Artifact = {
+  ...{ role: 'boot', path: 'images/boot/linux', lengthBytes: 9, sha256Hex: 'cd'.repeat(32) },
+  ...{ verity: null, index: null, name: 'linux' },
+};
+const withKernel = { artifacts: [...aRelease().artifacts, kernel] };
 
 const cases: Record<string, { given: Case; unmet: string[] }> = {
   'a newer release for this gateway is installed': { given: {}, unmet: [] },
@@ -81,6 +87,12 @@ const cases: Record<string, { given: Case; unmet: string[] }> = {
     given: { policy: { slotSizeBytes: { a: 1 << 30, b: 1 << 20 } } },
     unmet: ['slot-size'],
   },
+  'a kernel that has no place here is refused, whoever asks': {
+    given: { release: withKernel, policy: { hasBootPlaces: false }, isForced: true },
+    unmet: ['boot-set'],
+  },
+  'a kernel that has a place is no reason': { given: { release: withKernel }, unmet: [] },
+  'a release without a kernel needs no place': { given: { policy: { hasBootPlaces: false } }, unmet: [] },
   'a stepping stone is waited for': { given: { release: { from: ['1.5'] } }, unmet: ['stepping-stone'] },
   'the running version is a stepping stone': { given: { release: { from: ['1.0'] } }, unmet: [] },
   'a wave that has not reached this gateway is waited for': {

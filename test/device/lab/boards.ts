@@ -33,6 +33,8 @@ export interface LabBoard {
   readonly showBoot: string;
   /** Where the bootloader's own files are written to: nobody but the agent and root may. */
   readonly bootMedium: string;
+  /** Where the running system finds the boot files of a slot. */
+  bootPlace(slot: SlotName): string;
 }
 
 const imageBoard = (name: string): Board =>
@@ -65,6 +67,7 @@ const systemdBoot: LabBoard = {
   },
   showBoot: 'bootctl list --json=short --no-pager; ls -l /efi/loader/entries; cat /efi/loader/entries/*',
   bootMedium: '/efi',
+  bootPlace: (slot) => `/efi/otad/${slot}`,
 };
 
 /** Both copies of the environment lie there as files; fw_setenv of libubootenv writes them as otad does. */
@@ -84,6 +87,7 @@ const uboot: LabBoard = {
   argument: null,
   showBoot: 'fw_printenv',
   bootMedium: '/boot/env',
+  bootPlace: (slot) => `/boot/${slot}`,
 };
 
 export const labBoards: readonly LabBoard[] = [systemdBoot, uboot];

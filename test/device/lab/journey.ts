@@ -99,6 +99,22 @@ export const expectSlotOnDisk = async (context: CaseContext, slot: SlotName, cha
   assert.ok(isAccepted, `veritysetup refuses slot ${slot} with the root of ${versionOf(channel)}`);
 };
 
+/** The slot starts by this release's kernel and initramfs, byte for byte. */
+export const expectBootSet = async (
+  { guest, board, releases }: CaseContext,
+  slot: SlotName,
+  channel: LabChannel,
+): Promise<void> => {
+  const { bootSet } = releases.images[channel];
+  const names = Object.keys(bootSet).sort();
+  const lines = (await guest.ok(`cd ${board.bootPlace(slot)} && sha256sum ${names.join(' ')}`)).trim().split('\n');
+  assert.deepEqual(
+    lines.map((line) => line.split(/\s+/)),
+    names.map((name) => [bootSet[name], name]),
+    `slot ${slot} starts by other files than ${versionOf(channel)} brings`,
+  );
+};
+
 /** A restart from inside, as root asks for it. */
 export const restart = async ({ machine, guest }: CaseContext): Promise<void> => {
   const before = machine.boot();

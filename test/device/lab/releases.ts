@@ -6,6 +6,7 @@ import { cp, lstat, mkdir, readdir, readFile, readlink, rm, truncate, writeFile 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildGatewayImage } from '../../../image/build.ts';
+import { type CpioEntry, makeCpio } from '../../../image/cpio.ts';
 import { runTool } from '../../../image/tool.ts';
 import { writeIdentity } from '../../../publish/images/os-release.ts';
 import { publishRelease } from '../../../publish/releases/release.ts';
@@ -19,6 +20,7 @@ export const projectFolder = fileURLToPath(new URL('../../../..', import.meta.ur
 export const deviceFolder = join(projectFolder, '.device');
 const labLayer = join(projectFolder, 'test/device/lab-layer');
 const epochS = 1_735_689_600;
+const dayS = 86_400;
 const blockBytes = 4096;
 
 /** Channel -> what a gateway that follows it is offered. `good` and `sick` differ from the factory's by their files alone. */
@@ -34,6 +36,9 @@ export type LabChannel = keyof typeof labReleases;
 export interface LabImage {
   readonly lengthBytes: number;
   readonly rootHex: string;
+  /** The boot files of the release: name -> SHA-256. */
+  readonly bootSet: Readonly<Record<string, string>>;
+  readonly bootBytes: number;
 }
 
 export interface LabReleases {
@@ -73,17 +78,58 @@ const hashInputs = async (): Promise<string> => {
 /** What makes a channel's release differ, as a folder of files over the factory's tree. */
 const changesOf = (channel: LabChannel): string => join(projectFolder, 'test/device/lab-releases', channel);
 
+/** Each release is a day newer: a gateway renews what it derives from `/usr` when that is newer than before. */
+const releaseTimeS = (channel: LabChannel): number => epochS + labReleases[channel].sequence * dayS;
+
 /** Squeezed less than a product would be: the lab builds them often and they live for an hour. */
-const squash = async (tree: string, path: string): Promise<void> => {
-  const fixed = ['-all-root', '-no-xattrs', '-no-exports', '-b', '131072', '-noappend', '-no-progress', '-quiet'];
+const squash = async (tree: string, path: string, timeS: number): Promise<void> => {
+  const times = ['-mkfs-time', String(timeS), '-all-time', String(timeS)];
+  const fixed = [
+    ...times,
+    '-all-root',
+    '-no-xattrs',
+    '-no-exports',
+    '-b',
+    '131072',
+    '-noappend',
+    '-no-progress',
+    '-quiet',
+  ];
   await rm(path, { force: true });
   await runTool('mksquashfs', [tree, path, ...fixed, '-comp', 'zstd', '-Xcompression-level', '3']);
   const { length } = await readFile(path);
   await truncate(path, Math.ceil(length / blockBytes) * blockBytes);
 };
 
+/** The factory's kernel, and an initramfs that differs from every other release's by an archive in front, as microcode comes. */
+const buildBootSet = async (shop: Workshop, channel: LabChannel): Promise<string> => {
+  const folder = join(shop.folder, `boot-${channel}`);
+  await cp(shop.bootFolder, folder, { recursive: true });
+  const initrd = join(folder, 'initrd');
+  const bytes = await readFile(initrd);
+  const note: CpioEntry = {
+    ...{ kind: 'file', path: 'release', isExecutable: false },
+    bytes: Buffer.from(`${labReleases[channel].version}\n`),
+  };
+  await writeFile(initrd, Buffer.concat([makeCpio([note]), bytes]));
+  return folder;
+};
+
+/** Digests and length of the files in a folder of boot files. */
+const describeBootSet = async (folder: string): Promise<Pick<LabImage, 'bootSet' | 'bootBytes'>> => {
+  const bootSet: Record<string, string> = {};
+  let bootBytes = 0;
+  for (const name of await readdir(folder)) {
+    const bytes = await readFile(join(folder, name));
+    bootSet[name] = createHash('sha256').update(bytes).digest('hex');
+    bootBytes += bytes.length;
+  }
+  return { bootSet, bootBytes };
+};
+
 interface Workshop {
   readonly folder: string;
+  readonly bootFolder: string;
   readonly compatible: string;
   readonly tree: string;
 }
@@ -97,9 +143,9 @@ const buildRelease = async (shop: Workshop, channel: LabChannel): Promise<string
   await cp(changesOf(channel), shop.tree, { recursive: true, force: true });
   // Whatever the umask of whoever checked this out: what others may write is no health check.
   await runTool('chmod', ['-R', 'go-w', shop.tree]);
-  await writeIdentity(shop.tree, identityOf(shop.compatible, channel), epochS);
+  await writeIdentity(shop.tree, identityOf(shop.compatible, channel), releaseTimeS(channel));
   const path = join(shop.folder, `${channel}.squashfs`);
-  await squash(shop.tree, path);
+  await squash(shop.tree, path, releaseTimeS(channel));
   return path;
 };
 
@@ -124,25 +170,32 @@ const buildAll = async (boards: readonly LabBoard[], folder: string, onStep: (li
     firmwareFolder: null,
     ubootPath: null,
     isDraft: true,
-    sourceDateEpochS: epochS,
+    sourceDateEpochS: releaseTimeS('factory'),
+    changedAtS: 0,
     onStep,
   });
   const tree = join(folder, 'tree');
   await runTool('unsquashfs', ['-quiet', '-no-progress', '-d', tree, built.image]);
-  const shop = { folder, compatible, tree };
+  const shop = { folder, bootFolder: built.boot, compatible, tree };
   const images: Partial<Record<LabChannel, LabImage>> = {
-    factory: { rootHex: built.rootHex, lengthBytes: built.hashOffsetBytes },
+    factory: {
+      ...{ rootHex: built.rootHex, lengthBytes: built.hashOffsetBytes },
+      ...(await describeBootSet(built.boot)),
+    },
   };
   for (const channel of ['good', 'sick'] as const) {
     onStep(`release ${labReleases[channel].version}`);
     const imagePath = await buildRelease(shop, channel);
     const { version, healthDeadlineS } = labReleases[channel];
     const wish = { folder: publisher, channel, compatible, version, healthDeadlineS };
-    const { release } = await publishRelease({ ...wish, image: { imagePath } });
+    const bootFolder = await buildBootSet(shop, channel);
+    const { release } = await publishRelease({ ...wish, image: { imagePath }, bootFolder });
     const [artifact] = release.artifacts;
     if (artifact?.verity == null) throw new Error(`${version} was published without an image`);
-    images[channel] = { rootHex: artifact.verity.rootHex, lengthBytes: artifact.lengthBytes };
+    const { lengthBytes, verity } = artifact;
+    images[channel] = { rootHex: verity.rootHex, lengthBytes, ...(await describeBootSet(bootFolder)) };
     await rm(imagePath);
+    await rm(bootFolder, { recursive: true });
   }
   await rm(tree, { recursive: true });
   await rm(built.image);

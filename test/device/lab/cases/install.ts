@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import type { LabCase } from '../case.ts';
-import { expectConfirmed, expectSlotOnDisk, sentences, versionOf } from '../journey.ts';
+import { expectBootSet, expectConfirmed, expectSlotOnDisk, sentences, versionOf } from '../journey.ts';
 
 /** Beside the image: metadata, release document, headers of answers, one chunk twice. */
 const overheadBytesMax = 1024 * 1024;
@@ -20,13 +20,14 @@ export const installCases: readonly LabCase[] = [
       // The stage is this update, and has waited for each of its steps.
       const { guest, releases } = context;
       await expectConfirmed(context, { version: versionOf('good'), slot: 'b' });
-      const { lengthBytes, rootHex } = releases.images.good;
+      const { lengthBytes, rootHex, bootBytes } = releases.images.good;
+      const wantedBytes = lengthBytes + bootBytes;
       const { receivedBytes } = await context.update();
       // The factory squeezes harder, so that hardly a piece of its slot can be copied.
       assert.ok(receivedBytes > lengthBytes / 2, `${receivedBytes} bytes came for an image of ${lengthBytes}`);
       assert.ok(
-        receivedBytes <= lengthBytes + overheadBytesMax,
-        `${receivedBytes} bytes came, ${lengthBytes} are enough`,
+        receivedBytes <= wantedBytes + overheadBytesMax,
+        `${receivedBytes} bytes came, ${wantedBytes} are enough`,
       );
       const types = (await guest.history()).map(({ type }) => type).reverse();
       assert.deepEqual(
@@ -34,6 +35,8 @@ export const installCases: readonly LabCase[] = [
         steps,
       );
       assert.match(await guest.ok('cat /proc/cmdline'), new RegExp(`otad.slot=b .*otad.root=${rootHex}`));
+      await expectBootSet(context, 'b', 'good');
+      await expectBootSet(context, 'a', 'factory');
       // Confirmed also for the units of the system, and not before otad said so.
       await guest.ok('test -e /run/otad-boot/confirmed && systemctl is-active otad-gate.service boot-complete.target');
       await expectSlotOnDisk(context, 'b', 'good');
@@ -53,6 +56,7 @@ export const installCases: readonly LabCase[] = [
       await machine.nextBoot(before);
       await machine.said(sentences.confirmed(versionOf('factory')), mark, `${versionOf('factory')} is confirmed`);
       await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
+      await expectBootSet(context, 'b', 'good');
       assert.deepEqual((await guest.status()).denylist, [versionOf('good')]);
       const history = await guest.history();
       assert.ok(

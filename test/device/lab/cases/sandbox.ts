@@ -100,7 +100,8 @@ const expectAgentSandbox = async (context: CaseContext): Promise<void> => {
   const console = '/dev/ttyS0';
   await guest.ok(openForWriting(console));
   assert.match((await agent.inside('root', openForWriting(console))).output, /Operation not permitted/);
-  for (const path of [`${context.board.bootMedium}/x`, '/usr/lib/otad/x', '/etc/otad/x', '/dev/mapper/x'])
+  const { bootMedium, bootPlace } = context.board;
+  for (const path of [`${bootMedium}/x`, `${bootPlace('b')}/x`, '/usr/lib/otad/x', '/etc/otad/x', '/dev/mapper/x'])
     assert.notEqual((await agent.inside('otad', `touch ${path}`)).status, 0, `otad may write ${path}`);
 };
 

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import type { CaseContext, LabCase } from '../case.ts';
-import { expectConfirmed, follow, sentences, untilConfirmed, versionOf } from '../journey.ts';
+import { expectBootSet, expectConfirmed, follow, sentences, untilConfirmed, versionOf } from '../journey.ts';
 
 /** Bytes that were on the line when it broke: they left the server and never came to the disk. */
 const inFlightBytesMax = 4 * 1024 * 1024;
@@ -16,11 +16,12 @@ const interruptedDownload = async (
   mend: (context: CaseContext) => Promise<void>,
 ): Promise<void> => {
   const { machine, site, releases } = context;
-  const { lengthBytes } = releases.images.good;
+  const { good } = releases.images;
+  const lengthBytes = good.lengthBytes + good.bootBytes;
   const mark = machine.console.mark();
   site.link.setRate(slowBytesPerS);
   await follow(context, 'good');
-  await machine.until('a third of the image', () => (site.link.receivedBytes() > lengthBytes / 3 ? true : null));
+  await machine.until('a third of the download', () => (site.link.receivedBytes() > lengthBytes / 3 ? true : null));
   await interrupt(context);
   await machine.said(/The install failed|The check for a release failed/, mark, 'word of the interruption');
   const before = site.link.receivedBytes();
@@ -30,7 +31,7 @@ const interruptedDownload = async (
   const received = site.link.receivedBytes();
   assert.ok(
     received < lengthBytes + inFlightBytesMax,
-    `${before} bytes had come before the interruption, ${received} in all, for an image of ${lengthBytes}`,
+    `${before} bytes had come before the interruption, ${received} in all, for ${lengthBytes} of image and boot files`,
   );
 };
 
@@ -83,6 +84,38 @@ const databaseCase = (name: string, claim: string, lose: string): LabCase => ({
     assert.ok((await guest.history()).some(({ type }) => type === 'store-rebuilt'));
   },
 });
+
+const stagedFiles = '/var/lib/otad/boot-set';
+
+/** A sector of the data partition rots between download and start, while the release waits for somebody to start it. */
+const damagedBootFile: LabCase = {
+  name: 'boot-file-damaged',
+  claim: 'boot files that were damaged before they are placed are not started, and are fetched again',
+  from: 'factory',
+  isSmoke: false,
+  run: async (context) => {
+    const { machine, guest, site, releases } = context;
+    const mark = machine.console.mark();
+    await guest.configure({ baseUrls: [site.url], channel: 'good', autoReboot: false });
+    await guest.restartAgent();
+    await machine.said(sentences.installed(versionOf('good')), mark, 'the install');
+    const initrd = `${stagedFiles}/${releases.images.good.bootSet.initrd}`;
+    await guest.ok(`printf damaged | dd of=${initrd} bs=1 seek=4096 conv=notrunc 2> /dev/null && sync`);
+    const received = site.link.receivedBytes();
+    const refusal = machine.console.mark();
+    await guest.run('otactl reboot --yes --no-wait');
+    await machine.said(/BOOT_SET_INCOMPLETE|boot files of the release are not all there/, refusal, 'the refusal');
+    await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
+    await expectBootSet(context, 'a', 'factory');
+    // What was lost comes again by itself; the start is the technician's.
+    await machine.said(sentences.installed(versionOf('good')), refusal, 'the second install');
+    assert.ok(site.link.receivedBytes() - received < releases.images.good.bootBytes + inFlightBytesMax);
+    const second = machine.console.mark();
+    await guest.run('otactl reboot --yes --no-wait');
+    await untilConfirmed(context, 'good', second, 'b');
+    await expectBootSet(context, 'b', 'good');
+  },
+};
 
 /** To the last block; the emptiness that is left is none. */
 const fillVar = async ({ guest }: CaseContext): Promise<void> => {
@@ -193,4 +226,4 @@ const storageCases: readonly LabCase[] = [
   },
 ];
 
-export const troubleCases: readonly LabCase[] = [...networkCases, ...storageCases];
+export const troubleCases: readonly LabCase[] = [...networkCases, ...storageCases, damagedBootFile];

@@ -1,0 +1,45 @@
+// Known bugs of an image whose next release cannot read what the one before it left, or that has holes that were closed.
+
+import { one, type SuiteMutant } from './mutant.ts';
+
+const ids = ['image/user-ids.test.js'];
+const lock = ['image/package-lock.test.js'];
+const userIds = 'image/user-ids.js';
+
+export const imageMutants: readonly SuiteMutant[] = [
+  {
+    name: 'image-lets-users-without-a-number-through',
+    edits: one(userIds, 'filter((name) => !users.has(name))', 'filter(() => false)'),
+    suite: ids,
+  },
+  {
+    name: 'image-keeps-the-numbers-that-packages-took',
+    edits: one(userIds, 'String(fixed.users.get(name) ?? id)', 'id'),
+    suite: ids,
+  },
+  {
+    name: 'image-gives-users-the-group-that-they-had',
+    edits: one(userIds, 'groupId(gid)],', 'gid],'),
+    suite: ids,
+  },
+  {
+    name: 'image-gives-one-number-to-two',
+    edits: one(userIds, '...sharedNumbers(files.passwd, fixed.users),', ''),
+    suite: ids,
+  },
+  {
+    name: 'image-without-security-updates-unasked',
+    edits: one('image/debian-mirror.js', 'if (security === null) {', 'if (false) {'),
+    suite: lock,
+  },
+  {
+    name: 'image-takes-security-updates-for-the-release',
+    edits: one('image/debian-mirror.js', '!/security|updates|backports/.test(', '!/updates|backports/.test('),
+    suite: lock,
+  },
+  {
+    name: 'image-template-of-any-version',
+    edits: one('image/package-lock.js', '(\\\\+b[0-9]+)?$/', ''),
+    suite: lock,
+  },
+];

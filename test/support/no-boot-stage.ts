@@ -1,0 +1,9 @@
+// For gateways whose releases bring no boot files: nothing is kept, and whoever asks for some has found a bug.
+
+import { OtadError } from '../../agent/core/errors.ts';
+import type { BootStage } from '../../agent/core/ports.ts';
+
+const refuse = (): Promise<never> =>
+  Promise.reject(new OtadError('INTERNAL', { reason: 'no release here has boot files' }));
+
+export const noBootStage: BootStage = { begin: refuse, fill: refuse, check: refuse, drop: async () => undefined };
