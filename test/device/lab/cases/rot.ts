@@ -59,7 +59,7 @@ export const rotCases: readonly LabCase[] = [
         'the record of the slot',
       );
       await machine.said(/otad started/, mark, 'the start of the agent');
-      const slot = (await guest.boot()).booted;
+      const slot = (await guest.status()).booted;
       const version = versionOf(slot === 'a' ? 'factory' : 'good');
       await guest.ok('/usr/lib/otad/trial wait || systemctl is-active boot-complete.target');
       await expectConfirmed(context, { version, slot });
