@@ -49,7 +49,7 @@ export const createGuest = (channel: () => ControlChannel): Guest => {
   };
   const otactl = async <T>(words: string): Promise<T> => {
     await untilAgentAnswers();
-    const output = await ok(`otactl ${words} --json`);
+    const output = await ok(`otactl ${words} --json --timeout ${limits.answerMs / 1000}`);
     try {
       return JSON.parse(output) as T;
     } catch (cause) {

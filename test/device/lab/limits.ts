@@ -10,6 +10,8 @@ export const limits = {
   comeBackMs: 25 * minuteMs,
   /** One command in the guest. The control program ends it a little earlier by itself. */
   commandMs: 6 * minuteMs,
+  /** One answer of the agent; otactl's own limit is for gateways, which are twenty times as fast. */
+  answerMs: 3 * minuteMs,
   /** Download, write, read back. */
   installMs: 20 * minuteMs,
   /** A monitor command of the emulator. */
