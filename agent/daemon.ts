@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createIndexing } from '../delta/indexing.ts';
+import { createPatching } from '../delta/patching.ts';
 import { treeLengthBytes } from '../verity/dm-verity.ts';
 import { createSealing } from '../verity/sealing.ts';
 import { readInitialRoot } from '../verity/trusted-root.ts';
@@ -10,7 +11,7 @@ import { createBootClient } from './adapters/boot-client.ts';
 import { type BootDevice, openBootDevice, openHelpedDevice } from './adapters/boot-control.ts';
 import { createBootInspector } from './adapters/boot-inspection.ts';
 import { openBootPlaces } from './adapters/boot-place.ts';
-import { bootStageFolder, createBootStage } from './adapters/boot-stage.ts';
+import { bootStageFolders, createBootStage } from './adapters/boot-stage.ts';
 import { readFacts } from './adapters/device-facts.ts';
 import { createFolderOffers, type FolderOffers } from './adapters/folder-offers.ts';
 import { createHealth } from './adapters/health.ts';
@@ -106,7 +107,7 @@ const openDevice = async ({ config, signal }: Ground, carry: SignedSource['carry
   const rebootCommand = config.reboot.command;
   const bare = await openBootDevice({ bootloader, slotPaths, stateDir, runDir, rebootCommand });
   const places = openBootPlaces(bare.found.kind, bootloader);
-  const placing = { places, staged: openStagedBootFiles(bootStageFolder(stateDir)), sealing: createSealing() };
+  const placing = { places, staged: openStagedBootFiles(bootStageFolders(config)), sealing: createSealing() };
   const device = { ...bare, boot: withBootSets(bare.boot, bare.slots, placing) };
   const inspectBoot = createBootInspector({ device, settings: bootloader, slotPaths });
   return { device, inspectBoot, rebooter: createRebooter({ command: rebootCommand }) };
@@ -266,7 +267,8 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
     source,
     sealing: createSealing(),
     indexing: createIndexing(),
-    bootStage: createBootStage(bootStageFolder(config.stateDir)),
+    bootStage: createBootStage(bootStageFolders(config)),
+    patching: createPatching(),
     monoMs: () => performance.now(),
     log,
   });

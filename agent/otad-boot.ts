@@ -13,7 +13,7 @@ import { createLedgerFile } from './adapters/boot-ledger-file.ts';
 import { openBootPlaces } from './adapters/boot-place.ts';
 import { fromWire, type WireMetadata } from './adapters/boot-protocol.ts';
 import { type BootVerbs, createBootServer } from './adapters/boot-server.ts';
-import { bootStageFolder } from './adapters/boot-stage.ts';
+import { bootStageFolders } from './adapters/boot-stage.ts';
 import { readOsRelease } from './adapters/identity.ts';
 import { inheritedSockets } from './adapters/inherited-descriptors.ts';
 import { createRebooter } from './adapters/rebooter.ts';
@@ -95,7 +95,7 @@ const openParts = async (config: Config, { stateDir, runDir }: Places) => {
     sealing: createSealing(),
     bootSets: {
       places: openBootPlaces(device.found.kind, bootloader),
-      staged: openStagedBootFiles(bootStageFolder(config.stateDir)),
+      staged: openStagedBootFiles(bootStageFolders(config)),
     },
     ledger: createLedgerFile({
       stateDir,

@@ -5,6 +5,8 @@ import { OtadError } from '../agent/core/errors.ts';
 
 /** The data blocks of one file: they lie one behind another. */
 export interface FileBlocks {
+  /** The number of its inode. */
+  readonly inode: number;
   readonly startBytes: number;
   readonly sizeBytes: number;
   /** Bytes of each block in the image; 0: a hole. The flag is set where the block is stored as it is. */
@@ -44,6 +46,7 @@ const createCursor = (table: Buffer, start: number) => {
   };
 };
 type Cursor = ReturnType<typeof createCursor>;
+type Body = Omit<FileBlocks, 'inode'>;
 
 const blocksOf = (
   cursor: Cursor,
@@ -54,7 +57,7 @@ const blocksOf = (
     offsetBytes,
   }: Readonly<Record<'startBytes' | 'sizeBytes' | 'fragment' | 'offsetBytes', number>>,
   blockBytes: number,
-): FileBlocks => {
+): Body => {
   const hasFragment = fragment !== noFragment;
   const count = hasFragment ? Math.floor(sizeBytes / blockBytes) : Math.ceil(sizeBytes / blockBytes);
   const blocks: { lengthBytes: number; isStored: boolean }[] = [];
@@ -87,7 +90,7 @@ const readSymlink = (cursor: Cursor): void => {
 };
 
 /** What follows the common header, by the type of the inode; null: it has no data blocks. */
-const readBody = (type: number, cursor: Cursor, blockBytes: number): FileBlocks | null => {
+const readBody = (type: number, cursor: Cursor, blockBytes: number): Body | null => {
   switch (type) {
     case 1:
       cursor.skip(16);
@@ -141,9 +144,10 @@ export const readInodes = (table: Buffer, inodes: number, blockBytes: number): r
   for (let count = 0; count < inodes; count += 1) {
     const cursor = createCursor(table, at);
     const type = cursor.u16();
-    cursor.skip(headerBytes - 2);
+    cursor.skip(headerBytes - 6);
+    const inode = cursor.u32();
     const file = readBody(type, cursor, blockBytes);
-    if (file !== null) files.push(file);
+    if (file !== null) files.push({ inode, ...file });
     at = cursor.at();
   }
   if (at !== table.length) refuse('the inode table holds more than its inodes', at);

@@ -20,6 +20,7 @@ const places: readonly (readonly [from: string, to: string, mode?: number])[] = 
   ['dist/bundle/otad.mjs', 'usr/lib/otad/otad.mjs'],
   ['dist/bundle/otad-boot.mjs', 'usr/lib/otad/otad-boot.mjs'],
   ['dist/bundle/otactl.mjs', 'usr/lib/otad/otactl.mjs', 0o755],
+  ['dist/bundle/zstd.wasm', 'usr/lib/otad/zstd.wasm'],
   ['units/otad.service', 'usr/lib/systemd/system/otad.service'],
   ['units/otad-boot.socket', 'usr/lib/systemd/system/otad-boot.socket'],
   ['units/otad-boot.service', 'usr/lib/systemd/system/otad-boot.service'],

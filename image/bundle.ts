@@ -1,5 +1,5 @@
-// Makes the agent's programs into single files for devices: otad.mjs, otad-boot.mjs and otactl.mjs, with the sqlite3 addon
-// beside them. A gateway needs Node and these four files, no node_modules.
+// Makes the agent's programs into single files for devices: otad.mjs, otad-boot.mjs and otactl.mjs, with the sqlite3 addon and
+// libzstd beside them. A gateway needs Node and these five files, no node_modules.
 
 import { copyFile, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,6 +12,8 @@ export interface BundleOptions {
 }
 
 const addonName = 'node_sqlite3.node';
+/** Recompresses blocks for patches; `delta/zstd-module.ts` looks for it beside the bundle. */
+const zstdName = 'zstd.wasm';
 
 /** sqlite3 searches for its addon in a dozen folders of node_modules; in a bundle there is one place, beside the file. */
 const addonBesideBundle: Plugin = {
@@ -70,7 +72,13 @@ const bundleOne = async (projectDir: string, entry: string, outfile: string): Pr
   });
 };
 
-/** Writes otad.mjs, otad-boot.mjs, otactl.mjs and the addon into `outDir`. */
+/** By rename: a running daemon keeps the file that it has mapped. */
+const copyBeside = async (from: string, to: string): Promise<void> => {
+  await copyFile(from, `${to}.part`);
+  await rename(`${to}.part`, to);
+};
+
+/** Writes otad.mjs, otad-boot.mjs, otactl.mjs, the addon and libzstd into `outDir`. */
 export const bundleAgent = async ({ projectDir, outDir }: BundleOptions): Promise<void> => {
   await mkdir(outDir, { recursive: true });
   await Promise.all([
@@ -78,8 +86,6 @@ export const bundleAgent = async ({ projectDir, outDir }: BundleOptions): Promis
     bundleOne(projectDir, 'agent/otad-boot.ts', join(outDir, 'otad-boot.mjs')),
     bundleOne(projectDir, 'agent/otactl.ts', join(outDir, 'otactl.mjs')),
   ]);
-  // By rename: a running daemon keeps the file that it has mapped.
-  const addon = join(outDir, addonName);
-  await copyFile(join(projectDir, 'node_modules/sqlite3/build/Release', addonName), `${addon}.part`);
-  await rename(`${addon}.part`, addon);
+  await copyBeside(join(projectDir, 'node_modules/sqlite3/build/Release', addonName), join(outDir, addonName));
+  await copyBeside(join(projectDir, 'node_modules/@bokuweb/zstd-wasm/dist/common', zstdName), join(outDir, zstdName));
 };

@@ -6,6 +6,7 @@ import { buildCommand } from './commands/build.ts';
 import { type Command, type CommandIo, suggestion } from './commands/command.ts';
 import { initCommand } from './commands/init.ts';
 import { keygenCommand } from './commands/keygen.ts';
+import { patchCommand } from './commands/patch.ts';
 import { releaseCommand } from './commands/release.ts';
 import { renewCommand } from './commands/renew.ts';
 import { revokeCommand } from './commands/revoke.ts';
@@ -19,6 +20,7 @@ export const commands: readonly Command[] = [
   initCommand,
   buildCommand,
   releaseCommand,
+  patchCommand,
   renewCommand,
   rotateCommand,
   revokeCommand,

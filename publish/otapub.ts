@@ -24,6 +24,7 @@ process.exitCode = await runCommandLine(process.argv.slice(2), {
   print: (line) => console.log(line),
   warn: (line) => console.error(line),
   ask,
+  progress: process.stderr.isTTY ? (text) => void process.stderr.write(text) : undefined,
   signal: stop.signal,
   environment: process.env,
   nowMs: () => Date.now(),

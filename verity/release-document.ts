@@ -38,11 +38,35 @@ const veritySchema = z.strictObject({
 /** Far above any chunk index that is of use; the device has a bound of its own. */
 const indexBytesMax = 2 ** 26;
 
-const indexSchema = z.strictObject({
-  path: z.string().regex(targetPathPattern, 'not a target path'),
-  lengthBytes: z.int().min(1).max(indexBytesMax),
-  sha256Hex: digestSchema,
-});
+const fileSchema = (lengthBytesMax: number) =>
+  z.strictObject({
+    path: z.string().regex(targetPathPattern, 'not a target path'),
+    lengthBytes: z.int().min(1).max(lengthBytesMax),
+    sha256Hex: digestSchema,
+  });
+
+/** Of one image: the releases that are really out there are few. */
+export const artifactPatchesMax = 16;
+/** A larger one would save little over the index. */
+export const patchBytesMax = 32 * 1024 * 1024;
+
+/** What a gateway reads of a patch before anything else. */
+const patchHeadBytesMax = 2 ** 23;
+
+const patchSchema = fileSchema(patchBytesMax)
+  .extend({
+    headLengthBytes: z.int().min(1).max(patchHeadBytesMax),
+    headSha256Hex: digestSchema,
+    baseSha256Hex: digestSchema,
+    baseRootHex: digestSchema,
+  })
+  .refine((patch) => patch.headLengthBytes <= patch.lengthBytes, 'a head that is longer than its patch');
+
+const patchesSchema = z
+  .array(patchSchema)
+  .min(1)
+  .max(artifactPatchesMax)
+  .refine((all) => new Set(all.map((patch) => patch.baseSha256Hex)).size === all.length, 'two patches from one image');
 
 const artifactSchema = z
   .strictObject({
@@ -51,14 +75,15 @@ const artifactSchema = z
     lengthBytes: z.int().min(1).max(artifactBytesMax),
     sha256Hex: digestSchema,
     verity: veritySchema.nullable(),
-    index: indexSchema.nullable(),
     name: z.string().max(128).exactOptional(),
+    index: fileSchema(indexBytesMax).nullable(),
+    patches: patchesSchema.optional(),
   })
   .refine((artifact) => (artifact.role === 'rootfs') === (artifact.verity !== null), {
     message: 'rootfs has verity parameters, and nothing else has',
   })
-  .refine((artifact) => artifact.role === 'rootfs' || artifact.index === null, {
-    message: 'only rootfs has a chunk index',
+  .refine((artifact) => artifact.role === 'rootfs' || (artifact.index === null && artifact.patches === undefined), {
+    message: 'only rootfs has a chunk index and patches',
   })
   .refine((artifact) => (artifact.role === 'boot') === (artifact.name !== undefined), {
     message: 'boot files have a name, and nothing else has',
@@ -74,7 +99,10 @@ const artifactsSchema = z
   .max(16 + bootFilesMax)
   .refine((all) => all.filter((artifact) => artifact.role === 'rootfs').length === 1, 'not exactly one rootfs')
   .refine((all) => {
-    const paths = all.flatMap(({ path, index }) => (index === null ? [path] : [path, index.path]));
+    const paths = all.flatMap(({ path, index, patches = [] }) => [
+      path,
+      ...[...(index === null ? [] : [index]), ...patches].map((file) => file.path),
+    ]);
     return new Set(paths).size === paths.length;
   }, 'two artifacts of one path')
   .superRefine((all, context) => {

@@ -1,4 +1,4 @@
-// The boot files of one release on the data partition, each under its digest, until they lie in the slot's boot place. otad writes
+// The boot files of one release on the data partition (in RAM, where that is full), each under its digest, until they lie in the slot's boot place. otad writes
 // them; whoever places them only reads, and believes nothing. Everybody may read them: they are published.
 
 import { constants } from 'node:fs';
@@ -10,7 +10,14 @@ import { OtadError } from '../core/errors.ts';
 import type { BootStage, ByteSink } from '../core/ports.ts';
 import { errnoOf, syncFolder, visitPieces } from './file-pieces.ts';
 
-export const bootStageFolder = (stateDir: string): string => join(stateDir, 'boot-set');
+/** On the data partition; and in RAM, for when there is no room on it. */
+export const bootStageFolders = ({
+  stateDir,
+  runDir,
+}: {
+  readonly stateDir: string;
+  readonly runDir: string;
+}): readonly [string, string] => [join(stateDir, 'boot-set'), join(runDir, 'boot-set')];
 
 export const manifestFile = 'manifest';
 const partSuffix = '.part';
@@ -81,7 +88,7 @@ const complete = async (
   return hasher.digestHex();
 };
 
-export const createBootStage = (folder: string): BootStage => {
+const openStage = (folder: string): BootStage => {
   const at = (name: string): string => join(folder, name);
   const partOf = ({ sha256Hex }: BootFile): string => at(`${sha256Hex}${partSuffix}`);
 
@@ -188,6 +195,49 @@ export const createBootStage = (folder: string): BootStage => {
 
     drop: async () => {
       await rm(folder, { recursive: true, force: true }).catch(() => undefined);
+    },
+  };
+};
+
+const isCode = (error: unknown, code: string): boolean => error instanceof OtadError && error.code === code;
+
+/**
+ * Kept in the first folder that has room. A full data partition must not keep a gateway from updating, and what is in RAM is
+ * fetched again where the power goes before the flip.
+ */
+export const createBootStage = ([first, second]: readonly [string, string]): BootStage => {
+  const [disk, memory] = [openStage(first), openStage(second)];
+  let current = disk;
+  return {
+    begin: async (manifest, files) => {
+      try {
+        await disk.begin(manifest, files);
+        current = disk;
+        await memory.drop();
+      } catch (error) {
+        if (!isCode(error, 'DISK_FULL')) throw error;
+        await disk.drop();
+        current = memory;
+        // What somebody can do something about is the disk.
+        await memory.begin(manifest, files).catch((cause: unknown) => {
+          throw isCode(cause, 'DISK_FULL') ? error : cause;
+        });
+      }
+    },
+    fill: (file, fetch) => current.fill(file, fetch),
+    check: async (bootSetSha256Hex, signal) => {
+      try {
+        await disk.check(bootSetSha256Hex, signal);
+      } catch (error) {
+        if (!isCode(error, 'BOOT_SET_INCOMPLETE')) throw error;
+        await memory.check(bootSetSha256Hex, signal).catch((cause: unknown) => {
+          throw isCode(cause, 'BOOT_SET_INCOMPLETE') ? error : cause;
+        });
+      }
+    },
+    drop: async () => {
+      await disk.drop();
+      await memory.drop();
     },
   };
 };

@@ -12,8 +12,9 @@ import { errnoOf, visitPieces } from './file-pieces.ts';
 /** A pipe would wait for its other end; O_NONBLOCK makes it open, and then it is no file. */
 const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
-export const openStagedBootFiles = (folder: string): StagedBootFiles => {
-  const reading = async <T>(name: string, read: (file: FileHandle) => Promise<T>): Promise<T> => {
+/** Each is read from the first of the folders that has it. */
+export const openStagedBootFiles = (folders: readonly string[]): StagedBootFiles => {
+  const readingIn = async <T>(folder: string, name: string, read: (file: FileHandle) => Promise<T>): Promise<T> => {
     const place = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
     try {
       const file = await open(`/proc/self/fd/${place.fd}/${name}`, flags);
@@ -27,6 +28,17 @@ export const openStagedBootFiles = (folder: string): StagedBootFiles => {
     } finally {
       await place.close();
     }
+  };
+  const reading = async <T>(name: string, read: (file: FileHandle) => Promise<T>): Promise<T> => {
+    let first: unknown = null;
+    for (const folder of folders) {
+      try {
+        return await readingIn(folder, name, read);
+      } catch (error) {
+        first ??= error;
+      }
+    }
+    throw first;
   };
   return {
     readManifest: () =>

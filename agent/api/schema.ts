@@ -61,6 +61,7 @@ export const progressSchema = z.strictObject({
     .nullable()
     .describe('Over the last seconds, of the network while fetching, of the medium otherwise; null: not known yet'),
   secondsLeft: count.nullable().describe('Until this step ends; null: not known yet'),
+  detour: z.string().nullable().describe('Why a way that costs less was left in this attempt; null: none was'),
   percent: z.number().min(0).max(100),
 });
 

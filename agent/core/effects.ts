@@ -6,6 +6,7 @@ import type {
   CheckOutcome,
   HealthReport,
   OfferedFolder,
+  Progress,
   Release,
   SlotName,
   SlotRecord,
@@ -73,9 +74,13 @@ export type EffectResult =
   | { readonly kind: 'revert'; readonly value: null }
   | { readonly kind: 'retire'; readonly value: null };
 
+/** How the image came in the attempt that ended well. */
+export type Brought = Pick<Progress, 'fetchedBytes' | 'copiedBytes' | 'rebuiltBytes' | 'detour'>;
+
 /** An effect's end, as an event. */
 export type EffectDone =
-  | (EffectResult & { readonly ok: true; readonly plan: number })
+  /** `brought`: of a write that told how it went. */
+  | (EffectResult & { readonly ok: true; readonly plan: number; readonly brought?: Brought })
   | {
       readonly kind: EffectKind;
       readonly ok: false;

@@ -77,6 +77,9 @@ export const errorCodes = {
   TARGET_DIGEST_MISMATCH: entry('source', 502, 5, 'A file does not have the signed digest.'),
   // Wrong bytes are the server's fault, never the release's: who can spoil a download must not get a release denied.
   INDEX_MALFORMED: entry('source', 502, 5, 'The chunk index of the image is not of the documented form.'),
+  PATCH_MALFORMED: entry('source', 502, 5, 'The patch is damaged, or not of the documented form.'),
+  PATCH_BASE_MISMATCH: entry('source', 502, 5, 'The patch is for another image than the one that runs or is wanted.'),
+  PATCH_CODEC_MISMATCH: entry('source', 502, 5, 'The patch was made for another release of the compression library.'),
   IMAGE_DIGEST_MISMATCH: entry('source', 502, 5, 'The image does not have the signed digest.'),
   // Release: signed, but not for here or not whole.
   RELEASE_MALFORMED: entry('release', 422, 5, 'The signed release document is not of the expected form.'),
@@ -211,6 +214,8 @@ export const errorCodes = {
   DENIED: entry('policy', 409, 3, 'The release failed here before and is on the denylist.'),
   UNCONFIRMED: entry('policy', 409, 3, 'The running system is not confirmed yet; the other slot is the only way back.'),
   NO_ROLLBACK_TARGET: entry('policy', 409, 3, 'The other slot holds no verified system to return to.'),
+  IMAGE_NOT_PATCHABLE: entry('policy', 422, 3, 'No patch can be made for this image: gateways update by the index.'),
+  PATCH_UNPROVEN: entry('bug', 500, 1, 'The patch does not make the new image, and was thrown away.'),
   RELEASE_REFUSED: entry('policy', 409, 3, 'The release contradicts what is published already.'),
   ROTATION_REFUSED: entry(
     'policy',

@@ -149,7 +149,7 @@ const verifyDone = (state: State, context: Context, record: SlotRecord): Decisio
         floorEpoch: release.floorEpoch,
       }),
     });
-    return andThen(note(stay(ready), context, 'installed', { release, slot }), (after) =>
+    return andThen(note(stay(ready), context, 'installed', { release, slot, reason: phase.brought ?? null }), (after) =>
       proceedStaged(after, context),
     );
   }
@@ -357,7 +357,7 @@ export const onEffectDone = (state: State, context: Context, done: EffectDone): 
       return phase.kind === 'fetching' ? startWrite(state, phase) : stay(state);
     case 'write':
       return phase.kind === 'fetching'
-        ? startVerify(setRecord(state, phase.slot, done.value), phase, done.value)
+        ? startVerify(setRecord(state, phase.slot, done.value), phase, done.value, done.brought)
         : stay(state);
     case 'verify':
       return verifyDone(state, context, done.value);

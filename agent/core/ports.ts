@@ -79,17 +79,17 @@ export interface ReleaseSource {
   /** Streams the artifact from `offsetBytes` to its signed end. Throws on anything else than exactly these bytes. */
   stream(artifact: Artifact, offsetBytes: number, sink: ByteSink, signal: AbortSignal): Promise<void>;
   /**
-   * Streams exactly the bytes of `range`; several at once are allowed. Throws HTTP_RANGE_MISMATCH where no server gives just
+   * Streams exactly the bytes of `range` of an artifact or of a file that goes with one; several at once are allowed. Throws HTTP_RANGE_MISMATCH where no server gives just
    * those. The bytes are as the server sent them: the caller checks them.
    */
-  streamRange(artifact: Artifact, range: ByteRange, sink: ByteSink, signal: AbortSignal): Promise<void>;
+  streamRange(file: ArtifactFile, range: ByteRange, sink: ByteSink, signal: AbortSignal): Promise<void>;
   /** The whole of a small file that goes with an artifact. Throws unless it has the signed length and digest. */
   readFile(file: ArtifactFile, signal: AbortSignal): Promise<Uint8Array>;
   /** The server that is asked first sent wrong bytes: where there is another, it comes first from now on. */
   distrustServer(): void;
 }
 
-/** A stretch of an artifact. */
+/** A stretch of a file. */
 export interface ByteRange {
   readonly offsetBytes: number;
   readonly lengthBytes: number;
@@ -160,6 +160,55 @@ export interface BootPlace {
   create(name: string, bring: (sink: ByteSink) => Promise<void>): Promise<void>;
   /** The file as the medium has it, past the page cache where the file system allows that. False: there is none. */
   visit(name: string, sink: ByteSink, signal: AbortSignal): Promise<boolean>;
+}
+
+/** An image by what it is. */
+export interface ImageId {
+  readonly lengthBytes: number;
+  readonly sha256Hex: string;
+}
+
+/** A piece of the image that a patch makes. */
+export type PatchedPiece =
+  | {
+      readonly kind: 'bytes';
+      /** In the new image. */
+      readonly offsetBytes: number;
+      /** Valid until the next piece is asked for, and not to be changed. */
+      readonly bytes: Uint8Array;
+      /** old: copied from the old image. made: by the patch. */
+      readonly origin: 'old' | 'made';
+    }
+  /** It does not come out as the patch says, and has to be fetched. */
+  | { readonly kind: 'missing'; readonly offsetBytes: number; readonly lengthBytes: number };
+
+/** What a patch is applied with. */
+export interface PatchSupply {
+  /** The old image, and whatever lies behind it. Exactly these bytes, and the caller's own; throws where there are none. */
+  readonly base: { readonly lengthBytes: number; read(offsetBytes: number, lengthBytes: number): Promise<Uint8Array> };
+  /** A part of the patch for which `isRight` holds; the next one is asked for when all pieces of the one before were taken. */
+  readonly fetch: (range: ByteRange, isRight: (bytes: Uint8Array) => boolean) => Promise<Uint8Array>;
+  readonly signal: AbortSignal;
+}
+
+/** A patch whose head is there and right. */
+export interface OpenedPatch {
+  /** Bytes of it that are fetched to make the image from this byte on. */
+  leftBytes(fromBytes: number): number;
+  /** The image from this byte on, without a gap. Throws PATCH_MALFORMED, CANCELLED and what `fetch` throws. */
+  pieces(fromBytes: number, supply: PatchSupply): AsyncIterable<PatchedPiece>;
+}
+
+/** The part of `delta/` that the install pipeline applies patches with. */
+export interface Patching {
+  /**
+   * `head`: the first bytes of a patch of `lengthBytes`, as signed. Starts the compression library; its memory goes with what is
+   * opened. Throws PATCH_MALFORMED, PATCH_BASE_MISMATCH or PATCH_CODEC_MISMATCH.
+   */
+  open(
+    head: Uint8Array,
+    expected: { readonly lengthBytes: number; readonly base: ImageId; readonly image: ImageId },
+  ): Promise<OpenedPatch>;
 }
 
 /** Running SHA-256. `digestHex` may be asked for in the middle and does not end it. */
@@ -289,6 +338,7 @@ export interface InstallPorts {
   readonly sealing: Sealing;
   readonly indexing: Indexing;
   readonly bootStage: BootStage;
+  readonly patching: Patching;
   /** For rates only; never goes back. */
   readonly monoMs: () => number;
   readonly log: Pick<RuntimeLog, 'info' | 'warn'>;

@@ -28,6 +28,8 @@ export type Phase =
       readonly slot: SlotName;
       readonly release: Verified<Release>;
       readonly isForced: boolean;
+      /** How the image came, for the history. */
+      readonly brought?: string;
     }
   /** `state.staged` waits for its window. */
   | { readonly kind: 'staged' }

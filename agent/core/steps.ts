@@ -1,7 +1,8 @@
 // The moves that decide, recover and commands are made of. Each takes the state and gives a Decision;
 // none of them looks at where it is called from.
 
-import type { Effect } from './effects.ts';
+import { broughtSentence } from './brought.ts';
+import type { Brought, Effect } from './effects.ts';
 import { type ErrorCode, errorCodes, type Failure } from './errors.ts';
 import type { Reply } from './events.ts';
 import { longRetryAt, retryAt } from './schedule.ts';
@@ -139,14 +140,23 @@ export const startWrite = (state: State, phase: Extract<Phase, { kind: 'fetching
     ...fromFolder(phase.folder),
   }));
 
-export const startVerify = (state: State, phase: Extract<Phase, { kind: 'fetching' }>, record: SlotRecord): Decision =>
-  begin(state, { kind: 'verifying', slot: phase.slot, release: phase.release, isForced: phase.isForced }, (plan) => ({
-    kind: 'verify',
-    plan,
-    slot: phase.slot,
-    rootHex: record.verity.rootHex,
-    isLookOnly: false,
-  }));
+export const startVerify = (
+  state: State,
+  { slot, release, isForced }: Extract<Phase, { kind: 'fetching' }>,
+  record: SlotRecord,
+  brought: Brought | undefined,
+): Decision =>
+  begin(
+    state,
+    {
+      kind: 'verifying',
+      slot,
+      release,
+      isForced,
+      ...(brought === undefined ? {} : { brought: broughtSentence(brought) }),
+    },
+    (plan) => ({ kind: 'verify', plan, slot, rootHex: record.verity.rootHex, isLookOnly: false }),
+  );
 
 const startBaseline = (state: State, staged: Staged): Decision =>
   begin(state, { kind: 'activating', step: 'baseline' }, (plan) => ({

@@ -69,6 +69,16 @@ export interface ArtifactFile {
   readonly sha256Hex: string;
 }
 
+/** A file that makes the image from another one that a gateway may hold. */
+export interface ArtifactPatch extends ArtifactFile {
+  /** Its first bytes, which name the digests of all others: with them each part can be believed as it comes. */
+  readonly headLengthBytes: number;
+  readonly headSha256Hex: string;
+  /** The image to start from, by SHA-256 and by dm-verity root. */
+  readonly baseSha256Hex: string;
+  readonly baseRootHex: string;
+}
+
 export interface Artifact {
   readonly role: ArtifactRole;
   /** TUF target path of the file. */
@@ -81,6 +91,8 @@ export interface Artifact {
   readonly index: ArtifactFile | null;
   /** On role `boot`, and there alone: the file's name in the slot's boot place (boot-set.ts). */
   readonly name?: string;
+  /** Absent: no patches. */
+  readonly patches?: readonly ArtifactPatch[] | undefined;
 }
 
 /** From `startAt` (Unix seconds) on, the first `percent` of all devices may install. */
@@ -252,6 +264,8 @@ export interface Progress {
   readonly bytesPerS: number | null;
   /** Of this step. Null: not known yet. */
   readonly secondsLeft: number | null;
+  /** Why a way that costs less was left in this attempt; null: none was. */
+  readonly detour: string | null;
 }
 
 /** Outcome of asking the server: a release (which may be the one that runs), or why there is none. */

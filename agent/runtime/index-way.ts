@@ -6,6 +6,7 @@ import { OtadError } from '../core/errors.ts';
 import type { ChunkTable, Indexing, ReleaseSource, Sealing, SlotDevices, SlotReader } from '../core/ports.ts';
 import { otherSlot } from '../core/types.ts';
 import { type ChunkStep, chunkAt, planChunks } from './chunk-plan.ts';
+import { type ChunkSupply, fetchAlone, noRisk, push, pushFetched } from './chunk-supply.ts';
 import type { Fill, FillWay } from './fill-way.ts';
 import { createHeldChunks, type HeldChunks, type HeldSlot, readBytes } from './held-chunks.ts';
 import { createRangeWindow, type PendingRange, type RangeWindow } from './range-window.ts';
@@ -13,10 +14,6 @@ import { findIndex } from './slot-index.ts';
 
 /** Steps that are planned ahead, so that requests run while a long stretch is copied. */
 const stepsAheadMax = 64;
-/** Fetched bytes that may wait in the writer: beyond, they are given to the medium though its transfer is not full. */
-const waitingBytesMax = 256 * 1024;
-/** Fetched bytes that a power cut may cost. */
-const unmarkedBytesMax = 1024 * 1024;
 
 export interface IndexWayPorts {
   readonly slots: SlotDevices;
@@ -25,62 +22,25 @@ export interface IndexWayPorts {
   readonly indexing: Indexing;
 }
 
-interface Job {
-  readonly fill: Fill;
+interface Job extends ChunkSupply {
   readonly table: ChunkTable;
   readonly held: HeldChunks;
-  readonly source: ReleaseSource;
   /** Requests up to this one went to a server that has sent wrong bytes. */
   readonly suspects: { upTo: number };
-  readonly risk: { waitingBytes: number; unmarkedBytes: number };
 }
 
 const lengthOf = (table: ChunkTable, first: number, end: number): number => table.offsetOf(end) - table.offsetOf(first);
-
-/** Gives the writer a chunk, less what it holds of it already. */
-const push = async ({ fill, table }: Job, chunk: number, bytes: Uint8Array): Promise<number> => {
-  const { writer } = fill;
-  const fresh = bytes.subarray(Math.max(0, writer.arrivedBytes - table.offsetOf(chunk)));
-  await writer.push(fresh);
-  if (writer.fault !== null) throw writer.fault;
-  return fresh.length;
-};
-
-const pushFetched = async (job: Job, chunk: number, bytes: Uint8Array): Promise<void> => {
-  const { fill, risk } = job;
-  const freshBytes = await push(job, chunk, bytes);
-  fill.tally.overheadBytes += bytes.length - freshBytes;
-  risk.waitingBytes += bytes.length;
-  risk.unmarkedBytes += bytes.length;
-  fill.onBytes();
-  if (risk.waitingBytes < waitingBytesMax) return;
-  const isMarked = risk.unmarkedBytes >= unmarkedBytesMax;
-  await fill.writer.writeOut(isMarked);
-  risk.waitingBytes = 0;
-  if (isMarked) risk.unmarkedBytes = 0;
-};
 
 const rangeOf = (table: ChunkTable, first: number, end: number) => ({
   offsetBytes: table.offsetOf(first),
   lengthBytes: lengthOf(table, first, end),
 });
 
-/** One chunk by itself, out of turn. Null where it is not what the index says, from whichever server. */
-const fetchAlone = async ({ fill, table, source }: Job, chunk: number): Promise<Uint8Array | null> => {
-  const { tally, target, signal, onBytes } = fill;
-  const onFetched = (lengthBytes: number): void => {
-    tally.fetchedBytes += lengthBytes;
-    onBytes();
-  };
-  const window = createRangeWindow({ source, artifact: target.artifact, onFetched, signal });
-  try {
-    const range = rangeOf(table, chunk, chunk + 1);
-    const pending = window.start(range);
-    await pending.arrived(range.lengthBytes);
-    return table.isChunk(chunk, pending.bytes) ? pending.bytes : null;
-  } finally {
-    await window.close();
-  }
+/** One chunk by itself, out of turn. Null where it is not what the index says. */
+const fetchChunk = async (job: Job, chunk: number): Promise<Uint8Array | null> => {
+  const { fill, table } = job;
+  const bytes = await fetchAlone(job, fill.target.artifact, rangeOf(table, chunk, chunk + 1));
+  return table.isChunk(chunk, bytes) ? bytes : null;
 };
 
 const wrongChunk = (job: Job, chunk: number): string =>
@@ -97,7 +57,7 @@ const copy = async (job: Job, step: Extract<ChunkStep, { kind: 'copy' }>): Promi
   for (let chunk = step.first; chunk < step.end; chunk += 1) {
     const piece = bytes?.subarray(table.offsetOf(chunk) - start, table.offsetOf(chunk + 1) - start) ?? null;
     if (piece !== null && table.isChunk(chunk, piece)) {
-      tally.copiedBytes += await push(job, chunk, piece);
+      tally.copiedBytes += await push(job, table.offsetOf(chunk), piece);
       onBytes();
       continue;
     }
@@ -107,9 +67,9 @@ const copy = async (job: Job, step: Extract<ChunkStep, { kind: 'copy' }>): Promi
       });
       return 'outdated';
     }
-    const fetched = await fetchAlone(job, chunk);
+    const fetched = await fetchChunk(job, chunk);
     if (fetched === null) return { closed: wrongChunk(job, chunk) };
-    await pushFetched(job, chunk, fetched);
+    await pushFetched(job, table.offsetOf(chunk), fetched);
   }
   return 'done';
 };
@@ -135,10 +95,10 @@ const fetch = async (
     if (!table.isChunk(chunk, bytes)) {
       distrust(job, window, pending);
       fill.tally.overheadBytes += bytes.length;
-      bytes = await fetchAlone(job, chunk);
+      bytes = await fetchChunk(job, chunk);
       if (bytes === null) return { closed: wrongChunk(job, chunk) };
     }
-    await pushFetched(job, chunk, bytes);
+    await pushFetched(job, table.offsetOf(chunk), bytes);
   }
   return 'done';
 };
@@ -203,7 +163,7 @@ const runJob = async (job: Job): Promise<string | null> => {
     };
     tally.toFetchBytes = toFetchBytes;
     onBytes();
-    const window = createRangeWindow({ source, artifact: target.artifact, onFetched, signal });
+    const window = createRangeWindow({ source, file: target.artifact, onFetched, signal });
     try {
       const outcome = await runPlan(job, window);
       if (outcome === 'done') return null;
@@ -259,7 +219,6 @@ export const createIndexWay = (ports: IndexWayPorts): FillWay => {
         // The running slot first: the other one may hold less than its index says.
         const slotsHeld = [...(running === null ? [] : [running]), ...others];
         const suspects = { upTo: 0 };
-        const risk = { waitingBytes: 0, unmarkedBytes: 0 };
         const held = createHeldChunks(table, slotsHeld, indexing);
         const leftBytes = table.imageLengthBytes - fill.writer.arrivedBytes;
         if (missingBytes(table, chunkAt(table, fill.writer.arrivedBytes), held) >= leftBytes) {
@@ -267,7 +226,7 @@ export const createIndexWay = (ports: IndexWayPorts): FillWay => {
             ? 'the running slot carries no chunk index'
             : 'no slot of this gateway holds a chunk of the image';
         }
-        return await runJob({ fill, table, held, source, suspects, risk });
+        return await runJob({ fill, table, held, source, suspects, risk: noRisk() });
       } finally {
         for (const reader of readers) await reader.close();
       }

@@ -6,13 +6,14 @@ import type { InstallPorts, SlotHandle } from '../core/ports.ts';
 import type { OfferedFolder, Release, SlotName, SlotRecord, Verified } from '../core/types.ts';
 import { fetchBootSet } from './boot-fetch.ts';
 import { chosenSource } from './chosen-source.ts';
+import { noTrouble } from './file-trouble.ts';
 import type { FillWay } from './fill-way.ts';
 import { createFullWay } from './full-way.ts';
 import { createIndexWay } from './index-way.ts';
 import { installTargetOf, isSameImage, isSameRelease, requireFit } from './install-target.ts';
+import { createPatchWay, noPatchTrouble } from './patch-way.ts';
 import { createReporter, emptyTally, type OnProgress } from './progress-reporter.ts';
 import { fillSlot, installReport } from './slot-fill.ts';
-import type { IndexTrouble } from './slot-index.ts';
 import { asReason, openLedger, type SlotLedger } from './slot-ledger.ts';
 import { isMediumFault, readBack } from './slot-medium.ts';
 
@@ -61,7 +62,8 @@ const rottenCodes: readonly string[] = ['SLOT_READBACK_MISMATCH', 'BOOT_SET_INCO
 
 export const createInstall = (ports: InstallPorts): Install => {
   const { slots, sealing, bootStage, monoMs } = ports;
-  const trouble: IndexTrouble = { path: '', failures: 0 };
+  const trouble = noTrouble();
+  const patchTrouble = noPatchTrouble();
   // Records are written to their end even when the step is cancelled: one block and its flush.
   const steady = new AbortController().signal;
 
@@ -85,7 +87,8 @@ export const createInstall = (ports: InstallPorts): Install => {
   const write: Install['write'] = async ({ slot, release, folder }, signal, onProgress) => {
     const target = installTargetOf(release, sealing);
     const from = { ...ports, source: chosenSource(ports.source, folder) };
-    const ways: readonly FillWay[] = [createIndexWay(from), createFullWay(from.source)];
+    const patches = target.artifact.patches === undefined ? [] : [createPatchWay(from, patchTrouble)];
+    const ways: readonly FillWay[] = [...patches, createIndexWay(from), createFullWay(from.source)];
     return withSlot(slot, signal, async (handle, ledger) => {
       requireFit(target, handle.sizeBytes, sealing);
       const tally = emptyTally();

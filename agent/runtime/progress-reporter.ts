@@ -22,6 +22,10 @@ export interface Tally {
   rebuiltBytes: number;
   /** What still has to come over the network; null while nobody knows. */
   toFetchBytes: number | null;
+  /** The image grows by what is made here, not by what arrives: so the time that is left is told by the image. */
+  isMaking: boolean;
+  /** Why a shorter way was left, each a sentence: no more than there are ways. */
+  readonly detours: string[];
 }
 
 export const emptyTally = (): Tally => ({
@@ -30,7 +34,16 @@ export const emptyTally = (): Tally => ({
   copiedBytes: 0,
   rebuiltBytes: 0,
   toFetchBytes: null,
+  isMaking: false,
+  detours: [],
 });
+
+/** What was brought is not the image: all that was fetched for it, after `beforeBytes`, was fetched for nothing. */
+export const forgetImage = (tally: Tally, beforeBytes: number): void => {
+  tally.overheadBytes = tally.fetchedBytes - beforeBytes;
+  tally.copiedBytes = 0;
+  tally.rebuiltBytes = 0;
+};
 
 /** What the network was spared: an index or a patch that was fetched counts against it. */
 export const savedBytesOf = ({ copiedBytes, rebuiltBytes, overheadBytes }: Tally): number =>
@@ -62,6 +75,16 @@ export interface ReporterPorts {
   readonly onProgress: OnProgress;
 }
 
+/** Of sentences to people. */
+const detourTextMax = 512;
+
+const detourOf = ({ detours }: Tally): string | null =>
+  detours.length === 0 ? null : detours.join('; ').slice(0, detourTextMax);
+
+/** Seconds for what is left at this rate; null: not known. */
+const secondsFor = (leftBytes: number | null, bytesPerS: number | null): number | null =>
+  leftBytes === null || bytesPerS === null || bytesPerS === 0 ? null : Math.ceil(leftBytes / bytesPerS);
+
 /** Reports the first, the last, and every so many bytes or seconds in between. */
 export const createReporter = (
   fixed: Pick<Progress, 'slot' | 'version' | 'totalBytes'>,
@@ -70,20 +93,27 @@ export const createReporter = (
   const stepBytes = Math.max(progressBytesMin, Math.ceil(fixed.totalBytes / progressReportsMax));
   let last: (Pick<Progress, 'step' | 'doneBytes'> & { readonly atMs: number }) | null = null;
   let rateOf = createRate();
+  let growthOf = createRate();
   return (step, doneBytes) => {
     const atMs = monoMs();
-    if (last?.step !== step) rateOf = createRate();
+    if (last?.step !== step) [rateOf, growthOf] = [createRate(), createRate()];
     const isFetching = step === 'fetching';
     const isNews =
       last === null ||
       last.step !== step ||
+      // It began anew.
+      doneBytes < last.doneBytes ||
       doneBytes - last.doneBytes >= stepBytes ||
       atMs - last.atMs >= silenceMsMax;
     if (!isNews && (doneBytes < fixed.totalBytes || last?.doneBytes === doneBytes)) return;
     last = { step, doneBytes, atMs };
-    const { fetchedBytes, copiedBytes, rebuiltBytes, toFetchBytes } = tally;
-    const bytesPerS = rateOf({ atMs, bytes: isFetching ? fetchedBytes : doneBytes });
-    const leftBytes = isFetching ? toFetchBytes : fixed.totalBytes - doneBytes;
+    const { fetchedBytes, copiedBytes, rebuiltBytes, toFetchBytes, isMaking } = tally;
+    const growthPerS = growthOf({ atMs, bytes: doneBytes });
+    const bytesPerS = isFetching ? rateOf({ atMs, bytes: fetchedBytes }) : growthPerS;
+    const secondsLeft =
+      isFetching && !isMaking
+        ? secondsFor(toFetchBytes, bytesPerS)
+        : secondsFor(fixed.totalBytes - doneBytes, growthPerS);
     onProgress({
       ...fixed,
       step,
@@ -93,8 +123,8 @@ export const createReporter = (
       rebuiltBytes,
       savedBytes: savedBytesOf(tally),
       bytesPerS: bytesPerS === null ? null : Math.round(bytesPerS),
-      secondsLeft:
-        leftBytes === null || bytesPerS === null || bytesPerS === 0 ? null : Math.ceil(leftBytes / bytesPerS),
+      secondsLeft,
+      detour: detourOf(tally),
     });
   };
 };

@@ -3,7 +3,7 @@
 
 import { OtadError } from '../core/errors.ts';
 import type { ByteRange, ReleaseSource } from '../core/ports.ts';
-import type { Artifact } from '../core/types.ts';
+import type { ArtifactFile } from '../core/types.ts';
 
 export const requestsInFlightMax = 4;
 /** Asked for and not yet taken: with what waits in the writer less than 1 MiB. */
@@ -32,12 +32,12 @@ export interface RangeWindow {
 
 export interface WindowPorts {
   readonly source: ReleaseSource;
-  readonly artifact: Artifact;
+  readonly file: ArtifactFile;
   readonly onFetched: (lengthBytes: number) => void;
   readonly signal: AbortSignal;
 }
 
-export const createRangeWindow = ({ source, artifact, onFetched, signal }: WindowPorts): RangeWindow => {
+export const createRangeWindow = ({ source, file, onFetched, signal }: WindowPorts): RangeWindow => {
   const ending = new AbortController();
   const both = AbortSignal.any([signal, ending.signal]);
   const running = new Set<Promise<void>>();
@@ -54,7 +54,7 @@ export const createRangeWindow = ({ source, artifact, onFetched, signal }: Windo
     newest += 1;
     const sink = (piece: Uint8Array): void => {
       if (arrivedBytes + piece.length > bytes.length) {
-        throw new OtadError('FILE_TOO_LARGE', { path: artifact.path, ...range });
+        throw new OtadError('FILE_TOO_LARGE', { path: file.path, ...range });
       }
       bytes.set(piece, arrivedBytes);
       arrivedBytes += piece.length;
@@ -63,8 +63,8 @@ export const createRangeWindow = ({ source, artifact, onFetched, signal }: Windo
     };
     const run = async (): Promise<void> => {
       try {
-        await source.streamRange(artifact, range, sink, both);
-        end = { error: new OtadError('HTTP_TRUNCATED', { path: artifact.path, ...range, arrivedBytes }) };
+        await source.streamRange(file, range, sink, both);
+        end = { error: new OtadError('HTTP_TRUNCATED', { path: file.path, ...range, arrivedBytes }) };
       } catch (error) {
         end = { error };
       }

@@ -3,7 +3,7 @@
 // unless that changes what boots.
 
 import { type Decision, decide } from '../core/decide.ts';
-import type { Effect, EffectDone } from '../core/effects.ts';
+import type { Brought, Effect, EffectDone } from '../core/effects.ts';
 import { errorCodes, OtadError, toFailure } from '../core/errors.ts';
 import type { Command, DeviceFacts, Event, Reply } from '../core/events.ts';
 import type { AgentControl, BootControl, Clock, Executors, RuntimeLog, Snapshot, Store } from '../core/ports.ts';
@@ -50,6 +50,15 @@ interface Running {
 
 /** Short, and never left half done for a newer plan: these change what boots. */
 const bootChanging: ReadonlySet<Effect['kind']> = new Set(['invalidate', 'activate', 'confirm', 'revert', 'retire']);
+
+const fetchedBytesOf = (progress: Progress | null): number => progress?.fetchedBytes ?? 0;
+
+/** What a write that ended well tells of its way. */
+const broughtBy = (kind: Effect['kind'], progress: Progress | null): { readonly brought?: Brought } => {
+  if (kind !== 'write' || progress === null) return {};
+  const { fetchedBytes, copiedBytes, rebuiltBytes, detour } = progress;
+  return { brought: { fetchedBytes, copiedBytes, rebuiltBytes, detour } };
+};
 
 class Loop implements Runtime {
   readonly #options: RuntimeOptions;
@@ -200,9 +209,9 @@ class Loop implements Runtime {
 
   async #execute(effect: Effect, signal: AbortSignal): Promise<EffectDone> {
     const { kind, plan } = effect;
-    let fetchedBytes = 0;
+    let last: Progress | null = null;
     const onProgress = (progress: Progress): void => {
-      fetchedBytes = progress.fetchedBytes;
+      last = progress;
       this.#progress = progress;
       this.#notify();
     };
@@ -214,9 +223,9 @@ class Loop implements Runtime {
     ) => Promise<unknown>;
     try {
       const value = await run(effect, signal, onProgress);
-      return { kind, plan, ok: true, value } as EffectDone;
+      return { kind, plan, ok: true, value, ...broughtBy(kind, last) } as EffectDone;
     } catch (error) {
-      return { kind, plan, ok: false, failure: toFailure(error), fetchedBytes };
+      return { kind, plan, ok: false, failure: toFailure(error), fetchedBytes: fetchedBytesOf(last) };
     }
   }
 

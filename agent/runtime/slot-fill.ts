@@ -6,10 +6,18 @@ import { OtadError } from '../core/errors.ts';
 import type { InstallPorts, SlotHandle } from '../core/ports.ts';
 import { blockSizeBytes } from '../core/slot-layout.ts';
 import type { SlotName, SlotRecord } from '../core/types.ts';
+import type { FileTrouble } from './file-trouble.ts';
 import type { Fill, FillWay } from './fill-way.ts';
 import { type InstallTarget, isSameImage, isSameRelease, recordOf } from './install-target.ts';
-import { createReporter, type OnProgress, type Report, savedBytesOf, type Tally } from './progress-reporter.ts';
-import { findIndex, type HeldIndex, type IndexTrouble, loadIndex } from './slot-index.ts';
+import {
+  createReporter,
+  forgetImage,
+  type OnProgress,
+  type Report,
+  savedBytesOf,
+  type Tally,
+} from './progress-reporter.ts';
+import { findIndex, type HeldIndex, loadIndex } from './slot-index.ts';
 import type { SlotLedger } from './slot-ledger.ts';
 import { isMediumFault, visitImage } from './slot-medium.ts';
 import { type Mark, SlotWriter } from './slot-writer.ts';
@@ -86,6 +94,7 @@ const isSourceFault = (fault: unknown): boolean => fault instanceof OtadError &&
 /** Tries the ways in turn until the image is whole. Gives the name of the one that ended it; null: it was whole before. */
 const bring = async (attempt: Attempt, fill: Fill, ways: readonly FillWay[]): Promise<FillWay['name'] | null> => {
   const { writer, target, log } = attempt;
+  const { tally } = fill;
   if (writer.arrivedBytes === target.artifact.lengthBytes) return null;
   try {
     for (const way of ways) {
@@ -96,6 +105,7 @@ const bring = async (attempt: Attempt, fill: Fill, ways: readonly FillWay[]): Pr
         return way.name;
       }
       log.info('The image comes by the next way.', { way: way.name, reason: closed });
+      tally.detours.push(`${way.name}: ${closed}`);
     }
     throw new OtadError('INTERNAL', { step: 'write', reason: 'no way brought the image' });
   } catch (error) {
@@ -139,7 +149,7 @@ export interface FillRequest {
   /** What this attempt brought before the image: its boot files. */
   readonly tally: Tally;
   /** Of the indexes that could not be fetched in attempts before this one. */
-  readonly trouble: IndexTrouble;
+  readonly trouble: FileTrouble;
 }
 
 /** Of one install, its boot files counted before its image. */
@@ -206,6 +216,7 @@ export const fillSlot = async (
   onProgress: OnProgress,
 ): Promise<SlotRecord> => {
   const { target, ways, ports, tally } = request;
+  const bootBytes = tally.fetchedBytes;
   const attempt = openAttempt(request, signal, onProgress);
   const record = request.ledger.current();
   const writtenBytes = record !== null && isSameImage(record, target) ? record.writtenBytes : 0;
@@ -218,11 +229,13 @@ export const fillSlot = async (
       // Each piece was what index or patch name, and the whole is not the image: they are of another one. Nothing of it stays.
       ports.log.warn('The pieces do not make the signed image. It comes whole.', { way, path: target.artifact.path });
       attempt.writer.restart();
+      forgetImage(tally, bootBytes);
       await attempt.commit(attempt.writer.mark());
       await bring(attempt, fill, ways.slice(-1));
     }
-    const { toFetchBytes: _, ...bytes } = tally;
-    ports.log.info('The image is in the slot.', { slot: request.slot, ...bytes, savedBytes: savedBytesOf(tally) });
+    const { fetchedBytes, overheadBytes, copiedBytes, rebuiltBytes } = tally;
+    const bytes = { fetchedBytes, overheadBytes, copiedBytes, rebuiltBytes, savedBytes: savedBytesOf(tally) };
+    ports.log.info('The image is in the slot.', { slot: request.slot, ...bytes });
   }
   return seal(attempt);
 };

@@ -5,6 +5,7 @@ import { OtadError } from '../core/errors.ts';
 import type { ChunkTable, Indexing, ReleaseSource, Sealing, SlotHandle, SlotReader } from '../core/ports.ts';
 import { blockSizeBytes, ceilToBlock, indexOffsetBytes, isIndexRoom } from '../core/slot-layout.ts';
 import type { SlotRecord } from '../core/types.ts';
+import { asReason, type FileTrouble } from './file-trouble.ts';
 import type { InstallTarget } from './install-target.ts';
 import { isMediumFault, transferBytes } from './slot-medium.ts';
 
@@ -66,32 +67,10 @@ export const findIndex = async (
   }
 };
 
-const sha256Of = (bytes: Uint8Array, sealing: Sealing): string => {
+export const sha256Of = (bytes: Uint8Array, sealing: Sealing): string => {
   const hasher = sealing.createHasher();
   hasher.update(bytes);
   return hasher.digestHex();
-};
-
-/** What is remembered from one attempt to the next: indexes that could not be fetched, for a reason that may pass. */
-export interface IndexTrouble {
-  path: string;
-  failures: number;
-}
-
-/** A link that breaks now and then must not cost the whole image; an index that never comes must not keep the image away. */
-const failuresMax = 3;
-
-/** Without an index the image comes whole: so says the sentence. What another attempt could mend is thrown instead. */
-const asReason = (error: unknown, path: string, trouble: IndexTrouble): string => {
-  if (!(error instanceof OtadError) || error.code === 'CANCELLED') throw error;
-  const { status } = error.details;
-  const isRefused = error.code === 'HTTP_STATUS' && typeof status === 'number' && status < 500 && status !== 429;
-  if (error.class !== 'source' && !isRefused) {
-    trouble.failures = trouble.path === path ? trouble.failures + 1 : 1;
-    trouble.path = path;
-    if (error.class !== 'transient' || trouble.failures < failuresMax) throw error;
-  }
-  return `its chunk index cannot be had: ${error.message}`;
 };
 
 export interface IndexRequest extends IndexPorts {
@@ -99,7 +78,7 @@ export interface IndexRequest extends IndexPorts {
   readonly handle: SlotHandle;
   readonly source: ReleaseSource;
   readonly onFetched: (lengthBytes: number) => void;
-  readonly trouble: IndexTrouble;
+  readonly trouble: FileTrouble;
 }
 
 /**
@@ -129,7 +108,7 @@ export const loadIndex = async (request: IndexRequest, signal: AbortSignal): Pro
     if (!isStored) await storeIndex(handle, offsetBytes, bytes, signal);
     return { bytes, table };
   } catch (error) {
-    return asReason(error, file.path, trouble);
+    return asReason(error, 'its chunk index', file.path, trouble);
   }
 };
 

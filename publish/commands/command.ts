@@ -12,6 +12,8 @@ export interface CommandIo {
   warn(line: string): void;
   /** Asks the person at the terminal; null when there is none. An empty answer is ''. */
   ask(question: string): Promise<string | null>;
+  /** Terminal text for a line that changes; absent when nobody watches. */
+  readonly progress?: ((text: string) => void) | undefined;
   /** Ends long commands (`serve`) and cancels the others. */
   readonly signal: AbortSignal;
   readonly environment: Readonly<Record<string, string | undefined>>;

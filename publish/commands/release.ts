@@ -6,6 +6,7 @@ import { type ImageSource, type PublishedRelease, publishRelease } from '../rele
 import { parseCompression, sourceDateEpochS } from './build.ts';
 import { describeSettlement, waitingExitCode } from './ceremony.ts';
 import { type Command, type CommandIo, formatBytes, parseWords, required, usageError, wholeNumber } from './command.ts';
+import { patchProgress, progressLineOf } from './patch.ts';
 
 const help = `usage: otapub release DIR --channel C --compatible X --release-version V [--image IMG | --layer L...]
 
@@ -29,6 +30,8 @@ options:
   --rollback-floor N       once confirmed, devices refuse sequences below N
   --floor-epoch N          allows a lower sequence; root metadata must allow it
   --from VERSION           installs only from this version; repeat
+  --patch-from VERSION     make a patch from this published version, so that gateways that run it fetch
+                           only what changed inside of its files; repeat
   --hardware REV           only on this hardware revision; repeat
   --agent-version-min V    needs at least this otad
   --health-deadline S      seconds the new system has to become healthy (default 300)
@@ -90,6 +93,7 @@ const options = {
   'rollback-floor': { type: 'string' },
   'floor-epoch': { type: 'string' },
   from: { type: 'string', multiple: true },
+  'patch-from': { type: 'string', multiple: true },
   hardware: { type: 'string', multiple: true },
   'agent-version-min': { type: 'string' },
   'health-deadline': { type: 'string' },
@@ -124,8 +128,11 @@ const describeBootSet = (files: readonly Artifact[]): readonly string[] => {
   return files.length === 0 ? [] : [`  boot set     ${formatBytes(totalBytes)}: ${names}`];
 };
 
+const describePatch = ({ version, patch, problem }: PublishedRelease['patches'][number]): string =>
+  `  patch        from ${version}: ${patch === null ? `none, ${problem}` : formatBytes(patch.lengthBytes)}`;
+
 const describe = (folder: string, published: PublishedRelease): readonly string[] => {
-  const { release, imageFile, versions, waiting, indexProblem } = published;
+  const { release, imageFile, versions, waiting, indexProblem, patches } = published;
   const [rootfs] = release.artifacts;
   return [
     `${waiting === null ? 'Published' : 'Prepared'} ${release.version} (sequence ${release.sequence}) for ${release.compatible} to ${release.channel}`,
@@ -134,6 +141,7 @@ const describe = (folder: string, published: PublishedRelease): readonly string[
     `  verity root  ${rootfs?.verity?.rootHex}`,
     describeIndex(rootfs, indexProblem),
     ...describeBootSet(bootArtifactsOf(release)),
+    ...patches.map(describePatch),
     ...release.waves.map(({ startAtS, percent }) => {
       return `  wave         ${percent}% from ${new Date(startAtS * 1000).toISOString()}`;
     }),
@@ -148,6 +156,7 @@ const run: Command['run'] = async (args, io) => {
   const { values, positionals } = parseWords(args, options, { min: 1, max: 1, names: 'DIR' });
   const anyCount = { min: 0, max: Number.MAX_SAFE_INTEGER };
   const nowMs = io.nowMs();
+  const line = progressLineOf(io);
   const published = await publishRelease({
     folder: positionals[0] ?? '',
     channel: required('channel', values.channel),
@@ -162,6 +171,8 @@ const run: Command['run'] = async (args, io) => {
     rollbackFloor: wholeNumber('rollback-floor', values['rollback-floor'], anyCount),
     floorEpoch: wholeNumber('floor-epoch', values['floor-epoch'], anyCount),
     from: values.from,
+    patchFrom: values['patch-from'],
+    onPatchProgress: patchProgress(line),
     hardwareRevisions: values.hardware,
     agentVersionMin: values['agent-version-min'],
     healthDeadlineS: wholeNumber('health-deadline', values['health-deadline'], { min: 1, max: 86_400 }),
@@ -171,7 +182,7 @@ const run: Command['run'] = async (args, io) => {
     isRequested: values.request,
     nowMs,
     signal: io.signal,
-  });
+  }).finally(line.end);
   for (const warning of published.warnings) io.warn(`otapub: warning: ${warning}`);
   const { waiting, ...facts } = published;
   const request = waiting?.content.folder ?? null;

@@ -41,6 +41,10 @@ export const bootTargetFolder = (compatible: string, version: string): string =>
 /** Of the index of an image, by the image's own path. */
 export const indexTargetPath = (imagePath: string): string => `${imagePath}.index`;
 
+/** Of a patch to an image, by the image's own path: the start of the base's digest is enough to tell bases apart. */
+export const patchTargetPath = (imagePath: string, baseSha256Hex: string): string =>
+  `${imagePath}.${baseSha256Hex.slice(0, 12)}.patch`;
+
 export const targetFileOf = (lengthBytes: number, sha256: string, facts?: ImageFacts): TargetFile => ({
   length: lengthBytes,
   hashes: { sha256 },

@@ -3,7 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { OtadError } from '../../agent/core/errors.ts';
-import type { Artifact, ArtifactFile } from '../../agent/core/types.ts';
+import type { Artifact, ArtifactFile, ArtifactPatch } from '../../agent/core/types.ts';
 import { storeImage } from '../images/image-store.ts';
 import type { ImageIdentity } from '../images/os-release.ts';
 import type { PublicationOptions } from '../repository/publication.ts';
@@ -63,7 +63,12 @@ const factsOf = (identity: ImageIdentity, seal: { saltHex: string; rootHex: stri
 });
 
 /** The image as the release document names it. */
-export const artifactOf = (path: string, image: ImageTarget, index: ArtifactFile | null): Artifact => ({
+export const artifactOf = (
+  path: string,
+  image: ImageTarget,
+  index: ArtifactFile | null,
+  patches: readonly ArtifactPatch[],
+): Artifact => ({
   role: 'rootfs',
   path,
   lengthBytes: image.lengthBytes,
@@ -76,4 +81,5 @@ export const artifactOf = (path: string, image: ImageTarget, index: ArtifactFile
     hashOffsetBytes: image.lengthBytes,
   },
   index,
+  ...(patches.length === 0 ? {} : { patches }),
 });

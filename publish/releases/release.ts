@@ -31,6 +31,7 @@ import { imageTargetPath, publishedImages, readDocument, targetFileOf } from './
 import { bootTargets, settleBootSet } from './release-boot-set.ts';
 import { artifactOf, settleImage } from './release-image.ts';
 import { settleIndex } from './release-index.ts';
+import { type PatchWish, patchBases, type SettledPatch, settlePatches } from './release-patches.ts';
 import { planRelease } from './release-plan.ts';
 
 export const defaultHealthDeadlineS = 300;
@@ -41,6 +42,7 @@ export type ImageSource =
   | {
       readonly layers: readonly string[];
       readonly compression?: Compression | undefined;
+      readonly zstdLevel?: number | undefined;
       readonly sourceDateEpochS?: number | undefined;
     };
 
@@ -67,6 +69,9 @@ export interface ReleaseOptions {
   readonly floorEpoch?: number | undefined;
   /** Stepping stones: versions this one installs from. Default any. */
   readonly from?: readonly string[] | undefined;
+  /** Published versions that gateways come from: a patch is made from each. Default none. */
+  readonly patchFrom?: readonly string[] | undefined;
+  readonly onPatchProgress?: PatchWish['onProgress'];
   readonly hardwareRevisions?: readonly string[] | undefined;
   readonly agentVersionMin?: string | undefined;
   readonly healthDeadlineS?: number | undefined;
@@ -94,6 +99,8 @@ export interface PublishedRelease {
   readonly warnings: readonly string[];
   /** Why the image has no chunk index, so that gateways fetch it whole; null: it has one. */
   readonly indexProblem: string | null;
+  /** What became of each wish for a patch. */
+  readonly patches: readonly SettledPatch[];
   readonly waiting: Extract<Settlement, { kind: 'waiting' }> | null;
 }
 
@@ -199,6 +206,14 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
     hasImage: source !== undefined,
   };
   const plan = planRelease(wish, publishedImages(state.targets), current, baked);
+  const patchWish: PatchWish = {
+    compatible: options.compatible,
+    patchFrom: options.patchFrom ?? [],
+    onProgress: options.onPatchProgress,
+    signal: options.signal,
+  };
+  const targetPath = plan.published?.path ?? imageTargetPath(options.compatible, options.version);
+  const bases = patchBases(state.targets, { path: targetPath, version: options.version }, patchWish);
 
   let imagePath = ready;
   if (source !== undefined && 'layers' in source) {
@@ -207,15 +222,15 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
   }
   const warnings = imagePath === null ? [] : await warnOfImage(imagePath, paths, state.root.version, options.signal);
   const image = await settleImage(options, publication, plan, imagePath);
-  const targetPath = plan.published?.path ?? imageTargetPath(options.compatible, options.version);
-  const { index, problem: indexProblem } = await settleIndex(publication, state.targets, {
-    path: targetPath,
-    sha256Hex: image.sha256Hex,
-  });
+  const imageFacts = { path: targetPath, sha256Hex: image.sha256Hex };
+  const { index, problem: indexProblem } = await settleIndex(publication, state.targets, imageFacts);
+  const patches = await settlePatches(publication, state.targets, imageFacts, bases, patchWish);
+  const madePatches = patches.flatMap(({ patch }) => patch ?? []);
   const bootSet = await settleBootSet(publication, state.targets, {
     ...{ folder: options.bootFolder ?? null, identity: plan.identity, isPublished: plan.published !== null },
   });
-  const release = composeRelease(options, plan.identity, [artifactOf(targetPath, image, index), ...bootSet], nowS);
+  const artifacts = [artifactOf(targetPath, image, index, madePatches), ...bootSet];
+  const release = composeRelease(options, plan.identity, artifacts, nowS);
   const document = encodeRelease(release);
   if (isUnchanged(current, release))
     throw new OtadError('NOTHING_TO_DO', { channel: options.channel, version: release.version });
@@ -227,6 +242,7 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
     [targetPath]: targetFileOf(image.lengthBytes, image.sha256Hex, image.facts),
     ...(index === null ? {} : { [index.path]: targetFileOf(index.lengthBytes, index.sha256Hex) }),
     ...bootTargets(bootSet),
+    ...Object.fromEntries(madePatches.map((patch) => [patch.path, targetFileOf(patch.lengthBytes, patch.sha256Hex)])),
     [documentPath]: targetFileOf(document.length, documentSha256),
   };
   const settlement = options.isRequested
@@ -236,6 +252,7 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
     release,
     warnings,
     indexProblem,
+    patches,
     documentPath,
     imageFile: join(paths.targets, targetFilePath(targetPath, image.sha256Hex)),
     versions: settlement.kind === 'published' ? settlement.versions : null,

@@ -61,6 +61,18 @@ export const attackTable = [
     attacks: ['signed part is not the used part', 'source changed during install', 'slot changed during install'],
   },
   {
+    row: 'signed patch: damaged, for another base or library, pointing outside, unpacking without end',
+    required:
+      'refused by its own code before a byte of it is used; the running slot untouched, the image by the next way',
+    attacks: [
+      'damaged patch',
+      'patch for another base',
+      'patch by another library',
+      'patch that points outside',
+      'patch bomb',
+    ],
+  },
+  {
     row: 'JSON tricks',
     required: 'canonical form of the raw parse, strict schemas, size caps',
     attacks: ['__proto__', 'duplicate members', 'depth', 'huge numbers'],

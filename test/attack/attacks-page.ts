@@ -59,6 +59,7 @@ export const attacksPage = (): Page => ({
     'Each case below is run by `test/attack/` in two forms: refused with its code and nothing changed; refused, and then the next good update is taken.',
     'Nothing changed means that trusted files and both slots are the same byte for byte.',
     'Two things may differ: metadata that passed all of its own checks before the spoilt file was asked for, and, where the image itself is spoilt, bytes of the slot that cannot be booted; no record ever calls those verified.',
+    'A signed patch that is no good is refused with its code as well, but the update goes on: the running slot stays the same, and the image comes by the next way.',
     'The gateway of these tests is the real release source over real HTTP, the real selection, and the real installer on two file slots.',
     '',
     'What happens next is the same for all of them: the running system is not touched, `otactl why` shows the code, and the next poll comes after the backoff or after what `Retry-After` asked for, at most a day.',

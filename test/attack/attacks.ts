@@ -3,6 +3,7 @@
 import type { AttackCase } from './attack-table.ts';
 import { documentAttacks } from './document-attacks.ts';
 import { imageAttacks } from './image-attacks.ts';
+import { patchAttacks } from './patch-attacks.ts';
 import { restAttacks, socketAttacks } from './rest-attacks.ts';
 import { behaviours } from './server/behaviours.ts';
 import { signatureAttacks } from './signature-attacks.ts';
@@ -21,6 +22,7 @@ export const attackCases: readonly AttackCase[] = [
   ...rootAttacks,
   ...switchAttacks,
   ...imageAttacks,
+  ...patchAttacks,
   ...restAttacks,
   ...socketAttacks,
 ];

@@ -15,7 +15,9 @@ const childSeconds = (text: string): number => {
 
 /** `args` are $1, $2 … of the script. Throws with the script's own words when it fails. */
 export const bashCpuSeconds = (script: string, args: readonly string[]): number => {
-  const result = spawnSync('bash', ['-c', `set -eu -o pipefail; ${script}; times`, 'bash', ...args], {
+  // A bash whose input is a socket takes itself for a remote shell and runs ~/.bashrc first, which would count as well.
+  const result = spawnSync('bash', ['--norc', '-c', `set -eu -o pipefail; ${script}; times`, 'bash', ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
     encoding: 'utf8',
     timeout: timeoutMs,
     env: { ...process.env, PATH: toolPath },

@@ -2,10 +2,11 @@
 // kept alive. The daemon runs with the flags of its unit, as on a device; bare Node without any.
 
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createWorld } from '../e2e/world.ts';
+import { residentMib } from './process-cost.ts';
 
 const mebibyte = 1024 * 1024;
 /** V8 tidies up a resting process once, 20 to 45 s after its last work; a daemon rests for an hour. */
@@ -19,11 +20,6 @@ export interface MemoryCost {
   readonly peakMib: number;
   readonly bareNodeMib: number;
 }
-
-const residentMib = async (pid: number, field: 'VmRSS' | 'VmHWM'): Promise<number> => {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) / 1024;
-};
 
 const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 

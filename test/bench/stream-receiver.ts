@@ -1,9 +1,9 @@
 // One side of the streaming benchmark, as a process of its own: otad's HTTP client and install pipeline write an image into a
 // slot. Prints the CPU seconds and the peak memory of the work, without the start of Node.
 
-import { readFile } from 'node:fs/promises';
 import { createHttpClient } from '../../agent/adapters/http.ts';
 import { anArtifact, anInstall, aRelease, createFileSlots, streamOnly } from '../support/slot-bench.ts';
+import { residentMib } from './process-cost.ts';
 
 const [url, folder, slotBytes, lengthBytes, sha256Hex, rootHex, saltHex] = process.argv.slice(2);
 
@@ -33,5 +33,5 @@ await install.write({ slot: 'b', release: aRelease(artifact) }, signal, () => un
 const { user, system } = process.cpuUsage(before);
 await http.close();
 // Not `resourceUsage().maxRSS`: that one remembers the parent, which holds the whole image, from before the exec.
-const peakKib = Number(/^VmHWM:\s+(\d+) kB/m.exec(await readFile('/proc/self/status', 'utf8'))?.[1]);
-process.stdout.write(`${JSON.stringify({ cpuS: (user + system) / 1e6, peakKib })}\n`);
+const peakMib = await residentMib('self', 'VmHWM');
+process.stdout.write(`${JSON.stringify({ cpuS: (user + system) / 1e6, peakMib })}\n`);

@@ -7,17 +7,18 @@ import { join } from 'node:path';
 import { createTreeBuilder } from '../../verity/dm-verity.ts';
 import { noise } from '../support/noise.ts';
 import { bashCpuSeconds } from './bash-cpu.ts';
+import { median, medianRatio } from './median.ts';
 
 const imageBytes = 128 * 1024 * 1024;
 /** Fits into the cache of a small core; larger pieces cost more to copy, not less. */
 const pieceBytes = 128 * 1024;
-const rounds = 3;
+const rounds = 7;
 const saltHex = '5a'.repeat(32);
 
 export interface VerityCost {
   /** Ours divided by theirs. */
   readonly ratio: number;
-  /** CPU seconds, user and system, for an image of 128 MiB: the best of three rounds. */
+  /** CPU seconds, user and system, for an image of 128 MiB: the median of the rounds. */
   readonly ours: number;
   readonly theirs: number;
 }
@@ -52,13 +53,13 @@ export const measureVerity = async (): Promise<VerityCost> => {
   try {
     const path = join(folder, 'image');
     writeFileSync(path, noise(imageBytes));
-    let ours = Number.POSITIVE_INFINITY;
-    let theirs = Number.POSITIVE_INFINITY;
+    const ours: number[] = [];
+    const theirs: number[] = [];
     for (let round = 0; round < rounds; round += 1) {
-      theirs = Math.min(theirs, measureTheirs(path));
-      ours = Math.min(ours, measureOurs(path));
+      theirs.push(measureTheirs(path));
+      ours.push(measureOurs(path));
     }
-    return { ratio: ours / theirs, ours, theirs };
+    return { ratio: medianRatio(ours, theirs), ours: median(ours), theirs: median(theirs) };
   } finally {
     rmSync(folder, { recursive: true });
   }

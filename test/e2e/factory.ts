@@ -14,8 +14,12 @@ import type { StoredImage } from './publisher.ts';
 const envSizeBytes = 0x4000;
 const noUuid = '00000000-0000-0000-0000-000000000000';
 
-/** Writes image, tree and record of a published release into the slot. */
-const writeSlot = async (slotPath: string, { facts, file: imageFile }: StoredImage): Promise<void> => {
+/** Writes image, tree, index and record of a published release into the slot. */
+const writeSlot = async (
+  slotPath: string,
+  { facts, file: imageFile }: StoredImage,
+  hasIndex: boolean,
+): Promise<void> => {
   const { lengthBytes, sha256Hex, saltHex, rootHex } = facts;
   const { size: slotSizeBytes } = await stat(slotPath);
   await copyFile(imageFile, slotPath);
@@ -33,9 +37,11 @@ const writeSlot = async (slotPath: string, { facts, file: imageFile }: StoredIma
     reason: null,
   };
   await file.write(encodeRecord(record, 0), 0, undefined, recordOffsetBytes(slotSizeBytes, 0));
-  const index = await indexImage(imageFile);
-  if (typeof index === 'string') throw new Error(index);
-  await file.write(index, 0, undefined, indexOffsetBytes(lengthBytes, treeLengthBytes(lengthBytes)));
+  if (hasIndex) {
+    const index = await indexImage(imageFile);
+    if (typeof index === 'string') throw new Error(index);
+    await file.write(index, 0, undefined, indexOffsetBytes(lengthBytes, treeLengthBytes(lengthBytes)));
+  }
   await file.close();
   const options = [
     ...['--data-block-size=4096', '--hash-block-size=4096', '--hash=sha256', `--salt=${saltHex}`],
@@ -77,8 +83,8 @@ const writeEnvironment = async (paths: GatewayPaths, slot: SlotName, { facts }: 
   }
 };
 
-/** Installs the image into slot a as the confirmed system. */
-export const installAtFactory = async (paths: GatewayPaths, image: StoredImage): Promise<void> => {
-  await writeSlot(paths.slots.a, image);
+/** Installs the image into slot a as the confirmed system. Without its index, as other tools write a slot. */
+export const installAtFactory = async (paths: GatewayPaths, image: StoredImage, hasIndex = true): Promise<void> => {
+  await writeSlot(paths.slots.a, image, hasIndex);
   await writeEnvironment(paths, 'a', image);
 };

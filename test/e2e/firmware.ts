@@ -30,8 +30,10 @@ const checkSlot = async (device: string, verity: SlotVerity): Promise<string | n
   return exitCode === 0 ? null : `dm-verity: ${lastLine(stderr)}`;
 };
 
-/** Lays the slot's files out. */
-const unpackSlot = async (device: string, rootfs: string): Promise<string | null> => {
+/** Lays out what the slot's system shows as its files; says what was wrong. */
+export type LayOut = (device: string, rootfs: string) => Promise<string | null>;
+
+const unpackSlot: LayOut = async (device, rootfs) => {
   await rm(rootfs, { recursive: true, force: true });
   const args = ['-quiet', '-no-progress', '-processors', '2', '-dest', rootfs, device];
   const { exitCode, stderr } = await runProgram('unsquashfs', args);
@@ -56,24 +58,29 @@ const openSlot = async (
   paths: GatewayPaths,
   slot: SlotName,
   verity: SlotVerity | null,
+  layOut: LayOut,
   print: (line: string) => void,
 ): Promise<boolean> => {
   const device = paths.slots[slot];
   if (verity === null) print(`slot ${slot}: no verity root in the environment, not checked`);
   const problem =
     (verity === null ? null : await checkSlot(device, verity)) ??
-    (await unpackSlot(device, paths.rootfs)) ??
+    (await layOut(device, paths.rootfs)) ??
     (await checkKernel(paths, slot, print));
   if (problem !== null) print(`slot ${slot}: ${problem}`);
   return problem === null;
 };
 
 /** Counts down, chooses and opens a slot. null: none could be opened, the board resets. */
-export const bootSlot = async (paths: GatewayPaths, print: (line: string) => void): Promise<OpenedSlot | null> => {
+export const bootSlot = async (
+  paths: GatewayPaths,
+  print: (line: string) => void,
+  layOut: LayOut = unpackSlot,
+): Promise<OpenedSlot | null> => {
   const config = parseFwEnvConfig(await readFile(paths.fwEnvConfig, 'utf8'), paths.fwEnvConfig);
   const { slot, cmdline, isEnvironmentValid } = await powerOn(
     config,
-    (name, verity) => openSlot(paths, name, verity, print),
+    (name, verity) => openSlot(paths, name, verity, layOut, print),
     compiledIn,
   );
   if (!isEnvironmentValid) print('environment: both copies are bad, using the compiled-in one');

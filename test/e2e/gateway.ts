@@ -13,7 +13,7 @@ import { AgentProcess } from './agent-process.ts';
 import { type AgentUnit, readAgentUnit } from './agent-unit.ts';
 import { type ApiClient, createApiClient } from './api-client.ts';
 import { type ProgramResult, runProgram } from './child-process.ts';
-import { bootSlot, type OpenedSlot } from './firmware.ts';
+import { bootSlot, type LayOut, type OpenedSlot } from './firmware.ts';
 import { type GatewayPaths, gatewayPaths, placement } from './gateway-paths.ts';
 
 /** Power-ons without a slot that opens, after which the board counts as dead. */
@@ -28,6 +28,8 @@ export interface GatewayOptions {
   readonly settings: Readonly<Record<string, unknown>>;
   /** The state folder gets a file system of its own of this size; it is lost with the daemon. */
   readonly stateDiskBytes?: number;
+  /** Default: the slot's image is unpacked. Another one stands for images that hold no agent. */
+  readonly layOut?: LayOut;
   /** Lines of the board's serial console. */
   readonly onConsole?: (line: string) => void;
 }
@@ -224,7 +226,7 @@ export class Gateway {
 
   async #openSlot(powered: number): Promise<OpenedSlot | null> {
     for (let attempt = 0; attempt < attemptsMax && powered === this.#powered; attempt++) {
-      const opened = await bootSlot(this.paths, (line) => this.#console(line));
+      const opened = await bootSlot(this.paths, (line) => this.#console(line), this.#options.layOut);
       if (opened !== null) return opened;
       this.#console('reset');
     }

@@ -34,6 +34,7 @@ export interface PublisherOptions {
   readonly applicationBytes: number;
   /** Default: the publisher's own. */
   readonly compression?: Compression | undefined;
+  readonly zstdLevel?: number | undefined;
   /** All that this vendor ever builds. */
   readonly releases: readonly ApplicationRelease[];
 }
@@ -44,8 +45,8 @@ export interface Vendor {
   readonly paths: PublisherPaths;
   /** Builds, signs and stores a release; no gateway is offered it yet. */
   readonly build: (release: ApplicationRelease) => Promise<PublishedRelease>;
-  /** Offers a built release to the gateways' channel. `nowMs`: when it is signed. */
-  readonly offer: (version: string, nowMs?: number) => Promise<PublishedRelease>;
+  /** Offers a built release to the gateways' channel. `nowMs`: when it is signed. `patchFrom`: versions to make patches from. */
+  readonly offer: (version: string, nowMs?: number, patchFrom?: readonly string[]) => Promise<PublishedRelease>;
 }
 
 /** What a server was asked, and how many bytes of the body left. */
@@ -87,12 +88,13 @@ export const openVendor = (options: PublisherOptions): Vendor => {
       const layer = layerFolder(options.folder, `app-${release.version}`);
       await writeApplicationLayer(layer, release, options.applicationBytes);
       const { version, sequence } = release;
-      const image = { layers: [layer], compression: options.compression };
+      const { compression, zstdLevel } = options;
+      const image = { layers: [layer], compression, zstdLevel };
       const bootFolder = release.kernel === undefined ? undefined : layerFolder(options.folder, `boot-${version}`);
       if (bootFolder !== undefined) await writeBootSet(bootFolder, release.kernel ?? '');
       return await publishRelease({ ...common(version), channel: buildChannel, sequence, image, bootFolder });
     },
-    offer: (version, nowMs) => publishRelease({ ...common(version), channel, nowMs }),
+    offer: (version, nowMs, patchFrom) => publishRelease({ ...common(version), channel, nowMs, patchFrom }),
   };
 };
 
@@ -102,7 +104,7 @@ export interface StoredImage {
   readonly file: string;
 }
 
-export const publishedImage = async ({ paths }: Vendor, version: string): Promise<StoredImage> => {
+export const publishedImage = async ({ paths }: Pick<Vendor, 'paths'>, version: string): Promise<StoredImage> => {
   const { targets } = await loadPublished(paths);
   const facts = publishedImages(targets).find((image) => image.version === version);
   if (facts === undefined) throw new Error(`the vendor has no image of ${version}`);

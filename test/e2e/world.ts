@@ -17,6 +17,7 @@ export interface VendorOptions {
   readonly applicationBytes: number;
   /** Default: the publisher's own. */
   readonly compression?: Compression | undefined;
+  readonly zstdLevel?: number | undefined;
 }
 
 export interface WorldOptions extends VendorOptions {

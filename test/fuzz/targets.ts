@@ -5,6 +5,7 @@ import { autobootTarget } from './targets/autoboot-txt.ts';
 import { chunkIndexTarget } from './targets/chunk-index.ts';
 import { loaderEntryTarget } from './targets/loader-entry.ts';
 import { metadataTarget, signedMetadataTarget } from './targets/metadata.ts';
+import { patchTarget } from './targets/patch.ts';
 import { releaseDocumentTarget } from './targets/release-document.ts';
 import { restTarget } from './targets/rest.ts';
 import { slotRecordTarget } from './targets/slot-record.ts';
@@ -25,6 +26,7 @@ export const targets = {
   'slot-record': slotRecordTarget,
   squashfs: squashfsTarget,
   'chunk-index': chunkIndexTarget,
+  patch: patchTarget,
   rest: restTarget,
 } satisfies Readonly<Record<string, () => FuzzTarget>>;
 

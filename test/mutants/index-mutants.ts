@@ -80,7 +80,7 @@ export const indexMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'index-fetched-bytes-wait-for-a-whole-transfer',
-    edits: one('agent/runtime/index-way.js', 'if (risk.waitingBytes < waitingBytesMax)', 'if (true)'),
+    edits: one('agent/runtime/chunk-supply.js', 'if (risk.waitingBytes < waitingBytesMax)', 'if (true)'),
     suite: resume,
   },
   {

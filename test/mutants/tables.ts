@@ -7,9 +7,11 @@ import { coreMutants } from './core-mutants.ts';
 import { helperMutants } from './helper-mutants.ts';
 import { imageMutants } from './image-mutants.ts';
 import { indexMutants } from './index-mutants.ts';
+import { labMutants } from './lab-mutants.ts';
 import { lineageMutants } from './lineage-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { otapubMutants } from './otapub-mutants.ts';
+import { patchMutants } from './patch-mutants.ts';
 import { sourceMutants } from './source-mutants.ts';
 import { systemdBootMutants } from './systemd-boot-mutants.ts';
 import { trustMutants } from './trust-mutants.ts';
@@ -30,5 +32,7 @@ export const tables: Readonly<Record<string, readonly Mutant[]>> = {
   sources: sourceMutants,
   otapub: otapubMutants,
   index: indexMutants,
+  lab: labMutants,
+  patch: patchMutants,
   image: imageMutants,
 };

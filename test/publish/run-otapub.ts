@@ -16,6 +16,8 @@ export interface Surroundings {
   readonly nowMs?: number;
   /** What the person answers, one after the other, and the last one for ever. None: nobody is there. */
   readonly answers?: readonly string[];
+  /** Who watches. */
+  readonly progress?: (text: string) => void;
 }
 
 export const otapub = async (args: readonly string[], surroundings: Surroundings = {}): Promise<Outcome> => {
@@ -29,6 +31,7 @@ export const otapub = async (args: readonly string[], surroundings: Surroundings
       questions.push(question);
       return answers[questions.length - 1] ?? answers.at(-1) ?? null;
     },
+    progress: surroundings.progress,
     signal: new AbortController().signal,
     environment: surroundings.environment ?? {},
     nowMs: () => surroundings.nowMs ?? testNowMs,

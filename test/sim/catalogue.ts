@@ -125,7 +125,7 @@ export interface Catalogue {
   get(sequence: number, isHealthy: boolean): SealedRelease;
   /** The release whose sealed bytes `slot` holds, or null where it holds none whole. */
   identify(slot: Buffer): SealedRelease | null;
-  byRoot(rootHex: string): SealedRelease | null;
+  byImage(sha256Hex: string): SealedRelease | null;
   indexFile(sha256Hex: string): Uint8Array | null;
   /** Memory for transfers, the same every time: one life runs at once, and it has one slot open at once. */
   scratch(lengthBytes: number): Uint8Array;
@@ -163,7 +163,7 @@ export const createCatalogue = (): Catalogue => {
   const sealing = createRememberingSealing();
   const made = new Map<number, SealedRelease>();
   const byFirstWord = new Map<number, SealedRelease>();
-  const byRoot = new Map<string, SealedRelease>();
+  const byImage = new Map<string, SealedRelease>();
   const indexFiles = new Map<string, Uint8Array>();
   let scratch = new Uint8Array(0);
   return {
@@ -177,7 +177,7 @@ export const createCatalogue = (): Catalogue => {
       const sealed: SealedRelease = { ...base, release: release as Verified<Release> };
       made.set(key, sealed);
       byFirstWord.set(sealed.image.readUInt32LE(0), sealed);
-      byRoot.set(sealed.artifact.verity?.rootHex ?? '', sealed);
+      byImage.set(sealed.artifact.sha256Hex, sealed);
       indexFiles.set(sealed.artifact.index?.sha256Hex ?? '', sealed.indexFile);
       return sealed;
     },
@@ -189,7 +189,7 @@ export const createCatalogue = (): Catalogue => {
         : null;
     },
     indexFile: (sha256Hex) => indexFiles.get(sha256Hex) ?? null,
-    byRoot: (rootHex) => byRoot.get(rootHex) ?? null,
+    byImage: (sha256Hex) => byImage.get(sha256Hex) ?? null,
     scratch: (lengthBytes) => {
       if (scratch.length < lengthBytes) scratch = new Uint8Array(lengthBytes);
       return scratch.subarray(0, lengthBytes);

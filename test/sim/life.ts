@@ -10,6 +10,7 @@ import { createInstall } from '../../agent/runtime/install.ts';
 import { createRuntime, type Runtime } from '../../agent/runtime/runtime.ts';
 import { slotState } from '../../bootctl/model.ts';
 import { createIndexing } from '../../delta/indexing.ts';
+import { createPatching } from '../../delta/patching.ts';
 import { createSealing } from '../../verity/sealing.ts';
 import { noBootStage } from '../support/no-boot-stage.ts';
 import { type Catalogue, compatible, type SealedRelease, slotSizeBytes } from './catalogue.ts';
@@ -160,6 +161,7 @@ class LifeRun {
       sealing: this.#catalogue.sealing,
       indexing: createIndexing(),
       bootStage: noBootStage,
+      patching: createPatching(),
       monoMs: () => this.#timeline.nowMs(),
       log: {
         info: (message, fields) =>

@@ -14,7 +14,7 @@ import type {
   Store,
 } from '../../agent/core/ports.ts';
 import type { State } from '../../agent/core/state.ts';
-import type { Artifact, ArtifactFile, CheckOutcome, HealthReport, Moment, SlotName } from '../../agent/core/types.ts';
+import type { ArtifactFile, CheckOutcome, HealthReport, Moment, SlotName } from '../../agent/core/types.ts';
 import type { BootModel } from '../../bootctl/model.ts';
 import { createModelControl } from '../../bootctl/model-control.ts';
 import type { SealedRelease } from './catalogue.ts';
@@ -241,8 +241,8 @@ const checkFailures: Partial<Record<FaultKind, OtadError>> = {
 
 const failedCheck = (error: OtadError): CheckOutcome => ({ kind: 'failed', failure: toFailure(error) });
 
-const sealedOf = ({ ground }: PortContext, artifact: Artifact): SealedRelease => {
-  const sealed = ground.catalogue.byRoot(artifact.verity?.rootHex ?? '');
+const sealedOf = ({ ground }: PortContext, artifact: ArtifactFile): SealedRelease => {
+  const sealed = ground.catalogue.byImage(artifact.sha256Hex);
   if (sealed === null) throw new OtadError('HTTP_STATUS', { status: 404 });
   return sealed;
 };

@@ -8,12 +8,13 @@ import type { TestContext } from 'node:test';
 import { createHttpClient, defaultHttpSettings } from '../../agent/adapters/http.ts';
 import { createMirrors } from '../../agent/adapters/mirrors.ts';
 import { OtadError } from '../../agent/core/errors.ts';
-import type { InstallPorts, ReleaseSource, SlotDevices } from '../../agent/core/ports.ts';
+import type { InstallPorts, ReleaseSource, SlotDevices, SlotHandle } from '../../agent/core/ports.ts';
 import { indexOffsetBytes } from '../../agent/core/slot-layout.ts';
 import type { Artifact, Progress, Release, SlotName, SlotRecord, Verified } from '../../agent/core/types.ts';
 import { createInstall, type Install } from '../../agent/runtime/install.ts';
 import { digestOf, encodeIndex } from '../../delta/chunk-index.ts';
 import { createIndexing } from '../../delta/indexing.ts';
+import { createPatching } from '../../delta/patching.ts';
 import { createTreeBuilder, treeLengthBytes } from '../../verity/dm-verity.ts';
 import { createSealing } from '../../verity/sealing.ts';
 import { encodeRecord } from '../../verity/slot-record.ts';
@@ -112,6 +113,31 @@ export const aMirrorSource = (t: TestContext, baseUrls: readonly string[]): Rele
   };
 };
 
+/** From its n-th write on the process is gone: nothing more reaches the slot, not even a record. */
+export const dyingAt =
+  (writes: number) =>
+  (devices: SlotDevices): SlotDevices => {
+    let left = writes;
+    return {
+      ...devices,
+      open: async (slot, signal): Promise<SlotHandle> => {
+        const handle = await devices.open(slot, signal);
+        return {
+          sizeBytes: handle.sizeBytes,
+          read: (...args) => handle.read(...args),
+          flush: (...args) => handle.flush(...args),
+          allocate: (length) => handle.allocate?.(length) ?? new Uint8Array(length),
+          close: () => handle.close(),
+          write: async (...args) => {
+            left -= 1;
+            if (left < 0) throw new OtadError('SLOT_IO', { reason: 'the process is dead' });
+            return handle.write(...args);
+          },
+        };
+      },
+    };
+  };
+
 export interface DeltaBench {
   readonly slots: FileSlots;
   readonly release: Verified<Release>;
@@ -156,6 +182,7 @@ export const aDeltaBench = (options: DeltaBenchOptions): DeltaBench => {
         sealing: createSealing(),
         indexing: createIndexing(),
         bootStage: noBootStage,
+        patching: createPatching(),
         monoMs: () => performance.now(),
         log: { info: note, warn: note },
         ...over,

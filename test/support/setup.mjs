@@ -63,6 +63,17 @@ const devicePackages = [
 ];
 /** What builds it for the other architecture as well. */
 const imagePackages = [...devicePackages, { name: 'g++-aarch64-linux-gnu', command: 'aarch64-linux-gnu-g++' }];
+/** The peers of the benchmarks, what compiles the one in C, and what builds the images. */
+const benchPackages = [
+  { name: 'curl', command: 'curl' },
+  { name: 'zsync', command: 'zsync' },
+  { name: 'casync', command: 'casync' },
+  { name: 'ostree', command: 'ostree' },
+  { name: 'gcc', command: 'cc' },
+  { name: 'libc6-dev', file: '/usr/include/stdio.h' },
+  { name: 'libssl-dev', file: '/usr/include/openssl/sha.h' },
+  { name: 'mmdebstrap', command: 'mmdebstrap' },
+];
 const addonPackages = [
   { name: 'g++', command: 'g++' },
   { name: 'make', command: 'make' },
@@ -251,7 +262,7 @@ const compile = async () => {
   const sources = listSources();
   const digest = sourceDigest(sources);
   const outputs = sources.filter((file) => !file.endsWith('.d.ts')).map(outputOf);
-  const bundles = ['otad.mjs', 'otad-boot.mjs', 'otactl.mjs', 'node_sqlite3.node'].map((name) =>
+  const bundles = ['otad.mjs', 'otad-boot.mjs', 'otactl.mjs', 'node_sqlite3.node', 'zstd.wasm'].map((name) =>
     join(dist, 'bundle', name),
   );
   const isReady = readJson(stampFile)?.sources === digest && [...outputs, ...bundles].every((file) => existsSync(file));
@@ -273,6 +284,7 @@ const main = async () => {
     ...(isFor('tests') ? testPackages : []),
     ...(isFor('device') ? devicePackages : []),
     ...(isFor('image') ? imagePackages : []),
+    ...(isFor('bench') ? benchPackages : []),
   ]);
   await installModules();
   await buildAddon();

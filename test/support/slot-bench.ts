@@ -10,6 +10,7 @@ import { ceilToBlock } from '../../agent/core/slot-layout.ts';
 import type { Artifact, Release, SlotName, Verified } from '../../agent/core/types.ts';
 import { createInstall, type Install } from '../../agent/runtime/install.ts';
 import { createIndexing } from '../../delta/indexing.ts';
+import { createPatching } from '../../delta/patching.ts';
 import { createTreeBuilder } from '../../verity/dm-verity.ts';
 import { createSealing } from '../../verity/sealing.ts';
 import { noBootStage } from './no-boot-stage.ts';
@@ -102,6 +103,7 @@ export const anInstall = (ports: Pick<InstallPorts, 'slots' | 'source'> & Partia
     sealing: createSealing(),
     indexing: createIndexing(),
     bootStage: noBootStage,
+    patching: createPatching(),
     monoMs: () => 0,
     log: { info: () => undefined, warn: () => undefined },
     ...ports,

@@ -171,12 +171,13 @@ describe('the units', () => {
     await mkdir(join(root, 'usr/lib/tmpfiles.d'), { recursive: true });
     await cp('units/otad.tmpfiles', join(root, 'usr/lib/tmpfiles.d/otad.conf'));
     const kept = { otad: [998, 591], 'otad-boot': [997, 592] } as const;
-    const modes = { '.': 0o700, metadata: 0o700, 'metadata/root.json': 0o600 } as const;
+    const inner = { metadata: 0o700, 'metadata/root.json': 0o600 } as const;
+    const modesOf = (name: string) => ({ '.': name === 'otad' ? 0o711 : 0o700, ...inner });
     for (const [name, [before]] of Object.entries(kept)) {
       const home = join(root, 'var/lib', name);
       await mkdir(join(home, 'metadata'), { recursive: true });
       await writeFile(join(home, 'metadata/root.json'), '{}');
-      for (const [path, mode] of Object.entries(modes)) {
+      for (const [path, mode] of Object.entries(modesOf(name))) {
         await chmod(join(home, path), mode);
         await chown(join(home, path), before, before);
       }
@@ -184,7 +185,7 @@ describe('the units', () => {
     const { status, stderr } = run('systemd-tmpfiles', `--root=${root}`, '--create', '--prefix=/var/lib');
     assert.equal(status, 0, stderr);
     for (const [name, [, now]] of Object.entries(kept)) {
-      for (const [path, wanted] of Object.entries(modes)) {
+      for (const [path, wanted] of Object.entries(modesOf(name))) {
         const { uid, gid, mode } = await stat(join(root, 'var/lib', name, path));
         assert.deepEqual([uid, gid, mode & 0o7777], [now, now, wanted], `${name}/${path}`);
       }
@@ -434,7 +435,7 @@ describe('the drop-ins of a bootloader', () => {
     assert.match(text, new RegExp(`^ExecStart=-/usr/bin/cp ${rebootParamPath} ${rebootParamPathDefault}$`, 'm'));
     const request = config.reboot.command.at(-1);
     assert.match(text, new RegExp(`^ExecStart=/usr/bin/rm -f ${request} ${rebootParamPathDefault}$`, 'm'));
-    assert.match(text, /^ExecStart=\/usr\/bin\/systemctl --no-block reboot$/m);
+    assert.match(text, /^ExecStart=\/usr\/bin\/systemctl --no-block start .*reboot\.target$/m);
   });
 });
 

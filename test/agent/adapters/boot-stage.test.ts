@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +10,7 @@ import { encodeBootManifest } from '../../../agent/core/boot-set.ts';
 import { OtadError } from '../../../agent/core/errors.ts';
 import type { ByteSink } from '../../../agent/core/ports.ts';
 import { noise } from '../../support/noise.ts';
+import { reportNotRun } from '../../support/not-run.ts';
 import { isCode, sha256Of } from '../../support/slot-bench.ts';
 
 const root = await mkdtemp(join(tmpdir(), 'otad-stage-'));
@@ -31,9 +34,12 @@ const createServer = (body: Uint8Array = bytes) => {
   return { asked, fetch };
 };
 
+const inRam = (folder: string): string => `${folder}-in-ram`;
+const moduleOf = (name: string): string => new URL(`../../../agent/adapters/${name}.js`, import.meta.url).href;
+
 const aStage = async () => {
   const folder = join(await mkdtemp(join(root, 'state-')), 'boot-set');
-  const stage = createBootStage(folder);
+  const stage = createBootStage([folder, inRam(folder)]);
   await stage.begin(manifest, [file]);
   return { folder, stage, path: join(folder, file.sha256Hex) };
 };
@@ -43,7 +49,7 @@ test('a file goes on at the byte where it broke off, across restarts, and is who
   const { asked, fetch } = createServer();
   for (const cutAt of [1, 9_999, 123_457])
     await assert.rejects(stage.fill(file, fetch(cutAt)), isCode('HTTP_TRUNCATED'));
-  const next = createBootStage(folder);
+  const next = createBootStage([folder, inRam(folder)]);
   await next.begin(manifest, [file]);
   await next.fill(file, fetch());
   assert.deepEqual(asked, [0, 1, 9_999, 123_457]);
@@ -103,14 +109,49 @@ test('the boot helper, another user, may read it whatever the umask', async () =
   }
 });
 
-test('a set for which the data partition has no room is refused before the first byte', async () => {
+test('a set for which there is no room anywhere is refused before the first byte', async () => {
   const { folder, stage } = await aStage();
   const huge = { ...file, lengthBytes: 2 ** 50 };
   await assert.rejects(stage.begin(manifest, [huge]), isCode('DISK_FULL'));
-  assert.deepEqual(await readdir(folder), ['manifest']);
+  await assert.rejects(readdir(folder));
+  assert.deepEqual(await readdir(inRam(folder)), []);
   await writeFile(join(root, 'no-folder'), '');
-  await assert.rejects(createBootStage(join(root, 'no-folder/x')).begin(manifest, [file]), isCode('BOOT_STAGE_IO'));
+  const nowhere = createBootStage([join(root, 'no-folder/x'), join(root, 'no-folder/y')]);
+  await assert.rejects(nowhere.begin(manifest, [file]), isCode('BOOT_STAGE_IO'));
 });
+
+// A full file system of our own needs a mount; the kernel may grant one without root.
+if (spawnSync('unshare', ['-Urm', 'true']).status === 0) {
+  test('a set for which the data partition has no room is kept in RAM, whole for whoever places it', () => {
+    const script = `
+      const [folders, file, manifest, digest] = JSON.parse(process.argv[1]);
+      const { createBootStage } = await import(${JSON.stringify(moduleOf('boot-stage'))});
+      const { openStagedBootFiles } = await import(${JSON.stringify(moduleOf('staged-boot-files'))});
+      const stage = createBootStage(folders);
+      await stage.begin(manifest, [file]);
+      await stage.fill(file, async (offset, sink) => void (await sink(Buffer.alloc(file.lengthBytes - offset, 7))));
+      await stage.check(digest, new AbortController().signal);
+      const staged = openStagedBootFiles(folders);
+      const text = (await staged.readManifest()).toString();
+      let sum = 0;
+      await staged.visit(file, (bytes) => void (sum += bytes.length), new AbortController().signal);
+      await stage.drop();
+      console.log(JSON.stringify([text === manifest, await staged.lengthOf(file), sum]));`;
+    const body = Buffer.alloc(6 * 1024 * 1024, 7);
+    const large = { name: 'kernel', lengthBytes: body.length, sha256Hex: sha256Of(body) };
+    const list = encodeBootManifest([large]);
+    const scratch = mkdtempSync(join(root, 'full-'));
+    const [disk, ram] = [join(scratch, 'disk'), join(scratch, 'ram')];
+    const facts = JSON.stringify([[join(disk, 'boot-set'), ram], large, list, sha256Of(Buffer.from(list))]);
+    const mounted = 'mkdir "$0"; mount -t tmpfs -o size=8m tmpfs "$0"; exec "$1" --input-type=module -e "$2" "$3"';
+    const words = ['-Urm', 'sh', '-ec', mounted, disk, process.execPath, script, facts];
+    const { status, stdout, stderr } = spawnSync('unshare', words, { encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(JSON.parse(stdout), [true, null, body.length]);
+  });
+} else {
+  reportNotRun('boot files beside a full data partition', 'unshare -Urm (user namespaces)');
+}
 
 const losses: readonly (readonly [name: string, lose: (folder: string) => Promise<void>])[] = [
   ['a missing file', (folder) => rm(join(folder, file.sha256Hex))],

@@ -125,6 +125,7 @@ export const aProgress = (over: Partial<Progress> = {}): Progress => ({
   copiedBytes: 0,
   rebuiltBytes: 0,
   savedBytes: 0,
+  detour: null,
   bytesPerS: null,
   secondsLeft: null,
   ...over,

@@ -66,7 +66,11 @@ const aBench = () => {
   };
   const progress: Progress[] = [];
   const stageFolder = join(folder, 'boot-set');
-  const install = anInstall({ slots: slots.devices, source, bootStage: createBootStage(stageFolder) });
+  const install = anInstall({
+    slots: slots.devices,
+    source,
+    bootStage: createBootStage([stageFolder, `${stageFolder}-in-ram`]),
+  });
   const rootHex = rootfs.verity?.rootHex ?? '';
   return {
     ...{ slots, asked, server, progress, stageFolder, install },

@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { OtadError } from '../../../agent/core/errors.ts';
-import type { SlotDevices, SlotHandle } from '../../../agent/core/ports.ts';
+import type { SlotDevices } from '../../../agent/core/ports.ts';
 import {
   aDeltaBench,
   aMirrorSource,
   aTarget,
+  dyingAt,
   imagePath,
   indexOf,
   type Pieces,
@@ -35,31 +35,6 @@ const index = indexOf(image);
 const whole = Buffer.concat(image);
 const missingBytes =
   whole.length - [...held.slice(0, 10), ...held.slice(20)].reduce((sum, { length }) => sum + length, 0);
-
-/** From its n-th write on the process is gone: nothing more reaches the slot, not even a record. */
-const dyingAt =
-  (writes: number) =>
-  (devices: SlotDevices): SlotDevices => {
-    let left = writes;
-    return {
-      ...devices,
-      open: async (slot, signal): Promise<SlotHandle> => {
-        const handle = await devices.open(slot, signal);
-        return {
-          sizeBytes: handle.sizeBytes,
-          read: (...args) => handle.read(...args),
-          flush: (...args) => handle.flush(...args),
-          allocate: (length) => handle.allocate?.(length) ?? new Uint8Array(length),
-          close: () => handle.close(),
-          write: async (...args) => {
-            left -= 1;
-            if (left < 0) throw new OtadError('SLOT_IO', { reason: 'the process is dead' });
-            return handle.write(...args);
-          },
-        };
-      },
-    };
-  };
 
 const aScene = async (t: Parameters<typeof aRangeServer>[0], devices?: (devices: SlotDevices) => SlotDevices) => {
   const { artifact, files } = aTarget(whole, index);

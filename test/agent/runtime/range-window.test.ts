@@ -28,7 +28,7 @@ const aBench = () => {
   let fetchedBytes = 0;
   const window = createRangeWindow({
     source,
-    artifact: anArtifact(Buffer.alloc(4096)),
+    file: anArtifact(Buffer.alloc(4096)),
     onFetched: (bytes) => {
       fetchedBytes += bytes;
     },

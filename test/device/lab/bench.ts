@@ -1,18 +1,19 @@
 // One case on one machine: opens the network and the machine, lets the case run, keeps the records, and counts the emulators
 // that died. Only those are run again; a wrong answer is the end of the case.
 
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DebianRoot } from '../debian-root.ts';
 import type { LabBoard } from './boards.ts';
 import type { CaseContext } from './case.ts';
-import { EmulatorDied } from './emulator.ts';
 import { limits } from './limits.ts';
-import { createMachine, type Machine, type MeasuredUpdate, type Stage } from './machine.ts';
+import { createMachine, type MeasuredUpdate, type Stage } from './machine.ts';
 import { MonitorError } from './monitor.ts';
+import { keepRecord } from './record.ts';
 import type { LabReleases } from './releases.ts';
 import { openSite, type Site } from './site.ts';
+import { EmulatorDied } from './verdict.ts';
 
 const restartsMax = 2;
 
@@ -33,38 +34,52 @@ export interface BenchOptions {
 export interface Outcome<T> {
   /** How often the emulator died and was started again. */
   readonly restarts: number;
+  /** Power cuts that struck, in the run that counts. */
+  readonly cuts: number;
   readonly error: Error | null;
   readonly value: T | null;
 }
 
 const isEmulatorsFault = (error: unknown): boolean => error instanceof EmulatorDied || error instanceof MonitorError;
 
-/** What the gateway itself says of its life, if it still says anything. */
-const keepHistory = async (machine: Machine, context: CaseContext): Promise<void> => {
-  const asked = async (): Promise<string> =>
-    machine.boot() === null ? '' : JSON.stringify({ history: await context.guest.history() }, null, 2);
-  const text = await Promise.race([asked(), delay(limits.historyMs, '', { ref: false })]).catch(() => '');
-  if (text !== '') await writeFile(join(machine.console.path, '../history.json'), `${text}\n`);
-};
+const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)));
 
-const runOnce = async <T>(options: BenchOptions, run: (context: CaseContext) => Promise<T>): Promise<T> => {
+interface Run<T> {
+  readonly cuts: number;
+  readonly error: Error | null;
+  readonly value: T | null;
+}
+
+const runOnce = async <T>(options: BenchOptions, run: (context: CaseContext) => Promise<T>): Promise<Run<T>> => {
   const { debian, board, releases, stage, folder, logFolder, update } = options;
   await rm(logFolder, { recursive: true, force: true });
   await mkdir(logFolder, { recursive: true });
   const site = await openSite(releases.repositoryFolder);
   const consolePath = join(logFolder, 'console.log');
   const machine = await createMachine({ debian, board, folder, consolePath, stage });
-  const context = { debian, board, releases, machine, guest: machine.guest, site, update };
+  const record = (): Promise<void> => keepRecord(machine, board, logFolder);
+  const context = { debian, board, releases, machine, guest: machine.guest, site, update, keepRecord: record };
   try {
     await machine.powerOn();
-    return await Promise.race([
+    const value = await Promise.race([
       run(context),
       delay(limits.caseMs, null, { ref: false }).then(() => {
         throw new Error(`the case took longer than ${limits.caseMs / 60_000} minutes`);
       }),
     ]);
+    return { cuts: machine.cuts(), error: null, value };
+  } catch (error) {
+    const fault = machine.noEvidence();
+    const isKnown = fault === null || isEmulatorsFault(error);
+    return {
+      cuts: machine.cuts(),
+      error: isKnown
+        ? asError(error)
+        : new EmulatorDied(`${fault}; seen was: ${asError(error).message}`, { cause: error }),
+      value: null,
+    };
   } finally {
-    if (machine.isOn()) await keepHistory(machine, context);
+    await record();
     await machine.close();
     if (options.keepSite === null) await site.close();
     else options.keepSite(site);
@@ -77,14 +92,8 @@ export const runOnBench = async <T>(
   run: (context: CaseContext) => Promise<T>,
 ): Promise<Outcome<T>> => {
   for (let restarts = 0; ; restarts += 1) {
-    try {
-      return { restarts, error: null, value: await runOnce(options, run) };
-    } catch (error) {
-      if (restarts < restartsMax && isEmulatorsFault(error)) {
-        console.log(`  the emulator died, once more: ${(error as Error).message}`);
-        continue;
-      }
-      return { restarts, error: error instanceof Error ? error : new Error(String(error)), value: null };
-    }
+    const done = await runOnce(options, run);
+    if (restarts === restartsMax || !isEmulatorsFault(done.error)) return { ...done, restarts };
+    console.log(`  the emulator died, once more: ${done.error?.message}`);
   }
 };

@@ -17,6 +17,8 @@ export interface CaseContext {
   readonly site: Site;
   /** What an undisturbed update costs here today. */
   readonly update: () => Promise<MeasuredUpdate>;
+  /** History and boot state of the running machine, for whoever looks at the case afterwards: before the power goes. */
+  readonly keepRecord: () => Promise<void>;
 }
 
 export interface LabCase {

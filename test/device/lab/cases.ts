@@ -1,8 +1,10 @@
 // Every case of the lab, in the order in which they run.
 
 import type { LabCase } from './case.ts';
+import { diskCases } from './cases/disk.ts';
 import { installCases } from './cases/install.ts';
 import { type CutOptions, powerCutCases } from './cases/power-cut.ts';
+import { rotCases } from './cases/rot.ts';
 import { sandboxCases } from './cases/sandbox.ts';
 import { sickCases } from './cases/sick.ts';
 import { systemCases } from './cases/system.ts';
@@ -12,7 +14,9 @@ export const labCases = (cuts: CutOptions): readonly LabCase[] => [
   ...installCases,
   ...powerCutCases(cuts),
   ...sickCases,
+  ...rotCases,
   ...troubleCases,
+  ...diskCases,
   ...systemCases,
   ...sandboxCases,
 ];

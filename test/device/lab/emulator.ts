@@ -10,9 +10,7 @@ import type { DebianRoot } from '../debian-root.ts';
 import type { ConsoleLog } from './console-log.ts';
 import { limits } from './limits.ts';
 import { type Monitor, openMonitor } from './monitor.ts';
-
-/** The emulator died by itself, or stands still: the run is no evidence for or against the gateway. */
-export class EmulatorDied extends Error {}
+import { EmulatorDied } from './verdict.ts';
 
 export interface EmulatorOptions {
   readonly debian: DebianRoot;
@@ -21,11 +19,15 @@ export interface EmulatorOptions {
   /** Firmware and machine type. */
   readonly boardArguments: readonly string[];
   readonly diskPath: string;
+  /** Another one, in qcow2, that the firmware does not start from; null: none. */
+  readonly secondDiskPath: string | null;
   /** State of a machine to go on from; null: power on. */
   readonly statePath: string | null;
   /** What the hardware clock says, as QEMU takes it. */
   readonly clock: string;
   readonly console: ConsoleLog;
+  /** Told what of the machine's life only the emulator sees. */
+  readonly onEvent: (name: string) => void;
 }
 
 export interface Emulator {
@@ -45,8 +47,14 @@ const complaintCharsMax = 4096;
 const memory = ['-m', '512', '-smp', '1', '-accel', 'tcg,thread=multi,tb-size=512'];
 
 const argumentsOf = (options: EmulatorOptions): readonly string[] => {
-  const { debian, folder, boardArguments, diskPath, statePath, clock } = options;
+  const { debian, folder, boardArguments, diskPath, secondDiskPath, statePath, clock } = options;
   const data = ['qemu', 'seabios', 'OVMF'].flatMap((name) => ['-L', join(debian.root, 'usr/share', name)]);
+  const second = [
+    '-drive',
+    `if=none,id=second,format=qcow2,file=${secondDiskPath}`,
+    '-device',
+    'virtio-blk-pci,drive=second',
+  ];
   const socket = (id: string): string => `socket,id=${id},path=${join(folder, id)},server=on,wait=off`;
   return [
     ...data,
@@ -60,16 +68,16 @@ const argumentsOf = (options: EmulatorOptions): readonly string[] => {
     ...['-device', 'virtio-rng-pci', '-device', 'i6300esb', '-action', 'watchdog=reset'],
     ...['-device', 'virtio-serial-pci', '-chardev', socket('control')],
     ...['-device', 'virtserialport,chardev=control,name=otad.lab'],
+    ...(secondDiskPath === null ? [] : second),
     // The console is connected first: nothing that the firmware says is lost.
     ...['-S', ...(statePath === null ? [] : ['-incoming', `file:${statePath}`])],
   ];
 };
 
-const sleepMs = 100;
-
 /** Everything that the machine says on its console goes into the log. */
 const listenToConsole = async (path: string, log: ConsoleLog, signal: AbortSignal): Promise<void> => {
-  for (let tries = 0; ; tries += 1) {
+  const sinceMs = performance.now();
+  for (;;) {
     const isOpen = await new Promise<boolean>((resolve) => {
       const socket = createConnection(path);
       socket.once('connect', () => resolve(true));
@@ -77,8 +85,8 @@ const listenToConsole = async (path: string, log: ConsoleLog, signal: AbortSigna
       socket.on('data', log.append);
       signal.addEventListener('abort', () => socket.destroy(), { once: true });
     });
-    if (isOpen || signal.aborted || tries > limits.monitorMs / sleepMs) return;
-    await delay(sleepMs);
+    if (isOpen || signal.aborted || performance.now() - sinceMs > limits.connectMs) return;
+    await delay(limits.lookAtEmulatorMs);
   }
 };
 
@@ -88,7 +96,7 @@ const goOn = async (monitor: Monitor): Promise<void> => {
     const { status } = (await monitor.command('query-status')) as { readonly status: string };
     if (status !== 'inmigrate') break;
     if (performance.now() - sinceMs > limits.monitorMs) throw new EmulatorDied('the state was not loaded');
-    await delay(sleepMs);
+    await delay(limits.lookAtEmulatorMs);
   }
   await monitor.command('cont');
 };
@@ -97,7 +105,7 @@ const reasonOf = (child: ChildProcess): string => `exit status ${child.exitCode}
 
 /** Powers the machine on, or lets a saved one go on. Throws EmulatorDied. */
 export const startEmulator = async (options: EmulatorOptions): Promise<Emulator> => {
-  const { debian, folder, console } = options;
+  const { debian, folder, console, onEvent } = options;
   for (const name of ['console', 'monitor', 'control']) await rm(join(folder, name), { force: true });
   // However the lab ends, its emulators end with it.
   const command = ['--pdeathsig', 'KILL', ...debian.command('usr/bin/qemu-system-x86_64'), ...argumentsOf(options)];
@@ -120,7 +128,7 @@ export const startEmulator = async (options: EmulatorOptions): Promise<Emulator>
   };
   try {
     await listenToConsole(join(folder, 'console'), console, end.signal);
-    const monitor = await openMonitor(join(folder, 'monitor'), end.signal);
+    const monitor = await openMonitor(join(folder, 'monitor'), onEvent, end.signal);
     await goOn(monitor);
     return {
       ...{ monitor, controlPath: join(folder, 'control'), ended: end.signal, kill },

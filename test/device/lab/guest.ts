@@ -3,9 +3,7 @@
 import type { BootBody, HistoryBody, StatusBody, WhyBody } from '../../../agent/api/schema.ts';
 import type { CommandResult, ControlChannel } from './control-channel.ts';
 import { limits } from './limits.ts';
-
-/** The guest answered, and the answer is wrong. */
-export class WrongAnswer extends Error {}
+import { WrongAnswer } from './verdict.ts';
 
 export interface Guest {
   /** Any exit status. */
@@ -16,6 +14,8 @@ export interface Guest {
   history(): Promise<HistoryBody['history']>;
   why(): Promise<WhyBody>;
   boot(): Promise<BootBody>;
+  /** The boot helper ends when it is idle, and a cold start takes longer here than otactl waits. */
+  wakeHelper(): Promise<void>;
   /** Writes a file; what is in it has no single quote. */
   write(path: string, text: string): Promise<void>;
   /** Settings of the site, as a technician leaves them in /etc. Counts from the next start of otad. */
@@ -26,6 +26,11 @@ export interface Guest {
 const settingsPath = '/etc/otad/config.d/60-site.json';
 /** The daemon answers on it; /run is empty at each boot. */
 const socketPath = '/run/otad/control.sock';
+
+/** Asks something and waits for whatever the answer is. */
+const wakeCommand =
+  `node -e 'require("node:net").connect("/run/otad-boot/socket", function () { this.write("{}\\n") })` +
+  `.on("data", () => process.exit())'`;
 
 export const createGuest = (channel: () => ControlChannel): Guest => {
   const run = (command: string): Promise<CommandResult> => channel().run(command);
@@ -44,12 +49,15 @@ export const createGuest = (channel: () => ControlChannel): Guest => {
   };
   const otactl = async <T>(words: string): Promise<T> => {
     await untilAgentAnswers();
-    const output = await ok(`otactl ${words} --json`);
+    const output = await ok(`otactl ${words} --json --timeout ${limits.answerMs / 1000}`);
     try {
       return JSON.parse(output) as T;
     } catch (cause) {
       throw new WrongAnswer(`otactl ${words} --json gave no JSON:\n${output}`, { cause });
     }
+  };
+  const wakeHelper = async (): Promise<void> => {
+    await ok(wakeCommand);
   };
   const write = async (path: string, text: string): Promise<void> => {
     const lines = text.trimEnd().split('\n');
@@ -60,7 +68,11 @@ export const createGuest = (channel: () => ControlChannel): Guest => {
     status: () => otactl('status'),
     history: async () => (await otactl<HistoryBody>('history')).history,
     why: () => otactl('why'),
-    boot: () => otactl('boot status'),
+    boot: async () => {
+      await wakeHelper();
+      return await otactl('boot status');
+    },
+    wakeHelper,
     configure: (settings) => write(settingsPath, JSON.stringify(settings)),
     restartAgent: async () => {
       // The old socket goes first, so that nobody takes the old agent for the new one.

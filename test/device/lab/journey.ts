@@ -86,10 +86,11 @@ export const untilSettled = async (context: CaseContext, version: string, slot: 
   await expectConfirmed(context, { version, slot });
 };
 
-/** The machine is off: the bytes of the slot have the root that was signed, by the word of veritysetup. */
+/** The machine is switched off: the bytes of the slot have the root that was signed, by the word of veritysetup. */
 export const expectSlotOnDisk = async (context: CaseContext, slot: SlotName, channel: LabChannel): Promise<void> => {
   const { debian, board, machine, releases } = context;
-  await machine.powerCut();
+  await context.keepRecord();
+  await machine.powerOff();
   const file = join(machine.folder, `slot-${slot}`);
   await extractSlot(debian, machine.diskPath, planDisk(board.image), slot, file);
   const { rootHex, lengthBytes } = releases.images[channel];
@@ -117,6 +118,11 @@ export const expectBootSet = async (
 /** A restart from inside, as root asks for it. */
 export const restart = async ({ machine, guest }: CaseContext): Promise<void> => {
   const before = machine.boot();
-  await guest.ok('systemctl --no-block reboot');
+  try {
+    await guest.ok('systemctl --no-block start --job-mode=replace-irreversibly reboot.target');
+  } catch (error) {
+    // It may be down before it has said that it goes down.
+    if (!(error instanceof CutOff)) throw error;
+  }
   await machine.nextBoot(before);
 };

@@ -9,19 +9,15 @@ import { type BenchOptions, type Outcome, runOnBench } from './bench.ts';
 import { type LabBoard, labBoards } from './boards.ts';
 import type { CaseContext, LabCase } from './case.ts';
 import type { Stage } from './machine.ts';
+import { recordFiles } from './record.ts';
 import { deviceFolder, type LabReleases, prepareReleases } from './releases.ts';
 import type { Site } from './site.ts';
 import { newStage, type StageName, stageWays } from './stages.ts';
+import { addTally, noTally, type Tally } from './tally.ts';
 
 export interface Job {
   readonly board: LabBoard;
   readonly labCase: LabCase;
-}
-
-export interface Tally {
-  readonly cases: number;
-  readonly failed: readonly string[];
-  readonly restarts: number;
 }
 
 export const jobName = ({ board, labCase }: Job): string => `${labCase.name}@${board.name}`;
@@ -115,7 +111,7 @@ const describe = (job: Job, outcome: Outcome<unknown>, extra: string, sinceMs: n
   return [
     `  FAILED  ${name}: ${job.labCase.claim} (${seconds(sinceMs)})`,
     ...outcome.error.message.split('\n').map((line) => `          ${line}`),
-    `          look at ${join('.device/logs', name)}: console.log, history.json`,
+    `          look at ${join('.device/logs', name)}: ${['console.log', ...Object.values(recordFiles)].join(', ')}`,
     `          again, alone: npm run test:device -- --case ${name}${extra}`,
   ].join('\n');
 };
@@ -127,21 +123,21 @@ const runJob = async (shop: Workshop, shelf: Shelf, job: Job, releases: LabRelea
     const stage = await shelf.stage(from);
     return await runOnBench(benchOptions(shop, job.board, releases, stage, shelf, jobName(job)), job.labCase.run);
   } catch (error) {
-    return { restarts: 0, error: error as Error, value: null };
+    return { restarts: 0, cuts: 0, error: error as Error, value: null };
   }
 };
 
-/** Runs the jobs, `width` machines at a time. `extra`: words that make the same cases again. */
+/** Runs the jobs, `width` machines at a time; builds nothing for none. `extra`: words that make the same cases again. */
 export const runLab = async (jobs: readonly Job[], width: number, extra: string): Promise<Tally> => {
+  if (jobs.length === 0) return noTally;
   const debian = await prepareDebianRoot();
   const folder = await mkdtemp(join(tmpdir(), 'lab-'));
-  let restarts = 0;
+  let tally = noTally;
   let number = 0;
-  const failed: string[] = [];
   const shop: Workshop = {
     ...{ debian, folder },
-    onRestarts: (count) => {
-      restarts += count;
+    onRestarts: (restarts) => {
+      tally = addTally(tally, { ...noTally, restarts });
     },
     nextNumber: () => {
       number += 1;
@@ -165,8 +161,9 @@ export const runLab = async (jobs: readonly Job[], width: number, extra: string)
         if (bench === undefined) continue;
         const sinceMs = performance.now();
         const outcome = await runJob(shop, bench.shelf, job, bench.releases);
-        restarts += outcome.restarts;
-        if (outcome.error !== null) failed.push(jobName(job));
+        const failed = outcome.error === null ? [] : [jobName(job)];
+        const { restarts, cuts } = outcome;
+        tally = addTally(tally, { paths: [job.board.name], cases: 1, failed, cuts, restarts });
         console.log(describe(job, outcome, extra, sinceMs));
       }
     };
@@ -175,5 +172,5 @@ export const runLab = async (jobs: readonly Job[], width: number, extra: string)
     for (const { shelf } of shelves.values()) await shelf.close();
     await rm(folder, { recursive: true, force: true });
   }
-  return { cases: jobs.length, failed, restarts };
+  return tally;
 };

@@ -2,9 +2,8 @@
 
 import { createConnection, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { limits } from './limits.ts';
 
-const connectTriesMax = 300;
-const retryMs = 100;
 const lineCharsMax = 16 << 20;
 
 export interface LineSocket {
@@ -20,13 +19,14 @@ const connectOnce = (path: string): Promise<Socket> =>
   });
 
 const connect = async (path: string, signal: AbortSignal): Promise<Socket> => {
-  for (let tries = 1; ; tries += 1) {
+  const sinceMs = performance.now();
+  for (;;) {
     try {
       return await connectOnce(path);
     } catch (error) {
-      if (tries === connectTriesMax || signal.aborted) throw error;
+      if (performance.now() - sinceMs > limits.connectMs || signal.aborted) throw error;
     }
-    await delay(retryMs, undefined, { signal });
+    await delay(limits.lookAtEmulatorMs, undefined, { signal });
   }
 };
 

@@ -8,10 +8,12 @@ import type { DebianRoot } from '../debian-root.ts';
 import type { LabBoard } from './boards.ts';
 import { type ConsoleLog, createConsoleLog } from './console-log.ts';
 import { type ControlChannel, openControlChannel } from './control-channel.ts';
-import { type Emulator, EmulatorDied, startEmulator } from './emulator.ts';
-import { createGuest, type Guest, WrongAnswer } from './guest.ts';
+import { type Emulator, startEmulator } from './emulator.ts';
+import { createGuest, type Guest } from './guest.ts';
+import { watchHost } from './host-watch.ts';
 import { limits } from './limits.ts';
 import { makeThinDisk } from './qcow-disk.ts';
+import { EmulatorDied, noEvidence, WrongAnswer } from './verdict.ts';
 
 /** What a machine starts from: disk, firmware memory, and the state of a running system where there is one. */
 export interface Stage {
@@ -39,6 +41,8 @@ export interface MeasuredUpdate {
 export interface PowerOptions {
   /** What the battery-backed clock says: QEMU's -rtc. Default: the right time. */
   readonly clock?: string;
+  /** Beside its own. Default: none. */
+  readonly secondDiskPath?: string | null;
 }
 
 export interface Machine {
@@ -48,9 +52,17 @@ export interface Machine {
   readonly guest: Guest;
   /** Power on, or go on from the state of the stage the first time. */
   powerOn(options?: PowerOptions): Promise<void>;
-  /** The emulator is killed. Nothing happens to a machine that is off. */
-  powerCut(): Promise<void>;
+  /** The emulator is killed, for a look at the disk. Nothing happens to a machine that is off. */
+  powerOff(): Promise<void>;
+  /** The same, in the middle of what it does; these are counted. */
+  powerCut(place: string): Promise<void>;
+  /** How many power cuts struck a machine that was on. */
+  cuts(): number;
   isOn(): boolean;
+  /** Why nothing that this machine did says anything of the gateway; null: it does. */
+  noEvidence(): string | null;
+  /** What the emulator reported over all boots, by its own names. */
+  events(): readonly string[];
   /** The reset button. */
   reset(): Promise<void>;
   setCable(isPluggedIn: boolean): Promise<void>;
@@ -76,8 +88,7 @@ export interface MachineOptions {
   readonly stage: Stage;
 }
 
-/** What an emulator does to a kernel when it errs; no gateway of these releases does it. */
-const emulatorFault = /traps: double fault|PANIC: double fault|KVM internal error|kernel BUG at arch\/x86/;
+const eventsMax = 1000;
 
 interface Running {
   readonly emulator: Emulator;
@@ -92,12 +103,27 @@ export const createMachine = async (options: MachineOptions): Promise<Machine> =
   await makeThinDisk(debian, diskPath, stage.disk);
   for (const name of stage.memoryFiles) await copyFile(join(stage.folder, name), join(folder, name));
   const console = createConsoleLog(options.consolePath);
+  const host = watchHost();
+  const events: string[] = [];
+  let cuts = 0;
   let running: Running | null = null;
   let state = stage.state;
 
   const on = (): Running => {
     if (running === null) throw new Error('the machine is off');
     return running;
+  };
+  const whyNoEvidence = (): string | null => {
+    const hasEnded = running?.emulator.ended.aborted === true;
+    const lastWords = hasEnded ? (running?.emulator.complaint() ?? '') : null;
+    return noEvidence({ lastWords, console: console.text(), hostPauseMs: host.pauseMs() }, limits.hostPauseMs);
+  };
+  /** Not a word for too long: whose fault that is. */
+  const silent = async (what: string): Promise<never> => {
+    await on().emulator.monitor.command('query-status');
+    throw new WrongAnswer(
+      `the gateway hangs: not a word for ${limits.silenceMs / 60_000} minutes, waiting for ${what}`,
+    );
   };
   /** Waits until `ask` has an answer, as long as the machine shows that it lives. */
   const progress = async <T>(what: string, absoluteMs: number, ask: () => T | null | undefined): Promise<T> => {
@@ -107,19 +133,19 @@ export const createMachine = async (options: MachineOptions): Promise<Machine> =
     for (;;) {
       const found = ask();
       if (found !== null && found !== undefined) return found;
-      const { emulator, channel } = on();
-      if (emulator.ended.aborted) throw new EmulatorDied(`while waiting for ${what}: ${emulator.complaint()}`);
-      if (emulatorFault.test(console.text())) throw new EmulatorDied(`double fault while waiting for ${what}`);
+      const { channel } = on();
+      const fault = whyNoEvidence();
+      if (fault !== null) throw new EmulatorDied(`${fault}, while waiting for ${what}`);
       const nowMs = performance.now();
       if (channel.lines() !== lines) heardMs = nowMs;
       lines = channel.lines();
       heardMs = Math.max(heardMs, console.lastHeardMs());
-      if (nowMs - heardMs > limits.silenceMs) throw new EmulatorDied(`the machine stands still, waiting for ${what}`);
+      if (nowMs - heardMs > limits.silenceMs) await silent(what);
       if (nowMs - sinceMs > absoluteMs) throw new WrongAnswer(`${what}: not within ${absoluteMs / 60_000} minutes`);
-      await Promise.race([console.changed(), delay(limits.lookAgainMs / 4)]);
+      await Promise.race([console.changed(), delay(limits.lookAgainMs)]);
     }
   };
-  const powerCut = async (): Promise<void> => {
+  const powerOff = async (): Promise<void> => {
     const was = running;
     running = null;
     if (was === null) return;
@@ -129,13 +155,25 @@ export const createMachine = async (options: MachineOptions): Promise<Machine> =
     console.note('power is off');
   };
   return {
-    ...{ folder, diskPath, console, powerCut },
+    ...{ folder, diskPath, console, powerOff },
+    powerCut: async (place) => {
+      console.note(`power cut in ${place}`);
+      if (running?.emulator.ended.aborted === false) cuts += 1;
+      await powerOff();
+    },
+    cuts: () => cuts,
+    noEvidence: whyNoEvidence,
+    events: () => events,
     guest: createGuest(() => on().channel),
-    powerOn: async ({ clock = 'base=utc' } = {}) => {
+    powerOn: async ({ clock = 'base=utc', secondDiskPath = null } = {}) => {
       if (running !== null) throw new Error('the machine is on');
       console.note(state === null ? 'power is on' : 'goes on from a saved state');
       const emulator = await startEmulator({
-        ...{ debian, folder, diskPath, clock, console },
+        ...{ debian, folder, diskPath, secondDiskPath, clock, console },
+        onEvent: (name) => {
+          console.note(`the emulator reports ${name}`);
+          if (events.length < eventsMax) events.push(name);
+        },
         boardArguments: board.emulatorArguments(debian, folder),
         statePath: state?.path ?? null,
       });
@@ -166,7 +204,7 @@ export const createMachine = async (options: MachineOptions): Promise<Machine> =
       if (boot === null) throw new Error('nobody answers: a state to go on from has somebody');
       const path = join(target, 'state');
       await on().emulator.monitor.saveState(path);
-      await powerCut();
+      await powerOff();
       await copyFile(diskPath, join(target, 'disk.qcow2'));
       for (const name of stage.memoryFiles) await copyFile(join(folder, name), join(target, name));
       return {
@@ -178,7 +216,8 @@ export const createMachine = async (options: MachineOptions): Promise<Machine> =
       };
     },
     close: async () => {
-      await powerCut();
+      await powerOff();
+      host.close();
       await console.close();
     },
   };

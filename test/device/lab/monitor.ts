@@ -19,14 +19,22 @@ interface Answer {
   readonly event?: string;
 }
 
-/** The monitor could not be reached or refused; a wrong answer of the emulator, never of the machine. */
+/** The emulator does not answer, or went away. */
 export class MonitorError extends Error {}
 
-export const openMonitor = async (path: string, signal: AbortSignal): Promise<Monitor> => {
+/** What the guest cannot tell of itself. */
+const eventsKept: readonly string[] = ['WATCHDOG', 'GUEST_PANICKED', 'BLOCK_IO_ERROR'];
+
+export const openMonitor = async (
+  path: string,
+  onEvent: (name: string) => void,
+  signal: AbortSignal,
+): Promise<Monitor> => {
   let settle: ((answer: Answer) => void) | null = null;
   const onLine = (line: string): void => {
     if (line === '') return;
     const answer = JSON.parse(line) as Answer;
+    if (answer.event !== undefined && eventsKept.includes(answer.event)) onEvent(answer.event);
     if (!('return' in answer) && answer.error === undefined) return;
     settle?.(answer);
     settle = null;
@@ -44,7 +52,7 @@ export const openMonitor = async (path: string, signal: AbortSignal): Promise<Mo
       };
       socket.send(JSON.stringify({ execute: name, arguments: args }));
     });
-    if (answer.error !== undefined) throw new MonitorError(`${name}: ${answer.error.desc}`);
+    if (answer.error !== undefined) throw new Error(`${name}: ${answer.error.desc}`);
     return answer.return;
   };
   const migrated = async (): Promise<void> => {
@@ -53,9 +61,9 @@ export const openMonitor = async (path: string, signal: AbortSignal): Promise<Mo
       const { status } = (await command('query-migrate')) as { readonly status?: string };
       if (status === 'completed') return;
       if (status === 'failed' || performance.now() - sinceMs > limits.monitorMs) {
-        throw new MonitorError(`migrate: ${status}`);
+        throw new Error(`migrate: ${status}`);
       }
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await new Promise((resolve) => setTimeout(resolve, limits.lookAtEmulatorMs));
     }
   };
   await command('qmp_capabilities');

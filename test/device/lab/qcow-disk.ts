@@ -1,5 +1,6 @@
-// Disks of machines: thin files over a base that nobody writes. What a guest has not flushed is partly in the emulator's own
-// memory (the tables of the thin file), so killing it loses writes as a power cut does.
+// Disks of machines: thin files over a base that nobody writes. Killing the emulator loses less than a power cut does: of what
+// a guest has not flushed, only blocks that the thin file has no place for yet, since their places are kept in the emulator's
+// memory. A block written over again is in the host's cache at once and stays, flushed or not.
 
 import { execFile } from 'node:child_process';
 import { rm, truncate } from 'node:fs/promises';
@@ -24,6 +25,23 @@ export const makeThinDisk = async (
 ): Promise<void> => {
   await rm(path, { force: true });
   await qemuImg(debian, ['create', '-q', '-f', 'qcow2', '-b', base.path, '-F', base.format, path]);
+};
+
+/** Nothing but zeros from now on, as a partition of a machine that is off. */
+export const zeroPartition = async (
+  debian: DebianRoot,
+  diskPath: string,
+  plan: DiskPlan,
+  label: string,
+): Promise<void> => {
+  const { offsetBytes, sizeBytes } = findPartition(plan, label);
+  const [program, ...first] = debian.command('usr/bin/qemu-io');
+  await run(program, [...first, '-f', 'qcow2', '-c', `write -z ${offsetBytes} ${sizeBytes}`, diskPath]);
+};
+
+/** A larger disk with the same bytes, as after a copy to a larger card; the machine is off. */
+export const enlargeDisk = async (debian: DebianRoot, diskPath: string, moreBytes: number): Promise<void> => {
+  await qemuImg(debian, ['resize', '-q', '-f', 'qcow2', diskPath, `+${moreBytes}`]);
 };
 
 /** The bytes of a slot, as a machine that is off has left them, in a plain file. */

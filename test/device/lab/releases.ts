@@ -2,7 +2,7 @@
 // releases made from it by changing a few files. All of it is built once, signed with TEST keys, and kept until an input changes.
 
 import { createHash } from 'node:crypto';
-import { cp, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { cp, lstat, mkdir, readdir, readFile, readlink, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildGatewayImage } from '../../../image/build.ts';
@@ -50,19 +50,28 @@ export interface LabReleases {
   readonly images: Readonly<Record<LabChannel, LabImage>>;
 }
 
-const inputs = ['dist/bundle', 'dist/image', 'image', 'units', 'test/device/lab-layer', 'test/device/lab-releases'];
+/** Whatever decides a byte of a disk or of a release: what is put in, and the code that puts it there. */
+const inputs = [
+  ...['image', 'units', 'test/device/lab-layer', 'test/device/lab-releases', 'package-lock.json'],
+  ...['dist/bundle', 'dist/image', 'dist/publish', 'dist/bootctl', 'dist/verity', 'dist/delta', 'dist/agent/core'],
+  'dist/test/device/lab/releases.js',
+];
 
 const hashInputs = async (): Promise<string> => {
   const hash = createHash('sha256');
-  for (const input of inputs) {
-    const path = join(projectFolder, input);
-    const names = await readdir(path, { recursive: true, withFileTypes: true }).catch(() => null);
-    const files =
-      names === null
-        ? [path]
-        : names.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-    for (const file of files.sort()) hash.update(file.slice(projectFolder.length)).update(await readFile(file));
-  }
+  /** A link counts by where it points: masked and enabled units are nothing else. */
+  const add = async (name: string): Promise<void> => {
+    const path = join(projectFolder, name);
+    const found = await lstat(path);
+    if (found.isDirectory()) {
+      for (const child of (await readdir(path)).sort()) await add(join(name, child));
+      return;
+    }
+    const isLink = found.isSymbolicLink();
+    const bytes = isLink ? Buffer.from(await readlink(path)) : await readFile(path);
+    hash.update(`${name}\n${isLink ? 'link' : found.mode & 0o111} ${bytes.length}\n`).update(bytes);
+  };
+  for (const input of inputs) await add(input);
   return hash.digest('hex');
 };
 

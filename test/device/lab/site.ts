@@ -3,29 +3,19 @@
 
 import { createStaticServer } from '../../../publish/serving/static-server.ts';
 import { createLink, type Link } from '../../e2e/link.ts';
-import type { ServedRequest } from '../../e2e/publisher.ts';
 
 export interface Site {
   /** As the guest has to say it. */
   readonly url: string;
   readonly link: Link;
-  /** What was asked, the oldest first. */
-  readonly requests: readonly ServedRequest[];
   close(): Promise<void>;
 }
 
-const requestsMax = 10_000;
-
 export const openSite = async (repositoryFolder: string): Promise<Site> => {
-  const requests: ServedRequest[] = [];
-  const server = await createStaticServer(repositoryFolder, {
-    onRequest: (request) => {
-      if (requests.length < requestsMax) requests.push(request);
-    },
-  });
+  const server = await createStaticServer(repositoryFolder);
   const link = await createLink(server.port);
   return {
-    ...{ link, requests },
+    link,
     url: `http://10.0.2.2:${link.port}/`,
     close: async () => {
       link.close();

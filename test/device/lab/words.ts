@@ -21,7 +21,8 @@ Boots the reference image in QEMU, on every boot path, and does to it what gatew
 
   --list           name every case and what it claims
   --case NAME      only this case, on every boot path, or NAME@PATH; may be repeated (power-cut: all of them)
-  --smoke          the short run: both boot paths, install and confirm, two sick kinds, rollback, four power cuts
+  --smoke          the short run: both boot paths, install and confirm, two sick kinds, rollback,
+                   sandbox, four power cuts
   --cuts N         power cuts a boot path (20; with --smoke 2)
   --seed S         where the power cuts strike (1)
   --jobs N         machines at the same time (2)

@@ -32,8 +32,7 @@ const powerCutCase = (number: number, { seed, count }: CutOptions): LabCase => (
     if (here === undefined) throw new Error(`no leg ${place.leg}`);
     // Never later than the end of the leg, however fast it is today.
     await Promise.race([delay(place.afterMs), machine.said(here.until, mark, here.name)]);
-    machine.console.note(`power cut in ${here.name}, ${Math.round(place.afterMs)} ms from its beginning`);
-    await machine.powerCut();
+    await machine.powerCut(`${here.name}, ${Math.round(place.afterMs)} ms from its beginning`);
     await machine.powerOn();
     await machine.nextBoot(null);
     const { version } = await guest.status();

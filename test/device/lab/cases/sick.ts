@@ -33,6 +33,9 @@ const untilGivenUp = async (context: CaseContext, channel: LabChannel, mark: num
 /** All that can be known of a slot that died before its agent lived. */
 const notUp = /did not come up within its boot attempts|slot b did not come up/;
 
+/** As the lab's layer sets `triesMax`. */
+const trialTries = 2;
+
 interface Sickness {
   /** Shell command that the gateway needs before, to be through with it in less time. */
   readonly prepare?: string;
@@ -42,7 +45,33 @@ interface Sickness {
   readonly reason: RegExp;
   /** What the console must have shown of it. */
   readonly evidence: RegExp;
+  /** What else must be true when it is over; the console since the mark counts. */
+  readonly check?: (context: CaseContext, mark: number) => Promise<void>;
 }
+
+/** The restart that it asks for stops it while it asks. One that is skipped never runs, so that nothing stops it. */
+const deadManFired = /Stopped otad-deadman\.service/;
+
+/** In the journal of each boot that the timer ended. */
+const expectDeadMan = async ({ guest }: CaseContext): Promise<void> => {
+  const lines = (await guest.ok('journalctl --no-pager -o json -u otad-deadman.service')).split('\n');
+  const entries = lines.map((line) => JSON.parse(line) as Record<string, string>);
+  const boots = new Set(
+    entries.filter(({ MESSAGE = '' }) => deadManFired.test(MESSAGE)).map((entry) => entry._BOOT_ID),
+  );
+  assert.equal(boots.size, trialTries, 'each trial was ended by the timer');
+  for (const boot of boots)
+    assert.match(
+      await guest.ok(`journalctl --no-pager -o cat -k _BOOT_ID=${boot} | grep -m 1 otad.slot=`),
+      /otad\.slot=b/,
+    );
+};
+
+const expectWatchdog = async ({ machine }: CaseContext, mark: number): Promise<void> => {
+  const resets = machine.events().filter((event) => event === 'WATCHDOG').length;
+  assert.equal(resets, trialTries, `the watchdog reset the machine ${resets} times, in ${trialTries} trials`);
+  assert.equal(machine.console.find(/Kernel panic/, mark), null, 'the kernel did not panic');
+};
 
 const sicknesses: readonly Sickness[] = [
   {
@@ -72,6 +101,7 @@ const sicknesses: readonly Sickness[] = [
     isSmoke: false,
     reason: notUp,
     evidence: /systemd hangs now/,
+    check: expectWatchdog,
   },
   {
     name: 'agent',
@@ -80,12 +110,13 @@ const sicknesses: readonly Sickness[] = [
     prepare:
       'mkdir -p /etc/systemd/system/otad-deadman.timer.d && ' +
       "printf '[Timer]\\nOnBootSec=\\nOnBootSec=4min\\n' > /etc/systemd/system/otad-deadman.timer.d/60-site.conf",
-    reason: /./,
-    evidence: /otad-deadman\.service/,
+    reason: notUp,
+    evidence: deadManFired,
+    check: expectDeadMan,
   },
 ];
 
-const sickCase = ({ name, claim, isSmoke, prepare = 'true', reason, evidence }: Sickness): LabCase => ({
+const sickCase = ({ name, claim, isSmoke, prepare = 'true', reason, evidence, check }: Sickness): LabCase => ({
   name: `sick-${name}`,
   claim,
   from: 'factory',
@@ -97,6 +128,7 @@ const sickCase = ({ name, claim, isSmoke, prepare = 'true', reason, evidence }: 
     await follow(context, 'sick');
     await machine.said(evidence, mark, 'the sickness');
     await untilGivenUp(context, 'sick', mark, reason);
+    await check?.(context, mark);
   },
 });
 

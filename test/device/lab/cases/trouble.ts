@@ -72,7 +72,7 @@ const databaseCase = (name: string, claim: string, lose: string): LabCase => ({
   isSmoke: false,
   run: async (context) => {
     const { machine, guest } = context;
-    await guest.ok(`systemctl stop otad; [ -s ${database} ]; ${lose}; sync`);
+    await guest.ok(`systemctl stop otad; [ -s ${database} ] && { ${lose}; sync; }`);
     const mark = machine.console.mark();
     const before = machine.boot();
     await machine.reset();
@@ -117,6 +117,26 @@ const damagedBootFile: LabCase = {
   },
 };
 
+/** To the last block; the emptiness that is left is none. */
+const fillVar = async ({ guest }: CaseContext): Promise<void> => {
+  await guest.run('cat /dev/zero >> /var/fill; sync; cat /dev/zero >> /var/fill; sync');
+  assert.equal((await guest.ok('df --output=avail /var | tail -n 1')).trim(), '0', '/var is full');
+};
+
+/** systemd moves a clock that is older than itself to the day it was built: this puts it back before anybody looks. */
+const clockUnit = 'lab-no-clock.service';
+const clockUnitText = [
+  ...['[Unit]', 'DefaultDependencies=no', 'Before=sysinit.target'],
+  ...['[Service]', 'Type=oneshot', 'ExecStart=/usr/bin/date -s @60'],
+  ...['[Install]', 'WantedBy=sysinit.target'],
+].join('\n');
+const yearS = 365 * 24 * 60 * 60;
+
+const expect1970 = async ({ guest }: CaseContext): Promise<void> => {
+  const timeS = Number(await guest.ok('date +%s'));
+  assert.ok(timeS < yearS, `the clock says ${timeS}`);
+};
+
 const storageCases: readonly LabCase[] = [
   databaseCase('deleted', 'a deleted database changes nothing of what boots', `rm -f ${database}*`),
   databaseCase(
@@ -154,21 +174,30 @@ const storageCases: readonly LabCase[] = [
   },
   {
     name: 'var-full',
-    claim: 'with /var full the gateway starts and answers, and updates once there is room',
+    claim: 'with /var full the gateway starts, answers, installs and confirms, and does so again once there is room',
     from: 'factory',
     isSmoke: false,
     run: async (context) => {
       const { machine, guest, site } = context;
       await guest.configure({ baseUrls: [site.url], channel: 'good', autoInstall: false });
-      await guest.run('cat /dev/zero > /var/fill; cat /dev/zero >> /var/fill; sync');
+      await fillVar(context);
       const before = machine.boot();
       await machine.reset();
-      await machine.nextBoot(before);
+      const full = await machine.nextBoot(before);
       await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
+      // The journal gives room back at each start.
+      await fillVar(context);
       const mark = machine.console.mark();
-      await guest.ok('rm /var/fill; sync');
-      await follow(context, 'good');
+      await guest.ok('otactl install --json > /dev/null');
+      await machine.nextBoot(full);
+      await fillVar(context);
       await untilConfirmed(context, 'good', mark, 'b');
+      await fillVar(context);
+      await guest.ok('rm /var/fill; sync');
+      const roomy = machine.console.mark();
+      // Healthy, as long as nobody names it a sickness.
+      await follow(context, 'sick');
+      await untilConfirmed(context, 'sick', roomy, 'a');
     },
   },
   {
@@ -179,16 +208,20 @@ const storageCases: readonly LabCase[] = [
     run: async (context) => {
       const { machine, guest } = context;
       const before = machine.boot();
-      await guest.ok('rm -f /var/lib/systemd/timesync/clock; sync');
-      await machine.powerCut();
+      await guest.write(`/etc/systemd/system/${clockUnit}`, clockUnitText);
+      await guest.ok(`systemctl enable ${clockUnit} && systemctl mask systemd-timesyncd && sync`);
+      await machine.powerOff();
       await machine.powerOn({ clock: 'base=1970-01-01T00:00:10' });
       await machine.nextBoot(before);
       await guest.status();
-      await guest.ok('date -s @10');
+      await expect1970(context);
       const mark = machine.console.mark();
       await follow(context, 'good');
       await machine.said(sentences.installed(versionOf('good')), mark, 'the install');
+      await machine.said(sentences.trial(versionOf('good')), mark, 'the trial');
+      await expect1970(context);
       await untilConfirmed(context, 'good', mark, 'b');
+      await expect1970(context);
     },
   },
 ];

@@ -1,0 +1,81 @@
+// What the ways that make an image out of chunks have in common: giving the writer a chunk, less what it holds already, and
+// fetching one by itself. Fetched bytes are given to the medium before many of them could be lost.
+
+import type { ByteRange, ReleaseSource } from '../core/ports.ts';
+import type { ArtifactFile } from '../core/types.ts';
+import type { Fill } from './fill-way.ts';
+import { createRangeWindow } from './range-window.ts';
+
+/** Fetched bytes that may wait in the writer: beyond, they are given to the medium though its transfer is not full. */
+const waitingBytesMax = 256 * 1024;
+/** Fetched bytes that a power cut may cost. */
+const unmarkedBytesMax = 1024 * 1024;
+
+export interface ChunkSupply {
+  readonly fill: Fill;
+  readonly source: ReleaseSource;
+  readonly risk: { waitingBytes: number; unmarkedBytes: number };
+}
+
+export const noRisk = (): ChunkSupply['risk'] => ({ waitingBytes: 0, unmarkedBytes: 0 });
+
+/** Gives the writer the bytes from `offsetBytes` of the image, less what it holds of them already. Gives how many were new. */
+export const push = async ({ fill }: ChunkSupply, offsetBytes: number, bytes: Uint8Array): Promise<number> => {
+  const { writer } = fill;
+  const fresh = bytes.subarray(Math.max(0, writer.arrivedBytes - offsetBytes));
+  await writer.push(fresh);
+  if (writer.fault !== null) throw writer.fault;
+  return fresh.length;
+};
+
+/** The same for bytes that came over the network. */
+export const pushFetched = async (supply: ChunkSupply, offsetBytes: number, bytes: Uint8Array): Promise<void> => {
+  const { fill, risk } = supply;
+  const freshBytes = await push(supply, offsetBytes, bytes);
+  fill.tally.overheadBytes += bytes.length - freshBytes;
+  risk.waitingBytes += bytes.length;
+  risk.unmarkedBytes += bytes.length;
+  fill.onBytes();
+  if (risk.waitingBytes < waitingBytesMax) return;
+  const isMarked = risk.unmarkedBytes >= unmarkedBytesMax;
+  await fill.writer.writeOut(isMarked);
+  risk.waitingBytes = 0;
+  if (isMarked) risk.unmarkedBytes = 0;
+};
+
+/** One stretch of a file by itself, out of turn, and as the server sent it. */
+export const fetchAlone = async (
+  { fill, source }: Pick<ChunkSupply, 'fill' | 'source'>,
+  file: ArtifactFile,
+  range: ByteRange,
+): Promise<Uint8Array> => {
+  const { tally, signal, onBytes } = fill;
+  const onFetched = (lengthBytes: number): void => {
+    tally.fetchedBytes += lengthBytes;
+    onBytes();
+  };
+  const window = createRangeWindow({ source, file, onFetched, signal });
+  try {
+    const pending = window.start(range);
+    await pending.arrived(range.lengthBytes);
+    return pending.bytes;
+  } finally {
+    await window.close();
+  }
+};
+
+/** The same, from whichever server sends what is right; null where none does. What was wrong counts as overhead. */
+export const fetchRight = async (
+  supply: Pick<ChunkSupply, 'fill' | 'source'>,
+  file: ArtifactFile,
+  range: ByteRange,
+  isRight: (bytes: Uint8Array) => boolean,
+): Promise<Uint8Array | null> => {
+  for (let isAgain = false; ; isAgain = true) {
+    const bytes = await fetchAlone(supply, file, range);
+    if (isRight(bytes)) return bytes;
+    supply.fill.tally.overheadBytes += bytes.length;
+    if (isAgain) return null;
+    supply.source.distrustServer();
+  }
+};

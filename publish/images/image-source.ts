@@ -1,0 +1,31 @@
+// An image file as the delta code reads it: by ranges, through one descriptor.
+
+import { open } from 'node:fs/promises';
+import { OtadError } from '../../agent/core/errors.ts';
+import type { ByteSource } from '../../delta/byte-source.ts';
+import { errorCodeOf } from '../durable-file.ts';
+
+/** Hands the image to `use` and closes it afterwards. Throws IMAGE_UNUSABLE when it cannot be read. */
+export const withImageSource = async <T>(path: string, use: (source: ByteSource) => Promise<T>): Promise<T> => {
+  const file = await open(path).catch((cause: unknown) => {
+    throw new OtadError('IMAGE_UNUSABLE', { path, problem: 'cannot be read', cause: errorCodeOf(cause) }, { cause });
+  });
+  try {
+    const { size: lengthBytes } = await file.stat();
+    return await use({
+      lengthBytes,
+      read: async (offsetBytes, wantedBytes) => {
+        const bytes = Buffer.alloc(wantedBytes);
+        for (let done = 0; done < wantedBytes; ) {
+          const { bytesRead } = await file.read(bytes, done, wantedBytes - done, offsetBytes + done);
+          if (bytesRead === 0)
+            throw new OtadError('IMAGE_UNUSABLE', { path, problem: 'became shorter while it was read' });
+          done += bytesRead;
+        }
+        return bytes;
+      },
+    });
+  } finally {
+    await file.close();
+  }
+};

@@ -1,0 +1,93 @@
+// What technicians do to disks: leave the old one in, wipe it, or copy it to a larger one.
+
+import assert from 'node:assert/strict';
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { planDisk } from '../../../../image/partitions.ts';
+import type { CaseContext, LabCase } from '../case.ts';
+import { expectConfirmed, follow, restart, untilConfirmed, versionOf } from '../journey.ts';
+import type { PowerOptions } from '../machine.ts';
+import { enlargeDisk, zeroPartition } from '../qcow-disk.ts';
+
+const mebibyte = 1024 * 1024;
+const moreBytes = 256 * mebibyte;
+/** What a file system keeps for itself of each byte that it gets. */
+const usableShare = 0.9;
+
+/** Off, something is done to the disk, on again. */
+const withPowerOff = async (
+  { machine, guest }: CaseContext,
+  work: () => Promise<void>,
+  options?: PowerOptions,
+): Promise<string | null> => {
+  const before = machine.boot();
+  await guest.ok('sync');
+  await machine.powerOff();
+  await work();
+  await machine.powerOn(options);
+  return before;
+};
+
+const dataBytes = async ({ guest }: CaseContext): Promise<number> =>
+  Number(await guest.ok('df --block-size=1 --output=size /data | tail -n 1'));
+
+export const diskCases: readonly LabCase[] = [
+  {
+    name: 'disk-copy',
+    claim: 'with a copy of its disk beside it the gateway starts from neither, names both, and is well without it',
+    from: 'factory',
+    isSmoke: false,
+    run: async (context) => {
+      const { machine } = context;
+      const secondDiskPath = join(machine.folder, 'second.qcow2');
+      const mark = machine.console.mark();
+      const before = await withPowerOff(context, () => copyFile(machine.diskPath, secondDiskPath), { secondDiskPath });
+      const refusal = /cannot start slot a: several disks are copies of one another: vda vdb; take all but one away/;
+      await machine.said(refusal, mark, 'the refusal');
+      // Not once by accident: it goes on like that, and wears nothing out.
+      await machine.said(new RegExp(`${refusal.source}[^]*${refusal.source}`), mark, 'the second refusal');
+      await machine.powerOff();
+      await machine.powerOn();
+      await machine.nextBoot(before);
+      await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
+    },
+  },
+  {
+    name: 'data-zeroed',
+    claim: 'with zeros in place of its data the gateway starts, updates, and keeps settings again once it is formatted',
+    from: 'factory',
+    isSmoke: false,
+    run: async (context) => {
+      const { machine, guest, board, debian } = context;
+      const mark = machine.console.mark();
+      const zero = () => zeroPartition(debian, machine.diskPath, planDisk(board.image), 'data');
+      await machine.nextBoot(await withPowerOff(context, zero));
+      await machine.said(/no data partition: settings and state are kept in RAM/, mark, 'word of the loss');
+      await guest.ok('test -e /run/gateway/degraded');
+      await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
+      await follow(context, 'good');
+      await untilConfirmed(context, 'good', mark, 'b');
+      await guest.ok('mkfs.ext4 -q -L data /dev/disk/by-partlabel/data');
+      await restart(context);
+      await expectConfirmed(context, { version: versionOf('good'), slot: 'b' });
+      await guest.ok('test ! -e /run/gateway/degraded && findmnt --types ext4 /data');
+    },
+  },
+  {
+    name: 'disk-enlarged',
+    claim: 'on a larger disk the data partition takes all that there is, and keeps what it has',
+    from: 'factory',
+    isSmoke: false,
+    run: async (context) => {
+      const { machine, guest, debian } = context;
+      const before = await dataBytes(context);
+      const identity = await guest.ok('cat /etc/machine-id');
+      await machine.nextBoot(await withPowerOff(context, () => enlargeDisk(debian, machine.diskPath, moreBytes)));
+      await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
+      await guest.ok('systemctl is-system-running --wait');
+      const grownBytes = (await dataBytes(context)) - before;
+      assert.ok(grownBytes > moreBytes * usableShare, `/data grew by ${grownBytes} of ${moreBytes} bytes`);
+      assert.equal(await guest.ok('cat /etc/machine-id'), identity);
+    },
+  },
+];

@@ -1,0 +1,73 @@
+// Damage to what was confirmed: the gateway leaves it by itself, to the other slot, and says why.
+
+import assert from 'node:assert/strict';
+import type { LabCase } from '../case.ts';
+import { expectConfirmed, restart, versionOf } from '../journey.ts';
+
+const blockBytes = 4096;
+/** Both copies of U-Boot's environment. */
+const environmentFiles = '/boot/env/uboot.env /boot/env/uboot-redund.env';
+
+export const rotCases: readonly LabCase[] = [
+  {
+    name: 'rotten-confirmed',
+    claim: 'a confirmed slot that rots until it cannot be opened is left by itself, and the gateway says why',
+    from: 'updated',
+    isSmoke: false,
+    run: async (context) => {
+      const { machine, guest, releases } = context;
+      const { lengthBytes } = releases.images.good;
+      const mark = machine.console.mark();
+      // What runs has read it already, and does not miss it.
+      const place = `of=/dev/disk/by-partlabel/system_b bs=${blockBytes} seek=${lengthBytes / blockBytes} count=1`;
+      await guest.ok(`dd if=/dev/urandom ${place} conv=notrunc,fsync status=none`);
+      await restart(context);
+      assert.notEqual(machine.console.find(/otad-initramfs: cannot start slot b: dm-verity refuses/, mark), null);
+      await machine.said(/\]: Rolled back[^\n]*/, mark, 'the way back');
+      const { version, booted, confirmed } = await guest.status();
+      assert.deepEqual({ version, booted, confirmed }, { version: versionOf('factory'), booted: 'a', confirmed: true });
+      const reason = /slot b did not come up/;
+      const back = (await guest.history()).find(({ type }) => type === 'rolled-back');
+      assert.match(back?.reason ?? 'no rollback in the history', reason);
+      const { reasons } = await guest.why();
+      assert.ok(
+        reasons.some(({ sentence }) => reason.test(sentence)),
+        JSON.stringify(reasons),
+      );
+    },
+  },
+  {
+    name: 'environment-lost',
+    isFor: ({ name }) => name === 'u-boot',
+    claim: 'without a byte of its environment U-Boot starts a slot that vouches for itself, and the agent confirms it',
+    from: 'updated',
+    isSmoke: false,
+    run: async (context) => {
+      const { machine, guest, site } = context;
+      // A trial wants its server; what it offers is not the matter here.
+      await guest.configure({ baseUrls: [site.url], channel: 'good', autoInstall: false });
+      const mark = machine.console.mark();
+      const before = machine.boot();
+      await guest.ok(
+        `for file in ${environmentFiles}; do dd if=/dev/zero of=$file bs=16k count=1 conv=notrunc; done; sync`,
+      );
+      await machine.reset();
+      await machine.nextBoot(before);
+      await machine.said(
+        /otad-initramfs: no otad.root=[^\n]* is opened by its own record/,
+        mark,
+        'the record of the slot',
+      );
+      await machine.said(/otad started/, mark, 'the start of the agent');
+      const slot = (await guest.status()).booted;
+      const version = versionOf(slot === 'a' ? 'factory' : 'good');
+      await guest.ok('/usr/lib/otad/trial wait || systemctl is-active boot-complete.target');
+      await expectConfirmed(context, { version, slot });
+      // Made whole again by what was confirmed: the bootloader names the root.
+      const healed = machine.console.mark();
+      await restart(context);
+      await expectConfirmed(context, { version, slot });
+      assert.equal(machine.console.find(/opened by its own record/, healed), null);
+    },
+  },
+];

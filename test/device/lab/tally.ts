@@ -1,0 +1,28 @@
+// The counts of a run, from what became of each case and not from what was planned. Pure.
+
+export interface Tally {
+  /** Boot paths of the cases that ran; the bootloaders alone are on none. */
+  readonly paths: readonly string[];
+  readonly cases: number;
+  /** Names of those that failed. */
+  readonly failed: readonly string[];
+  /** That struck a machine which was on. */
+  readonly cuts: number;
+  /** Of the emulator. */
+  readonly restarts: number;
+}
+
+export const noTally: Tally = { paths: [], cases: 0, failed: [], cuts: 0, restarts: 0 };
+
+export const addTally = (one: Tally, other: Tally): Tally => ({
+  paths: [...new Set([...one.paths, ...other.paths])],
+  cases: one.cases + other.cases,
+  failed: [...one.failed, ...other.failed],
+  cuts: one.cuts + other.cuts,
+  restarts: one.restarts + other.restarts,
+});
+
+/** The last word of the lab. */
+export const closingLine = ({ paths, cases, failed, cuts, restarts }: Tally, minutes: number): string =>
+  `device lab: ${cases} cases on ${paths.length} boot paths, ${failed.length} failed, ${cuts} power cuts, ` +
+  `${restarts} restarts of the emulator, ${minutes.toFixed(1)} minutes`;

@@ -1,0 +1,13 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { addTally, closingLine, noTally } from './lab/tally.ts';
+
+test('the closing line counts what became of the cases', () => {
+  const passed = { ...noTally, paths: ['u-boot'], cases: 1, cuts: 1 };
+  const failed = { ...noTally, paths: ['u-boot'], cases: 1, failed: ['kept@u-boot'], restarts: 2 };
+  const alone = { ...noTally, cases: 1, failed: ['u-boot-cut'] };
+  assert.equal(
+    closingLine([passed, failed, alone].reduce(addTally, noTally), 12.34),
+    'device lab: 3 cases on 1 boot paths, 2 failed, 1 power cuts, 2 restarts of the emulator, 12.3 minutes',
+  );
+});

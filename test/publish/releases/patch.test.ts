@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { bytesSource } from '../../../delta/byte-source.ts';
+import { loadZstd } from '../../../delta/zstd-module.ts';
+import { parseRelease } from '../../../verity/release-document.ts';
+import { anImageFolder, applyAll, newTree, oldTree } from '../../delta/patch-fixture.ts';
+import { noise } from '../../support/noise.ts';
+import { aDevice } from '../device-fixture.ts';
+import { aFolder, aPublisher, channel, compatible, withCode } from '../publisher-fixture.ts';
+import { otapub } from '../run-otapub.ts';
+
+const images = anImageFolder();
+process.once('exit', () => images.remove());
+images.image('old', oldTree);
+images.image('new', newTree);
+images.image('gzip', newTree, ['-comp', 'gzip']);
+images.image('lzo', newTree, ['-comp', 'lzo']);
+const pathOf = (name: string): string => join(images.path, name);
+
+test('a release with --patch-from names a signed patch that makes its image from the old one', async (t) => {
+  const publisher = await aPublisher(t);
+  const first = await publisher.release({ version: '1.0', image: { imagePath: pathOf('old') } });
+  const second = await publisher.release({
+    version: '1.1',
+    image: { imagePath: pathOf('new') },
+    patchFrom: ['1.0'],
+  });
+  const [base] = first.release.artifacts;
+  const [rootfs] = second.release.artifacts;
+  const [patch] = rootfs?.patches ?? [];
+  assert.equal(patch?.baseSha256Hex, base?.sha256Hex);
+  assert.equal(patch?.baseRootHex, base?.verity?.rootHex);
+  assert.deepEqual(second.patches, [{ version: '1.0', patch, problem: null }]);
+
+  const device = await aDevice(t, publisher.folder);
+  assert.deepEqual((await device.check()).artifacts[0]?.patches, rootfs?.patches);
+  const [folder, name] = [(patch?.path ?? '').replace(/[^/]*$/, ''), (patch?.path ?? '').replace(/^.*\//, '')];
+  const file = join(publisher.folder, 'repository/targets', folder, `${patch?.sha256Hex}.${name}`);
+  const bytes = await readFile(file);
+  assert.equal(bytes.length, patch?.lengthBytes);
+  const old = bytesSource(await readFile(first.imageFile));
+  const { image, missing } = await applyAll(bytes, old, { zstd: await loadZstd() });
+  assert.deepEqual(missing, []);
+  assert.ok(image.equals(await readFile(second.imageFile)));
+});
+
+test('patches stay when waves are widened and when the version goes to another channel', async (t) => {
+  const publisher = await aPublisher(t);
+  await publisher.release({ version: '1.0', image: { imagePath: pathOf('old') } });
+  const image = { imagePath: pathOf('new') };
+  const waves = [{ startAtS: 0, percent: 5 }];
+  const first = await publisher.release({ version: '1.1', channel: 'beta', image, patchFrom: ['1.0'], waves });
+  const wider = await publisher.release({ version: '1.1', channel: 'beta', image: undefined });
+  const promoted = await publisher.release({ version: '1.1', image: undefined });
+  const patchesOf = ({ release }: typeof first) => release.artifacts[0]?.patches;
+  assert.equal(patchesOf(first)?.length, 1);
+  assert.deepEqual(patchesOf(wider), patchesOf(first));
+  assert.deepEqual(patchesOf(promoted), patchesOf(first));
+});
+
+test('a patch can be added to a version that is published', async (t) => {
+  const publisher = await aPublisher(t);
+  await publisher.release({ version: '1.0', image: { imagePath: pathOf('old') } });
+  const plain = await publisher.release({ version: '1.1', image: { imagePath: pathOf('new') } });
+  assert.equal(plain.release.artifacts[0]?.patches, undefined);
+  const patched = await publisher.release({ version: '1.1', image: undefined, patchFrom: ['1.0'] });
+  assert.equal(patched.release.artifacts[0]?.patches?.length, 1);
+});
+
+test('an image that cannot be patched is published all the same, and the publisher is told why', async (t) => {
+  const publisher = await aPublisher(t);
+  await publisher.release({ version: '1.0', image: { imagePath: pathOf('old') } });
+  const words = ['--channel', channel, '--compatible', compatible, '--release-version', '1.1', '--patch-from', '1.0'];
+  const { exitCode, stdout } = await otapub(['release', publisher.folder, ...words, '--image', pathOf('gzip')]);
+  assert.equal(exitCode, 0);
+  assert.match(stdout, /patch {8}from 1\.0: none, it is compressed with gzip/);
+  const released = await readFile(join(publisher.folder, 'repository/metadata/3.targets.json'), 'utf8');
+  assert.doesNotMatch(released, /\.patch"/);
+});
+
+test('an image that cannot even be looked into is published all the same', async (t) => {
+  const publisher = await aPublisher(t);
+  await publisher.release({ version: '1.0', image: { imagePath: pathOf('old') } });
+  const { release, patches } = await publisher.release({
+    version: '1.1',
+    image: { imagePath: pathOf('lzo') },
+    patchFrom: ['1.0'],
+  });
+  assert.equal(release.artifacts[0]?.patches, undefined);
+  assert.match(patches[0]?.problem ?? '', /lzo/);
+});
+
+test('a patch that would save nothing over the index is left out', async (t) => {
+  const publisher = await aPublisher(t);
+  images.image('other', { other: noise(300_000) });
+  await publisher.release({ version: '1.0', image: { imagePath: pathOf('old') } });
+  const image = { imagePath: pathOf('other') };
+  const { patches } = await publisher.release({ version: '1.1', image, patchFrom: ['1.0'] });
+  assert.equal(patches[0]?.patch, null);
+  assert.match(patches[0]?.problem ?? '', /hardly shorter/);
+});
+
+test('versions that are not published, or the own one, are refused before anything is stored', async (t) => {
+  const publisher = await aPublisher(t);
+  const image = { imagePath: pathOf('new') };
+  for (const from of ['0.9', '1.1']) {
+    await assert.rejects(publisher.release({ version: '1.1', image, patchFrom: [from] }), withCode('BAD_REQUEST'));
+  }
+});
+
+test('a release document refuses patches that cannot be', async (t) => {
+  const publisher = await aPublisher(t);
+  await publisher.release({ version: '1.0', image: { imagePath: pathOf('old') } });
+  const { release } = await publisher.release({
+    version: '1.1',
+    image: { imagePath: pathOf('new') },
+    patchFrom: ['1.0'],
+  });
+  const [rootfs] = release.artifacts;
+  const [patch] = rootfs?.patches ?? [];
+  const refused = (patches: unknown): void => {
+    const document = { schema: 1, ...release, artifacts: [{ ...rootfs, patches }] };
+    assert.throws(() => parseRelease(Buffer.from(JSON.stringify(document))), withCode('RELEASE_MALFORMED'));
+  };
+  refused([]);
+  refused([patch, patch]);
+  refused([{ ...patch, path: '../up' }]);
+  refused([{ ...patch, lengthBytes: 2 ** 30 }]);
+  refused([{ ...patch, baseRootHex: 'short' }]);
+  refused([{ ...patch, headLengthBytes: (patch?.lengthBytes ?? 0) + 1 }]);
+  refused([{ ...patch, headSha256Hex: undefined }]);
+  refused([{ ...patch, more: 1 }]);
+});
+
+test('`otapub patch` reports each way, writes the patch, and shows its progress to a person', async (t) => {
+  const output = join(await aFolder(t), 'patch');
+  const { exitCode, stdout } = await otapub(['patch', pathOf('old'), pathOf('new'), '-o', output]);
+  assert.equal(exitCode, 0, stdout);
+  assert.match(stdout, /^full +[\d.]+ KiB +100\.0%$/m);
+  assert.match(stdout, /^index +[\d.]+ KiB +[\d.]+%$/m);
+  assert.match(stdout, /^patch +[\d.]+ KiB +[\d.]+%$/m);
+  assert.match(stdout, /proven byte for byte/);
+  const bytes = await readFile(output);
+  const zstd = await loadZstd();
+  const { image } = await applyAll(bytes, bytesSource(await readFile(pathOf('old'))), { zstd });
+  assert.ok(image.equals(await readFile(pathOf('new'))));
+
+  const shown: string[] = [];
+  await otapub(['patch', pathOf('old'), pathOf('new'), '--json'], { progress: (text) => void shown.push(text) });
+  assert.match(shown.join(''), /comparing.*%/);
+  assert.equal(shown.at(-1), '\r\x1b[K');
+});
+
+test('`otapub patch` says why there can be no patch, and fails when one was to be written', async (t) => {
+  const output = join(await aFolder(t), 'patch');
+  const pair = [pathOf('old'), pathOf('gzip')];
+  const { exitCode, stdout } = await otapub(['patch', ...pair]);
+  assert.deepEqual([exitCode, /patch {2}none: .*gzip.*index only/.test(stdout)], [0, true], stdout);
+  assert.equal((await otapub(['patch', ...pair, '-o', output])).exitCode, 3);
+  await assert.rejects(readFile(output));
+  assert.equal((await otapub(['patch', pathOf('old'), pathOf('none')])).exitCode, 64);
+});
