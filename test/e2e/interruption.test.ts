@@ -33,7 +33,8 @@ describe('an interrupted update', { concurrency: 2 }, () => {
     const { gateway, vendor, served } = await stage.world(context, { settings: { triesMax: 9 } });
     await gateway.powerOn();
     await gateway.waitUntil(isAtRest('1.0'));
-    served.link.setRate(linkBytesPerS);
+    // Slow beside the pace of the status, so that each life ends not long after it has fetched enough.
+    served.link.setRate(mebibyte);
     const received = served.link.receivedBytes();
     await vendor.offer('1.1');
     let kills = 0;
