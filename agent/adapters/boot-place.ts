@@ -2,14 +2,14 @@
 // otad's: what no set brings goes, but for what boot control or the board keeps there. It decides nothing; boot-placing.ts does.
 
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open, readdir, rm, rmdir, stat, statfs } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, rm, rmdir, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { bootManifestBytesMax, bootManifestName } from '../core/boot-set.ts';
 import { OtadError } from '../core/errors.ts';
 import type { BootPlace, ByteSink } from '../core/ports.ts';
 import type { SlotName } from '../core/types.ts';
 import type { BootloaderKind, BootloaderSettings } from './boot-control.ts';
-import { errnoOf, openDirect, syncFolder, visitPieces } from './file-pieces.ts';
+import { errnoOf, openDirect, syncFolder, visitPieces, writeAll } from './file-pieces.ts';
 
 type PerSlot<T> = Readonly<Record<SlotName, T>>;
 
@@ -63,10 +63,6 @@ const lengthOf = async (path: string): Promise<number> => {
   return facts.isFile() ? facts.size : 0;
 };
 
-const writeAll = async (file: FileHandle, bytes: Uint8Array): Promise<void> => {
-  for (let done = 0; done < bytes.length; ) done += (await file.write(bytes, done, bytes.length - done)).bytesWritten;
-};
-
 /** Entries of the folder and of the folders in it; a deeper one counts as one thing. */
 const listEntries = async (folder: string, { kept }: Habits): Promise<readonly string[]> => {
   const names: string[] = [];
@@ -106,7 +102,7 @@ export const createBootPlace = (kind: BootloaderKind, folders: PerSlot<string>, 
   const write = async (name: string, flags: number, bring: (sink: ByteSink) => Promise<void>): Promise<void> => {
     const file = await open(at(name), constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | flags, fileMode);
     try {
-      await bring((bytes) => writeAll(file, bytes).catch(failure(at(name), 'write')));
+      await bring((bytes) => writeAll(file, bytes, null).catch(failure(at(name), 'write')));
       await file.sync();
     } finally {
       await file.close();

@@ -1,5 +1,6 @@
-// The boot files of one release on the data partition (in RAM, where that is full), each under its digest, until they lie in the slot's boot place. otad writes
-// them; whoever places them only reads, and believes nothing. Everybody may read them: they are published.
+// The boot files of one release on the data partition (in RAM, where that is full), each under its digest, until they lie in the
+// slot's boot place. otad writes them; whoever places them only reads, and believes nothing. Everybody may read them: they are
+// published.
 
 import { constants } from 'node:fs';
 import { chmod, type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
@@ -8,7 +9,7 @@ import { createHasher } from '../../verity/sealing.ts';
 import { type BootFile, bootManifestBytesMax, decodeBootManifest } from '../core/boot-set.ts';
 import { OtadError } from '../core/errors.ts';
 import type { BootStage, ByteSink } from '../core/ports.ts';
-import { errnoOf, syncFolder, visitPieces } from './file-pieces.ts';
+import { errnoOf, syncFolder, visitPieces, writeAll } from './file-pieces.ts';
 
 /** On the data partition; and in RAM, for when there is no room on it. */
 export const bootStageFolders = ({
@@ -73,9 +74,7 @@ const complete = async (
   let syncedBytes = position;
   const sink: ByteSink = async (bytes) => {
     hasher.update(bytes);
-    for (let done = 0; done < bytes.length; ) {
-      done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
-    }
+    await writeAll(file, bytes, position);
     position += bytes.length;
     if (position - syncedBytes < syncEveryBytes) return;
     await file.datasync();

@@ -2,10 +2,11 @@
 // A file that is not a whole database is set aside, never repaired and never deleted at once. SQL about state and
 // history belongs to store.ts.
 
-import { open, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import sqlite3 from 'sqlite3';
 import { type ErrorCode, OtadError } from '../core/errors.ts';
+import { syncFolder } from './file-pieces.ts';
 
 /** Damaged files kept for a technician; `.corrupt-1` is the newest. */
 const setAsideMax = 3;
@@ -49,15 +50,6 @@ export const storeError = (error: unknown, path: string): OtadError => {
   return new OtadError(codeOf(code), { path, problem: message }, { cause: error });
 };
 
-const syncFolder = async (path: string): Promise<void> => {
-  const folder = await open(dirname(path), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
-};
-
 const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';
 
 const move = async (from: string, to: string): Promise<void> => {
@@ -77,7 +69,7 @@ export const setAside = async (path: string): Promise<string> => {
     await move(`${path}${tail}`, `${name(1)}${tail}`);
   }
   await rm(`${path}-shm`, { force: true });
-  await syncFolder(path);
+  await syncFolder(dirname(path));
   return name(1);
 };
 
@@ -101,7 +93,7 @@ export class Database {
     const database = new Database(handle);
     try {
       await database.#prepare();
-      await syncFolder(path);
+      await syncFolder(dirname(path));
       return database;
     } catch (error) {
       await database.close();

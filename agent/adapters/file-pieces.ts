@@ -1,4 +1,5 @@
-// Reads a file from its beginning in large pieces, into memory that O_DIRECT takes as well. For what is too long to be held whole.
+// Files piece by piece, for what is too long to be held whole: read into memory that O_DIRECT takes as well, written to the last
+// byte, made durable with their folders; and what the system said of them.
 
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
@@ -27,6 +28,14 @@ export const visitPieces = async (
     if (bytesRead === 0) return;
     await sink(piece.subarray(0, Math.min(bytesRead, endBytes - position)));
     position += bytesRead;
+  }
+};
+
+/** All of the bytes, whatever the system takes at once. `position` null: where the file stands. */
+export const writeAll = async (file: FileHandle, bytes: Uint8Array, position: number | null): Promise<void> => {
+  for (let done = 0; done < bytes.length; ) {
+    const at = position === null ? null : position + done;
+    done += (await file.write(bytes, done, bytes.length - done, at)).bytesWritten;
   }
 };
 

@@ -10,6 +10,7 @@ import type { SlotHandle } from '../core/ports.ts';
 import { blockSizeBytes, floorToBlock } from '../core/slot-layout.ts';
 import type { SlotName } from '../core/types.ts';
 import { allocateAligned } from './aligned-memory.ts';
+import { errnoOf } from './file-pieces.ts';
 import { deviceNumbers, type KernelViews, type SlotIdentity } from './slot-identity.ts';
 
 /** What is copied at once from memory that O_DIRECT does not take. */
@@ -32,7 +33,7 @@ const codeOf: Readonly<Record<string, ErrorCode>> = {
 /** What the system said about a slot, as one of ours. */
 export const slotError = (error: unknown, details: Readonly<Record<string, string | number>>): OtadError => {
   if (error instanceof OtadError) return error;
-  const errno = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+  const errno = errnoOf(error);
   return new OtadError(codeOf[errno] ?? 'SLOT_IO', { ...details, errno }, { cause: error });
 };
 

@@ -5,6 +5,7 @@ import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OtadError } from '../core/errors.ts';
 import type { SlotName } from '../core/types.ts';
+import { errnoOf } from './file-pieces.ts';
 import { readMounts } from './mount-table.ts';
 
 /** Where the kernel's own views stand; tests give others. */
@@ -30,9 +31,6 @@ export const deviceNumbers = (dev: bigint): string => {
   const minor = (dev & 0xffn) | ((dev >> 12n) & ~0xffn);
   return `${major}:${minor}`;
 };
-
-const errnoOf = (error: unknown): string =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : String(error);
 
 /** Throws SLOT_MISSING where there is neither a block device nor a regular file. */
 export const identify = async (slot: SlotName, path: string): Promise<SlotIdentity> => {

@@ -4,6 +4,7 @@
 import { type BootArtifact, bootArtifactsOf, encodeBootManifest } from '../core/boot-set.ts';
 import type { Sealing } from '../core/ports.ts';
 import type { Release } from '../core/types.ts';
+import { sha256Of } from './slot-index.ts';
 
 export interface BootManifest {
   readonly text: string;
@@ -11,12 +12,6 @@ export interface BootManifest {
   readonly sha256Hex: string;
   readonly totalBytes: number;
 }
-
-export const sha256Of = ({ createHasher }: Pick<Sealing, 'createHasher'>, bytes: Uint8Array): string => {
-  const hasher = createHasher();
-  hasher.update(bytes);
-  return hasher.digestHex();
-};
 
 /** null: the release brings no boot files, and what the slot starts by stays. */
 export const bootManifestOf = (
@@ -27,5 +22,5 @@ export const bootManifestOf = (
   if (files.length === 0) return null;
   const text = encodeBootManifest(files);
   const totalBytes = files.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
-  return { text, files, sha256Hex: sha256Of(sealing, new TextEncoder().encode(text)), totalBytes };
+  return { text, files, sha256Hex: sha256Of(new TextEncoder().encode(text), sealing), totalBytes };
 };

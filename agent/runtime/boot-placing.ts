@@ -6,7 +6,7 @@ import { type BootFile, decodeBootManifest } from '../core/boot-set.ts';
 import { OtadError } from '../core/errors.ts';
 import type { BootPlace, Sealing, StagedBootFiles } from '../core/ports.ts';
 import type { SlotName } from '../core/types.ts';
-import { sha256Of } from './boot-manifest.ts';
+import { sha256Of } from './slot-index.ts';
 
 export interface PlacingPorts {
   /** null: no setting says where the slots' boot files lie. */
@@ -100,7 +100,7 @@ const findManifest = async (
 ) => {
   const held = await place.readManifest();
   const isWanted = (bytes: Uint8Array | null): bytes is Uint8Array =>
-    bytes !== null && sha256Of(sealing, bytes) === bootSetSha256Hex;
+    bytes !== null && sha256Of(bytes, sealing) === bootSetSha256Hex;
   const bytes = isWanted(held) ? held : await staged.readManifest();
   if (!isWanted(bytes)) throw incomplete(slot, 'neither the boot place nor the state folder has the list of its files');
   const text = toText(bytes);

@@ -67,7 +67,7 @@ export const findIndex = async (
   }
 };
 
-export const sha256Of = (bytes: Uint8Array, sealing: Sealing): string => {
+export const sha256Of = (bytes: Uint8Array, sealing: Pick<Sealing, 'createHasher'>): string => {
   const hasher = sealing.createHasher();
   hasher.update(bytes);
   return hasher.digestHex();

@@ -55,7 +55,7 @@ export const bootSetMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'placing-takes-any-list',
-    edits: one(place, 'sha256Of(sealing, bytes) === bootSetSha256Hex', 'true'),
+    edits: one(place, 'sha256Of(bytes, sealing) === bootSetSha256Hex', 'true'),
     suite: helper,
   },
   {
