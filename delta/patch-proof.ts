@@ -30,7 +30,7 @@ export const provePatch = async (
   checkPatch(patch.head, { base: await identify(base), image: await identify(image) }, zstd);
   let at = 0;
   for await (const piece of applyPatch(patch, base, { zstd, signal })) {
-    if (piece.kind === 'missing' || piece.offsetBytes !== at)
+    if (piece.kind !== 'bytes' || piece.offsetBytes !== at)
       throw new OtadError('PATCH_UNPROVEN', { problem: 'a block does not come out', offsetBytes: piece.offsetBytes });
     const expected = await readRange(image, at, piece.bytes.length, 'a piece');
     if (!expected.equals(piece.bytes))
