@@ -2,7 +2,7 @@
 // own libsqlite3. Node-API is the same in every Node, so the headers of the Node that builds will do.
 
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type PackageSource, unpackPackages } from './debian-packages.ts';
 import type { PackageLock } from './package-lock.ts';
 import { runTool } from './tool.ts';
@@ -50,6 +50,8 @@ export const buildArm64Addon = async (options: AddonOptions): Promise<void> => {
     `${tuple}-g++`,
     [
       ...['-shared', '-fPIC', '-O2', '-std=gnu++17', '-fvisibility=hidden', '-o', outputPath],
+      // Assertions name their file; where the tree lies must change no byte.
+      ...[projectFolder, libraries.root].map((folder) => `-ffile-prefix-map=${resolve(folder)}=.`),
       ...defines.map((name) => `-D${name}`),
       ...includes.flatMap((path) => ['-I', path]),
       ...sources.map((name) => join(modules, 'sqlite3/src', `${name}.cc`)),

@@ -214,6 +214,8 @@ const makeBoardDisk = async (
 /** Everything that new gateways are flashed with. Throws what its parts throw; leaves nothing half-made behind. */
 export const buildGatewayImage = async (options: ImageBuildOptions): Promise<BuiltFiles> => {
   const { boards, cacheFolder, outputFolder, identity, onStep } = options;
+  // Modes in the image are its own, whatever whoever builds keeps from others.
+  process.umask(0o022);
   await mkdir(cacheFolder, { recursive: true });
   await mkdir(outputFolder, { recursive: true });
   const build = await openBuild(options);

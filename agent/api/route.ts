@@ -47,8 +47,8 @@ export interface CommandRoute {
   readonly toCommand: (body: unknown) => Command;
 }
 
-/** Reading boot control may have to wait for a lock. */
-const inspectionMs = 5_000;
+/** Reading boot control may have to wait for a lock, and for the boot helper to be started on a slow board. */
+const inspectionMs = 20_000;
 /** How far back `why` looks for a rollback. */
 const whyHistoryMax = 200;
 

@@ -17,7 +17,8 @@ import { type CommandName, commandHelp, generalHelp } from './usage.ts';
 import { runWatch } from './watch.ts';
 
 const socketDirectory = '/run/otad';
-const answerTimeoutMs = 10_000;
+/** Longer than otad gives the boot helper for an answer. */
+const answerTimeoutMs = 30_000;
 
 const runCompletion: CommandRun = async ({ invocation, terminal }) => {
   const shell = invocation.words[0] ?? '';

@@ -67,10 +67,11 @@ export const createClaimRules = ({ ground, plan, verdict }: CheckContext): Claim
     if (type === 'installed' && contentOf(ground, slot)?.release.version !== version && !ground.broken.has(slot)) {
       verdict.violate('I11', `${claim}; its bytes are others`);
     }
-    // Both slots may hold one release, where the record of the other one could not be read.
-    const isInBoth = contentOf(ground, slot)?.release.version === contentOf(ground, ground.running)?.release.version;
-    const isLeft = slot !== ground.running && isInBoth;
-    if (type === 'rolled-back' && !isLeft && contentOf(ground, ground.running)?.release.version === version) {
+    // Both slots may have got one release, where the record of the other one could not be read; and one of them may have lost it.
+    const left = slot === ground.running ? null : contentOf(ground, slot);
+    const running = contentOf(ground, ground.running)?.release.version;
+    const isLeft = slot !== ground.running && (left === null || left.release.version === running);
+    if (type === 'rolled-back' && !isLeft && running === version) {
       verdict.violate('I11', `${claim}; it is what runs`);
     }
   };
