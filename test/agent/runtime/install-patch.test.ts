@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { type ErrorCode, OtadError } from '../../../agent/core/errors.ts';
-import type { SlotDevices } from '../../../agent/core/ports.ts';
+import type { Patching, SlotDevices } from '../../../agent/core/ports.ts';
 import type { SlotName } from '../../../agent/core/types.ts';
 import { bytesSource } from '../../../delta/byte-source.ts';
 import { headBytesOf } from '../../../delta/patch-format.ts';
@@ -51,6 +51,25 @@ const writeWhole = async ({ bench }: PatchScene, over: Parameters<typeof bench.s
   assert.ok(readFileSync(bench.slots.paths.b).subarray(0, image.length).equals(image));
   assert.ok(readFileSync(bench.slots.paths.a).equals(before), 'the running slot is as it was');
 };
+
+/** Ends the attempt at this byte of what a patch makes. */
+const stoppedAt = (ending: AbortController, at: number): Patching => ({
+  open: async (...known) => {
+    const opened = await createPatching().open(...known);
+    return {
+      ...opened,
+      pieces: async function* (from, supply) {
+        for await (const piece of opened.pieces(from, supply)) {
+          const isBeyond = piece.kind === 'bytes' && at - piece.offsetBytes < piece.bytes.length;
+          yield isBeyond ? { ...piece, bytes: piece.bytes.subarray(0, at - piece.offsetBytes) } : piece;
+          if (!isBeyond) continue;
+          ending.abort();
+          throw new OtadError('CANCELLED');
+        }
+      },
+    };
+  },
+});
 
 const rot = ({ bench }: PatchScene, from: number, to: number): void => {
   const slot = readFileSync(bench.slots.paths.a);
@@ -292,25 +311,7 @@ describe('an update by patch that is cut short', () => {
     const { server, bench } = await aPatchScene(t, pair, { patch: bytes, index: tiny });
     const ending = new AbortController();
     const leftBytes = Math.min(first?.packedBytes ?? 0, 12_000);
-    const install = bench.start({
-      patching: {
-        open: async (...known) => {
-          const opened = await createPatching().open(...known);
-          return {
-            ...opened,
-            pieces: async function* (from, supply) {
-              for await (const piece of opened.pieces(from, supply)) {
-                const at = end - leftBytes + 4096 - piece.offsetBytes;
-                const isBeyond = piece.kind === 'bytes' && at < piece.bytes.length;
-                yield isBeyond ? { ...piece, bytes: piece.bytes.subarray(0, at) } : piece;
-                if (isBeyond) ending.abort();
-                if (isBeyond) throw new OtadError('CANCELLED');
-              }
-            },
-          };
-        },
-      },
-    });
+    const install = bench.start({ patching: stoppedAt(ending, end - leftBytes + 4096) });
     await assert.rejects(install.write(ending.signal), isCode('CANCELLED'));
     const next = bench.start();
     await next.write();
@@ -328,22 +329,7 @@ describe('an update by patch that is cut short', () => {
     const scene = await aPatchScene(t, pair, { patch: bytes, index: shortIndex });
     const { server, bench } = scene;
     const ending = new AbortController();
-    const install = bench.start({
-      patching: {
-        open: async (...known) => {
-          const opened = await createPatching().open(...known);
-          return {
-            ...opened,
-            pieces: async function* (from, supply) {
-              for await (const piece of opened.pieces(from, supply)) {
-                if (piece.offsetBytes > image.length - 5000) ending.abort();
-                yield piece;
-              }
-            },
-          };
-        },
-      },
-    });
+    const install = bench.start({ patching: stoppedAt(ending, image.length - 5000) });
     await assert.rejects(install.write(ending.signal), isCode('CANCELLED'));
     const sentBytes = server.sentBytes(patchPath);
     await writeWhole(scene);
