@@ -12,6 +12,7 @@ import { type BootDevice, openBootDevice, openHelpedDevice } from './adapters/bo
 import { createBootInspector } from './adapters/boot-inspection.ts';
 import { openBootPlaces } from './adapters/boot-place.ts';
 import { bootStageFolders, createBootStage } from './adapters/boot-stage.ts';
+import { createTimeBudget } from './adapters/deadline.ts';
 import { readFacts } from './adapters/device-facts.ts';
 import { createFolderOffers, type FolderOffers } from './adapters/folder-offers.ts';
 import { createHealth } from './adapters/health.ts';
@@ -189,7 +190,6 @@ const openSource = (
     http,
     baseUrls: config.baseUrls,
     openFolder: (folder) => folders.open(folder),
-    downloadDeadlineMs: config.http.downloadTimeoutMs,
     channel: config.channel,
     compatible: identity.compatible,
     metadataFolder: join(config.stateDir, 'metadata'),
@@ -270,6 +270,7 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
     bootStage: createBootStage(bootStageFolders(config)),
     patching: createPatching(),
     monoMs: () => performance.now(),
+    openBudget: () => createTimeBudget(config.http.downloadTimeoutMs, () => performance.now()),
     log,
   });
   const executors = createExecutors({ boot, install, source, health, rebooter });

@@ -1,7 +1,9 @@
 // The old space of a patch: the old image's blocks that it needs, unpacked, one after another. Unpacks what is asked for and
 // keeps the last few, since a patch jumps back and forth between them.
 
+import { OtadError } from '../agent/core/errors.ts';
 import type { ByteSource } from './byte-source.ts';
+import { refusePatch } from './number-stream.ts';
 import type { OldBlock } from './patch-head.ts';
 import type { Zstd } from './zstd.ts';
 
@@ -11,9 +13,7 @@ const cacheBlocksMin = 8;
 
 export interface OldSpace {
   readonly lengthBytes: number;
-  /** Blocks unpacked so far, those that were unpacked again included. */
-  readonly unpackedBlocks: number;
-  /** Hands over the pieces of a range, in order. False: a block cannot be read or does not unpack. */
+  /** Hands over the pieces of a range, in order. False: a block cannot be read or does not unpack. Throws PATCH_MALFORMED. */
   visit(at: number, lengthBytes: number, each: (bytes: Uint8Array, from: number) => void): Promise<boolean>;
 }
 
@@ -68,11 +68,17 @@ const blockAt = (starts: Float64Array, at: number): number => {
   return low;
 };
 
+export interface OldSpaceTools {
+  readonly zstd: Zstd;
+  /** So many blocks may be unpacked by now, those that are unpacked again included. A patch that wants more is refused. */
+  readonly unpackedMax: () => number;
+}
+
 export const createOldSpace = (
   source: ByteSource,
   blocks: readonly OldBlock[],
   blockBytes: number,
-  zstd: Zstd,
+  { zstd, unpackedMax }: OldSpaceTools,
 ): OldSpace => {
   const starts = spaceStarts(blocks);
   const cache = createBlockCache(Math.max(cacheBytesMin, cacheBlocksMin * blockBytes));
@@ -81,15 +87,13 @@ export const createOldSpace = (
     const known = cache.get(index);
     if (known !== undefined) return known;
     unpackedBlocks += 1;
+    if (unpackedBlocks > unpackedMax()) return refusePatch('it unpacks old blocks over and over');
     const bytes = await unpackBlock(source, blocks[index] as OldBlock, zstd);
     cache.keep(index, bytes);
     return bytes;
   };
   return {
     lengthBytes: starts[blocks.length] as number,
-    get unpackedBlocks() {
-      return unpackedBlocks;
-    },
     visit: async (at, lengthBytes, each) => {
       try {
         for (let done = 0; done < lengthBytes; ) {
@@ -102,8 +106,9 @@ export const createOldSpace = (
           done += part.length;
         }
         return true;
-      } catch {
-        // Which of the many ways of failing it was does not matter: what cannot be had from here is fetched.
+      } catch (error) {
+        if (error instanceof OtadError && error.code === 'PATCH_MALFORMED') throw error;
+        // Which of the many other ways of failing it was does not matter: what cannot be had from here is fetched.
         return false;
       }
     },

@@ -77,8 +77,10 @@ interface Run {
   readonly base: ByteSource;
   readonly old: OldSpace;
   readonly options: ApplyOptions;
-  operations: number;
+  readonly count: { operations: number };
 }
+
+const endingCodes: readonly string[] = ['CANCELLED', 'INTERNAL', 'PATCH_MALFORMED'];
 
 /** The bytes of one operation; null: they cannot be made here. */
 const carryOut = async (run: Run, operation: Operation, piece: Piece | null): Promise<Uint8Array | null> => {
@@ -92,8 +94,8 @@ const carryOut = async (run: Run, operation: Operation, piece: Piece | null): Pr
     if (made === null || made.length !== lengthBytes) return null;
     return checksumOf(made) === operation.checksum ? made : null;
   } catch (error) {
-    // A slot that cannot be read here may be readable elsewhere; a request to stop is one, and our own fault too.
-    if (error instanceof OtadError && (error.code === 'CANCELLED' || error.code === 'INTERNAL')) throw error;
+    // A slot that cannot be read here may be readable elsewhere; a patch that is refused, a request to stop, our own fault: no.
+    if (error instanceof OtadError && endingCodes.includes(error.code)) throw error;
     return null;
   }
 };
@@ -107,14 +109,14 @@ interface Span {
 }
 
 async function* applyGroup(run: Run, group: GroupBytes, { startBytes, endBytes }: Span): AsyncGenerator<PatchedPiece> {
-  const { head, old, options } = run;
+  const { head, old, options, count } = run;
   const { fromBytes = 0, signal } = options;
   const difference = new DifferenceReader(group, old.lengthBytes);
   const bounds = { blockBytes: head.recompression.blockBytes, oldLengthBytes: head.base.lengthBytes };
   let at = startBytes;
   for (const operation of readOperations(new ByteReader(group.operations), new ByteReader(group.checksums), bounds)) {
     if (signal?.aborted === true) throw new OtadError('CANCELLED', { step: 'patch' });
-    run.operations += 1;
+    count.operations += 1;
     const offsetBytes = Math.max(at, fromBytes);
     const passedBytes = offsetBytes - at;
     at += operation.lengthBytes;
@@ -122,10 +124,11 @@ async function* applyGroup(run: Run, group: GroupBytes, { startBytes, endBytes }
     const piece = operation.kind === 'copy' ? null : difference.take(operation.rawBytes);
     if (passedBytes >= operation.lengthBytes) continue;
     const bytes = await carryOut(run, operation, piece);
-    if (old.unpackedBlocks > unpackedSlack + unpackedPerOperation * (run.operations + head.oldBlocks.length))
-      return refusePatch('it unpacks old blocks over and over');
-    if (bytes === null) yield { kind: 'missing', offsetBytes, lengthBytes: operation.lengthBytes - passedBytes };
-    else {
+    if (bytes === null) {
+      const missing = { kind: 'missing', offsetBytes, lengthBytes: operation.lengthBytes - passedBytes } as const;
+      const isRight = (fetched: Uint8Array): boolean => checksumOf(fetched) === operation.checksum;
+      yield passedBytes === 0 ? { ...missing, isRight } : missing;
+    } else {
       const origin = operation.kind === 'copy' ? 'old' : 'made';
       yield { kind: 'bytes', offsetBytes, bytes: bytes.subarray(passedBytes), origin };
     }
@@ -146,8 +149,10 @@ export async function* applyPatch(
   const { head } = patch;
   if (base.lengthBytes < head.base.lengthBytes)
     throw new OtadError('PATCH_BASE_MISMATCH', { what: 'base', lengthBytes: base.lengthBytes });
-  const old = createOldSpace(base, head.oldBlocks, head.recompression.blockBytes, options.zstd);
-  const run: Run = { head, base, old, options, operations: 0 };
+  const count = { operations: 0 };
+  const unpackedMax = (): number => unpackedSlack + unpackedPerOperation * (count.operations + head.oldBlocks.length);
+  const old = createOldSpace(base, head.oldBlocks, head.recompression.blockBytes, { zstd: options.zstd, unpackedMax });
+  const run: Run = { head, base, old, options, count };
   let at = 0;
   for (const [index, { newBytes }] of head.groups.entries()) {
     const end = at + newBytes;

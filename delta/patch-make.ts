@@ -10,7 +10,7 @@ import { DifferenceWriter } from './patch-difference.ts';
 import { encodePatch, packGroup } from './patch-format.ts';
 import { type GroupEntry, type OldBlock, oldBlocksMax, type PatchHead } from './patch-head.ts';
 import { checksumOf, copyBytesMax, type OperationKind, OperationWriter, tableHeader } from './patch-operations.ts';
-import { identify } from './patch-proof.ts';
+import { identify, requireReadable } from './patch-proof.ts';
 import { type Origin, type PlanOptions, planStretches } from './stretch-plan.ts';
 import { checkCancelled, decideFates, type Fate, headerBytesOf, type MakeOptions } from './unit-fates.ts';
 import { selfTestDigest, zstdRelease } from './zstd.ts';
@@ -260,5 +260,6 @@ export const makePatch = async (
     groups: entries,
   };
   const bytes = encodePatch(head, packed);
+  requireReadable(bytes);
   return { bytes, head, report: reportOf(fates, image, head, bytes.length) };
 };

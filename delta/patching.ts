@@ -11,11 +11,17 @@ import type { PatchHead } from './patch-head.ts';
 import type { Zstd } from './zstd.ts';
 import { loadZstd } from './zstd-module.ts';
 
-/** An installation without the module, or a machine without memory for it, is one whose library differs. */
-const start = async (load: () => Promise<Zstd>): Promise<Zstd> => {
+/**
+ * The library, and proof that it is the patch's. An installation without the module, or a machine without memory for it, is one
+ * whose library differs.
+ */
+const start = async (load: () => Promise<Zstd>, check: (zstd: Zstd) => void): Promise<Zstd> => {
   try {
-    return await load();
+    const zstd = await load();
+    check(zstd);
+    return zstd;
   } catch (cause) {
+    if (cause instanceof OtadError && cause.code !== 'INTERNAL') throw cause;
     throw new OtadError('PATCH_CODEC_MISMATCH', { reason: 'the compression library does not start' }, { cause });
   }
 };
@@ -39,8 +45,7 @@ export const createPatching = (load: () => Promise<Zstd> = loadZstd): Patching =
   open: async (headBytes, { lengthBytes, base, image }): Promise<OpenedPatch> => {
     const { head, ...plan } = readPatchHead(headBytes);
     if (plan.lengthBytes !== lengthBytes) return refusePatch('another length than its groups take');
-    const zstd = await start(load);
-    checkPatch(head, { base, image }, zstd);
+    const zstd = await start(load, (started) => checkPatch(head, { base, image }, started));
     return {
       leftBytes: (fromBytes) => {
         const begin = startOf(head, fromBytes);
@@ -54,7 +59,7 @@ export const createPatching = (load: () => Promise<Zstd> = loadZstd): Patching =
         const readGroup = async (index: number) =>
           plan.unpackGroup(index, await fetch(plan.rangeOf(index), (bytes) => plan.isGroup(index, bytes)));
         const begin = startOf(head, fromBytes);
-        if (begin > fromBytes) yield { kind: 'missing', offsetBytes: fromBytes, lengthBytes: begin - fromBytes };
+        if (begin > fromBytes) yield { kind: 'left', offsetBytes: fromBytes, lengthBytes: begin - fromBytes };
         for await (const piece of applyPatch({ head, readGroup }, source, { zstd, fromBytes: begin, signal })) {
           yield piece;
           if (piece.kind === 'bytes' && piece.origin === 'made') await setImmediate();

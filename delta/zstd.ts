@@ -54,8 +54,12 @@ export const createZstd = async (wasm: Uint8Array): Promise<Zstd> => {
   const grow = (wantedBytes: number): number => {
     const missing = Math.ceil(((wantedBytes >>> 0) - exports.f.buffer.byteLength) / pageBytes);
     if (wantedBytes >>> 0 > memoryBytesMax) return 0;
-    exports.f.grow(Math.max(0, missing));
-    return 1;
+    try {
+      exports.f.grow(Math.max(0, missing));
+      return 1;
+    } catch {
+      return 0; // the machine has no more: the module says so where it was to be used
+    }
   };
   const imports = { a: { a: abort, b: () => undefined, c: abort, d: () => 0, e: grow } };
   const { instance } = await WebAssembly.instantiate(new Uint8Array(wasm), imports);
@@ -82,9 +86,11 @@ export const createZstd = async (wasm: Uint8Array): Promise<Zstd> => {
   return {
     compress: (bytes, level) => {
       const outputBytes = exports.i(bytes.length);
-      return withBuffers(bytes, outputBytes, (from, to) =>
-        exports.l(compressor, to, outputBytes, from, bytes.length, 0, 0, level),
-      );
+      return withBuffers(bytes, outputBytes, (from, to) => {
+        const length = exports.l(compressor, to, outputBytes, from, bytes.length, 0, 0, level);
+        // There is room for whatever comes out: all that can be short is memory, and would be with the next block again.
+        return exports.h(length) === 0 ? length : unusable('it does not compress here');
+      });
     },
     decompress: (bytes, bytesMax) =>
       withBuffers(bytes, bytesMax, (from, to) => exports.q(decompressor, to, bytesMax, from, bytes.length, 0, 0)),

@@ -44,6 +44,7 @@ const recordSchema: z.ZodType<SlotRecord> = z
     writtenBytes: count,
     prefixSha256Hex: sha256Hex,
     bootSetSha256Hex: sha256Hex.exactOptional(),
+    isFullOnly: z.literal(true).exactOptional(),
     reason: z.string().max(recordReasonCharsMax).nullable(),
   })
   .refine((record) => record.writtenBytes <= record.imageLengthBytes, 'more written than the image has')

@@ -44,7 +44,7 @@ const sizeOf = (path: string): Promise<number | null> =>
     () => null,
   );
 
-/** Null: no such file. */
+/** Null: no such file, or none that the disk gives back. */
 const digestOf = async (path: string, lengthBytes: number, signal?: AbortSignal): Promise<string | null> => {
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch(() => null);
   if (file === null) return null;
@@ -53,6 +53,9 @@ const digestOf = async (path: string, lengthBytes: number, signal?: AbortSignal)
     if ((await file.stat()).size !== lengthBytes) return null;
     await visitPieces(file, lengthBytes, (bytes) => hasher.update(bytes), signal);
     return hasher.digestHex();
+  } catch (error) {
+    if (error instanceof OtadError) throw error;
+    return null;
   } finally {
     await file.close();
   }
@@ -152,7 +155,8 @@ const openStage = (folder: string): BootStage => {
           ...files.flatMap((file) => [file.sha256Hex, `${file.sha256Hex}${partSuffix}`]),
         ]);
         for (const name of await readdir(folder)) {
-          if (!kept.has(name)) await rm(at(name), { recursive: true });
+          // What cannot be removed is in nobody's way, unless there is no room beside it.
+          if (!kept.has(name)) await rm(at(name), { recursive: true }).catch(() => undefined);
         }
         await requireSpace(files);
         await writeManifest(manifest);
@@ -198,11 +202,12 @@ const openStage = (folder: string): BootStage => {
   };
 };
 
-const isCode = (error: unknown, code: string): boolean => error instanceof OtadError && error.code === code;
+const isCode = (error: unknown, ...codes: readonly string[]): boolean =>
+  error instanceof OtadError && codes.includes(error.code);
 
 /**
- * Kept in the first folder that has room. A full data partition must not keep a gateway from updating, and what is in RAM is
- * fetched again where the power goes before the flip.
+ * Kept in the first folder that takes it. A data partition that is full, read-only or broken must not keep a gateway from
+ * updating, and what is in RAM is fetched again where the power goes before the flip.
  */
 export const createBootStage = ([first, second]: readonly [string, string]): BootStage => {
   const [disk, memory] = [openStage(first), openStage(second)];
@@ -214,12 +219,12 @@ export const createBootStage = ([first, second]: readonly [string, string]): Boo
         current = disk;
         await memory.drop();
       } catch (error) {
-        if (!isCode(error, 'DISK_FULL')) throw error;
+        if (!isCode(error, 'DISK_FULL', 'BOOT_STAGE_IO')) throw error;
         await disk.drop();
         current = memory;
         // What somebody can do something about is the disk.
         await memory.begin(manifest, files).catch((cause: unknown) => {
-          throw isCode(cause, 'DISK_FULL') ? error : cause;
+          throw isCode(cause, 'DISK_FULL', 'BOOT_STAGE_IO') ? error : cause;
         });
       }
     },

@@ -1,23 +1,26 @@
-// A bound on how long a piece of work may take in all. It ends the attempt, and what the attempt has made durable stays: the
-// next one goes on there.
+// A bound on how long an attempt may spend on what it fetches, however many pieces that comes in. It ends the attempt, and what the
+// attempt has made durable stays: the next one goes on there.
 
 import { OtadError } from '../core/errors.ts';
+import type { TimeBudget } from '../core/ports.ts';
 
-/** Throws HTTP_TIMEOUT when `work` was ended by the deadline, else what `work` throws. Null: no deadline. */
-export const withDeadline = async <T>(
-  deadlineMs: number | null,
-  signal: AbortSignal,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> => {
-  if (deadlineMs === null) return work(signal);
-  const deadline = new AbortController();
-  const timer = setTimeout(() => deadline.abort(), deadlineMs);
-  try {
-    return await work(AbortSignal.any([signal, deadline.signal]));
-  } catch (error) {
-    if (!deadline.signal.aborted || signal.aborted) throw error;
-    throw new OtadError('HTTP_TIMEOUT', { phase: 'download', timeoutMs: deadlineMs }, { cause: error });
-  } finally {
-    clearTimeout(timer);
-  }
+/** What lies between two pieces of work costs nothing. Null: there is no bound. */
+export const createTimeBudget = (timeoutMs: number | null, monoMs: () => number): TimeBudget => {
+  let leftMs = timeoutMs;
+  return async (signal, work) => {
+    if (leftMs === null) return work(signal);
+    const over = new OtadError('HTTP_TIMEOUT', { phase: 'download', timeoutMs });
+    const deadline = new AbortController();
+    const startMs = monoMs();
+    const timer = setTimeout(() => deadline.abort(over), Math.max(0, leftMs));
+    try {
+      return await work(AbortSignal.any([signal, deadline.signal]));
+    } catch (error) {
+      if (!deadline.signal.aborted || signal.aborted) throw error;
+      throw new OtadError(over.code, over.details, { cause: error });
+    } finally {
+      clearTimeout(timer);
+      leftMs -= monoMs() - startMs;
+    }
+  };
 };

@@ -3,18 +3,27 @@
 
 import type { FreshFile, MetadataFetcher } from '../../verity/metadata-fetcher.ts';
 import { OtadError } from '../core/errors.ts';
-import type { ByteSink } from '../core/ports.ts';
+import type { ByteSink, ServedSink } from '../core/ports.ts';
 import type { HttpClient } from './http.ts';
 import type { FileRange } from './http-rules.ts';
 
 export interface Mirrors extends MetadataFetcher {
   /** Puts the mirror that is asked first at the end. */
   demoteFirst(): void;
+  /** Puts this mirror at the end. */
+  demote(base: string): void;
   fetchFresh: NonNullable<MetadataFetcher['fetchFresh']>;
+  /** The whole file from the first mirror whose bytes `check` lets pass. One that it throws about is asked last from now on. */
+  fetchChecked(
+    path: string,
+    maxBytes: number,
+    check: (bytes: Uint8Array) => void,
+    signal: AbortSignal,
+  ): Promise<Uint8Array>;
   /** Exactly the bytes from `offset` to `lengthTotal`, going on at the next mirror where one breaks off. */
-  stream(path: string, offset: number, lengthTotal: number, sink: ByteSink, signal: AbortSignal): Promise<void>;
+  stream(path: string, offset: number, lengthTotal: number, sink: ServedSink, signal: AbortSignal): Promise<void>;
   /** Exactly these bytes, in the same way. Throws HTTP_RANGE_MISMATCH where no mirror gives just them. */
-  streamRange(path: string, range: FileRange, sink: ByteSink, signal: AbortSignal): Promise<void>;
+  streamRange(path: string, range: FileRange, sink: ServedSink, signal: AbortSignal): Promise<void>;
 }
 
 const joinUrl = (base: string, path: string): string => `${base.replace(/\/+$/, '')}/${path}`;
@@ -131,26 +140,48 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
     }
   };
 
-  const startStream = (offset: number, sink: ByteSink) => {
+  const demote = (base: string): void => {
+    ordered = [...ordered.filter((one) => one !== base), ...ordered.filter((one) => one === base)];
+  };
+
+  const fetchChecked: Mirrors['fetchChecked'] = async (path, maxBytes, check, signal) => {
+    const liars: string[] = [];
+    const answer = tryInOrder(ordered, async (base) => {
+      const file = await http.fetchBytes(joinUrl(base, path), { maxBytes, signal });
+      const bytes = file === 'unchanged' ? new Uint8Array() : file.bytes;
+      try {
+        check(bytes);
+      } catch (error) {
+        liars.push(base);
+        throw error;
+      }
+      return bytes;
+    });
+    return answer.finally(() => liars.forEach(demote));
+  };
+
+  const startStream = (offset: number, sink: ServedSink) => {
     let position = offset;
     let isSinkFailed = false;
-    const counting: ByteSink = (bytes) => {
-      position += bytes.length;
-      const refuse = (error: unknown): never => {
-        isSinkFailed = true;
-        throw error;
+    const countingFrom =
+      (base: string): ByteSink =>
+      (bytes) => {
+        position += bytes.length;
+        const refuse = (error: unknown): never => {
+          isSinkFailed = true;
+          throw error;
+        };
+        try {
+          return sink(bytes, base)?.catch(refuse);
+        } catch (error) {
+          return refuse(error);
+        }
       };
-      try {
-        return sink(bytes)?.catch(refuse);
-      } catch (error) {
-        return refuse(error);
-      }
-    };
     /** Asks these mirrors in order until one gives the rest. */
     return (bases: readonly string[], attempt: StreamAttempt): Promise<void> =>
       tryInOrder(bases, async (base) => {
         try {
-          await attempt(base, position, counting);
+          await attempt(base, position, countingFrom(base));
         } catch (error) {
           // What the sink throws is about this device, whatever its class says: another mirror would not help.
           throw isSinkFailed ? new SinkFailure(error) : error;
@@ -160,6 +191,8 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
 
   return {
     fetchFresh,
+    fetchChecked,
+    demote,
     demoteFirst: () => {
       ordered = [...ordered.slice(1), ...ordered.slice(0, 1)];
     },

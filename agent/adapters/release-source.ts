@@ -2,7 +2,6 @@
 // a release; what cannot be verified becomes a failed outcome with its code.
 
 import { type CarriedFile, carryRelease } from '../../verity/carried-metadata.ts';
-import { fetchRequired } from '../../verity/metadata-fetcher.ts';
 import { createHasher } from '../../verity/sealing.ts';
 import { createTrustedStore } from '../../verity/trusted-store.ts';
 import { createTufClient } from '../../verity/tuf-client.ts';
@@ -10,7 +9,6 @@ import { readRelease } from '../../verity/verified-release.ts';
 import { OtadError, toFailure } from '../core/errors.ts';
 import type { ReleaseSource } from '../core/ports.ts';
 import type { CheckOutcome, OfferedFolder, Release, Verified } from '../core/types.ts';
-import { withDeadline } from './deadline.ts';
 import { throughFolder } from './folder-errors.ts';
 import type { HttpClient } from './http.ts';
 import { createMirrors, type Mirrors } from './mirrors.ts';
@@ -23,8 +21,6 @@ export interface ReleaseSourceOptions {
   readonly baseUrls: readonly string[];
   /** Requests of this client go to the folder that a technician offers. Absent: none can be offered. */
   readonly openFolder?: (folder: OfferedFolder) => HttpClient;
-  /** For one attempt to download an artifact, over all mirrors; what it brought stays. Null: none. */
-  readonly downloadDeadlineMs?: number | null;
   readonly channel: string;
   readonly compatible: string;
   /** Where trusted metadata stays between runs; ours alone. */
@@ -62,17 +58,7 @@ export interface SignedSource extends ReleaseSource {
 }
 
 export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource => {
-  const {
-    http,
-    baseUrls,
-    openFolder,
-    downloadDeadlineMs = null,
-    channel,
-    compatible,
-    initialRoot,
-    buildTimeS,
-    syncedTimeS,
-  } = options;
+  const { http, baseUrls, openFolder, channel, compatible, initialRoot, buildTimeS, syncedTimeS } = options;
   const files = createStandbyFiles(
     createTrustedStore(options.metadataFolder),
     options.onDiskChange ?? (() => undefined),
@@ -130,12 +116,10 @@ export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource
     through: <T>(use: (from: Mirrors) => Promise<T>) => Promise<T>,
   ): Pick<ReleaseSource, 'stream' | 'streamRange' | 'readFile'> => ({
     stream: (artifact, offsetBytes, sink, signal) =>
-      through((from) =>
-        withDeadline(downloadDeadlineMs, signal, async (bounded) => {
-          const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
-          await from.stream(path, offsetBytes, artifact.lengthBytes, sink, bounded);
-        }),
-      ),
+      through(async (from) => {
+        const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
+        await from.stream(path, offsetBytes, artifact.lengthBytes, sink, signal);
+      }),
     streamRange: (artifact, { offsetBytes, lengthBytes }, sink, signal) =>
       through(async (from) => {
         const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
@@ -145,11 +129,11 @@ export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource
     readFile: (file, signal) =>
       through(async (from) => {
         const path = await client.locateTarget(file.path, file.sha256Hex);
-        const bytes = await fetchRequired(from, path, file.lengthBytes, signal);
-        if (bytes.length !== file.lengthBytes || sha256Of(bytes) !== file.sha256Hex) {
+        const check = (bytes: Uint8Array): void => {
+          if (bytes.length === file.lengthBytes && sha256Of(bytes) === file.sha256Hex) return;
           throw new OtadError('TARGET_DIGEST_MISMATCH', { path: file.path });
-        }
-        return bytes;
+        };
+        return from.fetchChecked(path, file.lengthBytes, check, signal);
       }),
   });
 
@@ -160,7 +144,8 @@ export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource
         return refreshAnywhere(signal);
       }),
     ...filesFrom((use) => use(mirrors)),
-    distrustServer: () => mirrors.demoteFirst(),
+    serverCount: Math.max(1, baseUrls.length),
+    distrust: (server) => mirrors.demote(server),
     // In turn: in the middle of a refresh the files do not belong together.
     carry: (signal) => inTurn(() => carryRelease(files, initialRoot, { channel, compatible }, signal)),
   };
@@ -177,7 +162,8 @@ export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource
         streamRange: ({ path }) =>
           Promise.reject(new OtadError('HTTP_RANGE_MISMATCH', { path, reason: 'a folder is read in one stream' })),
         // There is no other folder to turn to.
-        distrustServer: () => undefined,
+        serverCount: 1,
+        distrust: () => undefined,
       };
     },
   };

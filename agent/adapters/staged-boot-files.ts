@@ -12,7 +12,10 @@ import { errnoOf, visitPieces } from './file-pieces.ts';
 /** A pipe would wait for its other end; O_NONBLOCK makes it open, and then it is no file. */
 const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
-/** Each is read from the first of the folders that has it. */
+/**
+ * The data partition, and what is used where it cannot be. Each file is read from the last of them that has it: a partition that
+ * takes nothing any more may hold what is out of date.
+ */
 export const openStagedBootFiles = (folders: readonly string[]): StagedBootFiles => {
   const readingIn = async <T>(folder: string, name: string, read: (file: FileHandle) => Promise<T>): Promise<T> => {
     const place = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
@@ -30,15 +33,15 @@ export const openStagedBootFiles = (folders: readonly string[]): StagedBootFiles
     }
   };
   const reading = async <T>(name: string, read: (file: FileHandle) => Promise<T>): Promise<T> => {
-    let first: unknown = null;
-    for (const folder of folders) {
+    let failure: unknown = null;
+    for (const folder of folders.toReversed()) {
       try {
         return await readingIn(folder, name, read);
       } catch (error) {
-        first ??= error;
+        failure = error;
       }
     }
-    throw first;
+    throw failure;
   };
   return {
     readManifest: () =>

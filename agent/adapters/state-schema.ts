@@ -54,6 +54,7 @@ const slotRecord = z.object({
   writtenBytes: count,
   prefixSha256Hex: text,
   bootSetSha256Hex: text.exactOptional(),
+  isFullOnly: z.literal(true).exactOptional(),
   reason: text.nullable(),
 });
 

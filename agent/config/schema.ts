@@ -245,7 +245,7 @@ const httpSchema = z
     downloadTimeoutMs: whole(second, 30 * day)
       .default(day)
       .describe(
-        'Time for one attempt to download an image, over all servers. It ends the attempt; the next one goes on there.',
+        'Time that one attempt has to fetch all of an update, over all servers. It ends the attempt; the next one goes on there.',
       ),
     proxyUrl: urlSchema
       .nullable()

@@ -70,6 +70,9 @@ export interface SlotDevices {
 /** Called for each piece of a stream, in order. A returned promise holds the stream back until it settles. */
 export type ByteSink = (bytes: Uint8Array) => void | Promise<void>;
 
+/** The same, told which server sent the bytes: a name to be handed back to {@link ReleaseSource.distrust}, and nothing else. */
+export type ServedSink = (bytes: Uint8Array, server: string) => void | Promise<void>;
+
 /** Where releases come from: the servers of the settings, unless `from` says otherwise. */
 export interface ReleaseSource {
   /** The same from a folder that a technician offers, under all the same checks. Absent where none can be offered. */
@@ -77,16 +80,18 @@ export interface ReleaseSource {
   /** Refreshes the signed metadata and reads the release document of this device's channel. Never throws for what a server can do. */
   check(signal: AbortSignal): Promise<CheckOutcome>;
   /** Streams the artifact from `offsetBytes` to its signed end. Throws on anything else than exactly these bytes. */
-  stream(artifact: Artifact, offsetBytes: number, sink: ByteSink, signal: AbortSignal): Promise<void>;
+  stream(artifact: Artifact, offsetBytes: number, sink: ServedSink, signal: AbortSignal): Promise<void>;
   /**
    * Streams exactly the bytes of `range` of an artifact or of a file that goes with one; several at once are allowed. Throws HTTP_RANGE_MISMATCH where no server gives just
    * those. The bytes are as the server sent them: the caller checks them.
    */
-  streamRange(file: ArtifactFile, range: ByteRange, sink: ByteSink, signal: AbortSignal): Promise<void>;
-  /** The whole of a small file that goes with an artifact. Throws unless it has the signed length and digest. */
+  streamRange(file: ArtifactFile, range: ByteRange, sink: ServedSink, signal: AbortSignal): Promise<void>;
+  /** The whole of a small file that goes with an artifact, from whichever server sends it. Throws unless it has the signed length and digest. */
   readFile(file: ArtifactFile, signal: AbortSignal): Promise<Uint8Array>;
-  /** The server that is asked first sent wrong bytes: where there is another, it comes first from now on. */
-  distrustServer(): void;
+  /** Among how many servers wrong bytes may be had: whoever asks again does so no more often. */
+  readonly serverCount: number;
+  /** This server sent wrong bytes: from now on it is asked last. */
+  distrust(server: string): void;
 }
 
 /** A stretch of a file. */
@@ -176,11 +181,17 @@ export type PatchedPiece =
       readonly offsetBytes: number;
       /** Valid until the next piece is asked for, and not to be changed. */
       readonly bytes: Uint8Array;
-      /** old: copied from the old image. made: by the patch. */
-      readonly origin: 'old' | 'made';
+      /** old: copied from the old image. made: by the patch. fetched: as it is, by whoever takes the pieces. */
+      readonly origin: 'old' | 'made' | 'fetched';
     }
-  /** It does not come out as the patch says, and has to be fetched. */
-  | { readonly kind: 'missing'; readonly offsetBytes: number; readonly lengthBytes: number };
+  | {
+      /** missing: it does not come out as the patch says. left: to fetch it as it is takes less than to make it. */
+      readonly kind: 'missing' | 'left';
+      readonly offsetBytes: number;
+      readonly lengthBytes: number;
+      /** Whether these bytes are what the patch says should be there; absent where it says nothing of just these. */
+      readonly isRight?: (bytes: Uint8Array) => boolean;
+    };
 
 /** What a patch is applied with. */
 export interface PatchSupply {
@@ -339,10 +350,15 @@ export interface InstallPorts {
   readonly indexing: Indexing;
   readonly bootStage: BootStage;
   readonly patching: Patching;
-  /** For rates only; never goes back. */
+  /** For rates, and for how long ago something failed; never goes back. */
   readonly monoMs: () => number;
+  /** The time that one attempt has for all that it fetches. */
+  readonly openBudget: () => TimeBudget;
   readonly log: Pick<RuntimeLog, 'info' | 'warn'>;
 }
+
+/** Ends `work` with HTTP_TIMEOUT when the time is used up that all work under this budget has together. */
+export type TimeBudget = <T>(signal: AbortSignal, work: (bounded: AbortSignal) => Promise<T>) => Promise<T>;
 
 /** Where a slot of the settings really is. */
 export interface SlotPlace {

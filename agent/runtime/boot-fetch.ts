@@ -2,7 +2,7 @@
 // part, and what has no room there would be no update.
 
 import { OtadError } from '../core/errors.ts';
-import type { BootStage, InstallPorts, ReleaseSource } from '../core/ports.ts';
+import type { BootStage, InstallPorts, ReleaseSource, ServedSink } from '../core/ports.ts';
 import type { Artifact } from '../core/types.ts';
 import type { BootManifest } from './boot-manifest.ts';
 import type { Report, Tally } from './progress-reporter.ts';
@@ -19,26 +19,29 @@ const fillOne = async (
   onBytes: (arrivedBytes: number, fetchedBytes: number) => void,
   signal: AbortSignal,
 ): Promise<void> => {
-  try {
-    await stage.fill(artifact, async (offsetBytes, sink) => {
-      let arrivedBytes = offsetBytes;
-      await source.stream(
-        artifact,
-        offsetBytes,
-        (bytes) => {
+  for (let tries = 1; ; tries += 1) {
+    /** Who began to send it: what is wrong is as a rule wrong from there on. */
+    let server: string | null = null;
+    try {
+      return await stage.fill(artifact, async (offsetBytes, sink) => {
+        let arrivedBytes = offsetBytes;
+        server = null;
+        const counting: ServedSink = (bytes, from) => {
+          server ??= from;
           arrivedBytes += bytes.length;
           onBytes(arrivedBytes, bytes.length);
           return sink(bytes);
-        },
-        signal,
-      );
-      if (arrivedBytes < artifact.lengthBytes) {
-        throw new OtadError('HTTP_TRUNCATED', { path: artifact.path, arrivedBytes });
-      }
-    });
-  } catch (error) {
-    if (error instanceof OtadError && error.code === 'TARGET_DIGEST_MISMATCH') source.distrustServer();
-    throw error;
+        };
+        await source.stream(artifact, offsetBytes, counting, signal);
+        if (arrivedBytes < artifact.lengthBytes) {
+          throw new OtadError('HTTP_TRUNCATED', { path: artifact.path, arrivedBytes });
+        }
+      });
+    } catch (error) {
+      if (!(error instanceof OtadError) || error.code !== 'TARGET_DIGEST_MISMATCH') throw error;
+      if (server !== null) source.distrust(server);
+      if (tries >= source.serverCount) throw error;
+    }
   }
 };
 

@@ -13,6 +13,8 @@ export const copyBytesMax = 1024 * 1024;
 /** Where a chunk can be copied from. */
 export interface ChunkPlace {
   readonly place: 'running' | 'other';
+  /** Of what is held there: the other slot may hold two things. */
+  readonly holding: number;
   readonly offsetBytes: number;
 }
 
@@ -28,7 +30,7 @@ const copyEnd = (table: ChunkTable, first: number, from: ChunkPlace, find: FindC
   let end = first + 1;
   while (end < table.count && table.offsetOf(end + 1) - start <= copyBytesMax) {
     const next = find(end);
-    if (next === null || next.place !== from.place) break;
+    if (next === null || next.holding !== from.holding) break;
     if (next.offsetBytes !== from.offsetBytes + table.offsetOf(end) - start) break;
     end += 1;
   }

@@ -43,12 +43,18 @@ export const pushFetched = async (supply: ChunkSupply, offsetBytes: number, byte
   if (isMarked) risk.unmarkedBytes = 0;
 };
 
+interface Sent {
+  readonly bytes: Uint8Array;
+  /** Who sent its first byte. */
+  readonly server: string;
+}
+
 /** One stretch of a file by itself, out of turn, and as the server sent it. */
 export const fetchAlone = async (
   { fill, source }: Pick<ChunkSupply, 'fill' | 'source'>,
   file: ArtifactFile,
   range: ByteRange,
-): Promise<Uint8Array> => {
+): Promise<Sent> => {
   const { tally, signal, onBytes } = fill;
   const onFetched = (lengthBytes: number): void => {
     tally.fetchedBytes += lengthBytes;
@@ -58,24 +64,32 @@ export const fetchAlone = async (
   try {
     const pending = window.start(range);
     await pending.arrived(range.lengthBytes);
-    return pending.bytes;
+    return { bytes: pending.bytes, server: pending.serverAt(0) };
   } finally {
     await window.close();
   }
 };
 
-/** The same, from whichever server sends what is right; null where none does. What was wrong counts as overhead. */
+/** Even where there is one server only: what spoiled the bytes may have been something on the way. */
+const triesMin = 2;
+
+/**
+ * The same, from whichever server sends what is right; null where none does. What was wrong counts as overhead, and so does
+ * what was asked for `triesBefore`.
+ */
 export const fetchRight = async (
   supply: Pick<ChunkSupply, 'fill' | 'source'>,
   file: ArtifactFile,
   range: ByteRange,
   isRight: (bytes: Uint8Array) => boolean,
+  triesBefore = 0,
 ): Promise<Uint8Array | null> => {
-  for (let isAgain = false; ; isAgain = true) {
-    const bytes = await fetchAlone(supply, file, range);
+  const { fill, source } = supply;
+  for (let tries = triesBefore; tries < Math.max(triesMin, source.serverCount); tries += 1) {
+    const { bytes, server } = await fetchAlone(supply, file, range);
     if (isRight(bytes)) return bytes;
-    supply.fill.tally.overheadBytes += bytes.length;
-    if (isAgain) return null;
-    supply.source.distrustServer();
+    fill.tally.overheadBytes += bytes.length;
+    source.distrust(server);
   }
+  return null;
 };

@@ -7,15 +7,41 @@ import { OtadError } from '../core/errors.ts';
 export interface FileTrouble {
   path: string;
   failures: number;
+  /** Of the newest one, by `monoMs`. */
+  failedAtMs: number;
+  readonly monoMs: () => number;
 }
 
-export const noTrouble = (): FileTrouble => ({ path: '', failures: 0 });
+export const noTrouble = (monoMs: () => number): FileTrouble => ({ path: '', failures: 0, failedAtMs: 0, monoMs });
 
 const failuresMax = 3;
+/** A link that was bad then says nothing of the link now. */
+const forgetMs = 3_600_000;
 
-/** It has failed so often that asking for it again only takes what the link still gives. */
-export const isGivenUp = (trouble: FileTrouble, path: string): boolean =>
-  trouble.path === path && trouble.failures >= failuresMax;
+/** It went well after all, or it is another file's turn. */
+export const forgetTrouble = (trouble: FileTrouble, path = ''): void => {
+  trouble.path = path;
+  trouble.failures = 0;
+};
+
+const fade = (trouble: FileTrouble): void => {
+  if (trouble.monoMs() - trouble.failedAtMs >= forgetMs) trouble.failures = 0;
+};
+
+/** It has failed so often, not long ago, that asking for it again only takes what the link still gives. */
+export const isGivenUp = (trouble: FileTrouble, path: string): boolean => {
+  fade(trouble);
+  return trouble.path === path && trouble.failures >= failuresMax;
+};
+
+/** True when it has failed so often by now that it is done without. */
+export const noteFailure = (trouble: FileTrouble, path: string): boolean => {
+  if (trouble.path !== path) forgetTrouble(trouble, path);
+  fade(trouble);
+  trouble.failures += 1;
+  trouble.failedAtMs = trouble.monoMs();
+  return trouble.failures >= failuresMax;
+};
 
 /** Why it is done without, as a sentence about `what`. What another attempt could mend is thrown instead. */
 export const asReason = (error: unknown, what: string, path: string, trouble: FileTrouble): string => {
@@ -23,9 +49,7 @@ export const asReason = (error: unknown, what: string, path: string, trouble: Fi
   const { status } = error.details;
   const isRefused = error.code === 'HTTP_STATUS' && typeof status === 'number' && status < 500 && status !== 429;
   if (error.class !== 'source' && !isRefused) {
-    trouble.failures = trouble.path === path ? trouble.failures + 1 : 1;
-    trouble.path = path;
-    if (error.class !== 'transient' || trouble.failures < failuresMax) throw error;
+    if (error.class !== 'transient' || !noteFailure(trouble, path)) throw error;
   }
   return `${what} cannot be had: ${error.message}`;
 };

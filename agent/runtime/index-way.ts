@@ -3,30 +3,24 @@
 // cut costs what is in memory and nothing else.
 
 import { OtadError } from '../core/errors.ts';
-import type { ChunkTable, Indexing, ReleaseSource, Sealing, SlotDevices, SlotReader } from '../core/ports.ts';
-import { otherSlot } from '../core/types.ts';
+import type { ChunkTable, ReleaseSource } from '../core/ports.ts';
 import { type ChunkStep, chunkAt, planChunks } from './chunk-plan.ts';
-import { type ChunkSupply, fetchAlone, noRisk, push, pushFetched } from './chunk-supply.ts';
+import { type ChunkSupply, fetchRight, noRisk, push, pushFetched } from './chunk-supply.ts';
 import type { Fill, FillWay } from './fill-way.ts';
-import { createHeldChunks, type HeldChunks, type HeldSlot, readBytes } from './held-chunks.ts';
+import type { HeldChunks } from './held-chunks.ts';
+import { type OwnSlotPorts, type OwnSlots, openOwnSlots } from './own-slots.ts';
 import { createRangeWindow, type PendingRange, type RangeWindow } from './range-window.ts';
-import { findIndex } from './slot-index.ts';
 
 /** Steps that are planned ahead, so that requests run while a long stretch is copied. */
 const stepsAheadMax = 64;
 
-export interface IndexWayPorts {
-  readonly slots: SlotDevices;
+export interface IndexWayPorts extends OwnSlotPorts {
   readonly source: ReleaseSource;
-  readonly sealing: Sealing;
-  readonly indexing: Indexing;
 }
 
 interface Job extends ChunkSupply {
   readonly table: ChunkTable;
   readonly held: HeldChunks;
-  /** Requests up to this one went to a server that has sent wrong bytes. */
-  readonly suspects: { upTo: number };
 }
 
 const lengthOf = (table: ChunkTable, first: number, end: number): number => table.offsetOf(end) - table.offsetOf(first);
@@ -36,11 +30,11 @@ const rangeOf = (table: ChunkTable, first: number, end: number) => ({
   lengthBytes: lengthOf(table, first, end),
 });
 
-/** One chunk by itself, out of turn. Null where it is not what the index says. */
-const fetchChunk = async (job: Job, chunk: number): Promise<Uint8Array | null> => {
+/** One chunk by itself, out of turn. Null where no server sends what the index says. */
+const fetchChunk = (job: Job, chunk: number, triesBefore: number): Promise<Uint8Array | null> => {
   const { fill, table } = job;
-  const bytes = await fetchAlone(job, fill.target.artifact, rangeOf(table, chunk, chunk + 1));
-  return table.isChunk(chunk, bytes) ? bytes : null;
+  const isRight = (bytes: Uint8Array): boolean => table.isChunk(chunk, bytes);
+  return fetchRight(job, fill.target.artifact, rangeOf(table, chunk, chunk + 1), isRight, triesBefore);
 };
 
 const wrongChunk = (job: Job, chunk: number): string =>
@@ -61,30 +55,22 @@ const copy = async (job: Job, step: Extract<ChunkStep, { kind: 'copy' }>): Promi
       onBytes();
       continue;
     }
-    if (held.miss(step.place)) {
+    if (held.miss(step)) {
       fill.log.warn('A slot does not hold what its chunk index says. Its other chunks are fetched.', {
         slot: step.place,
       });
       return 'outdated';
     }
-    const fetched = await fetchChunk(job, chunk);
+    const fetched = await fetchChunk(job, chunk, 0);
     if (fetched === null) return { closed: wrongChunk(job, chunk) };
     await pushFetched(job, table.offsetOf(chunk), fetched);
   }
   return 'done';
 };
 
-/** Once for each server: what was asked for before it was found out says nothing of the next one. */
-const distrust = ({ source, suspects }: Job, window: RangeWindow, pending: PendingRange): void => {
-  if (pending.number <= suspects.upTo) return;
-  suspects.upTo = window.newest();
-  source.distrustServer();
-};
-
 const fetch = async (
   job: Job,
   step: Extract<ChunkStep, { kind: 'fetch' }>,
-  window: RangeWindow,
   pending: PendingRange,
 ): Promise<Outcome> => {
   const { table, fill } = job;
@@ -93,9 +79,9 @@ const fetch = async (
     const from = lengthOf(table, step.first, chunk);
     let bytes: Uint8Array | null = pending.bytes.subarray(from, from + lengthOf(table, chunk, chunk + 1));
     if (!table.isChunk(chunk, bytes)) {
-      distrust(job, window, pending);
+      job.source.distrust(pending.serverAt(from));
       fill.tally.overheadBytes += bytes.length;
-      bytes = await fetchChunk(job, chunk);
+      bytes = await fetchChunk(job, chunk, 1);
       if (bytes === null) return { closed: wrongChunk(job, chunk) };
     }
     await pushFetched(job, table.offsetOf(chunk), bytes);
@@ -122,11 +108,7 @@ const runPlan = async (job: Job, window: RangeWindow): Promise<Outcome> => {
     const { step, pending } = ahead.shift() ?? { step: null, pending: null };
     if (step === null) break;
     const outcome =
-      step.kind === 'copy'
-        ? await copy(job, step)
-        : pending === null
-          ? 'done'
-          : await fetch(job, step, window, pending);
+      step.kind === 'copy' ? await copy(job, step) : pending === null ? 'done' : await fetch(job, step, pending);
     pending?.release();
     if (outcome !== 'done') return outcome;
   }
@@ -153,7 +135,6 @@ const runJob = async (job: Job): Promise<string | null> => {
   const { fill, table, held, source } = job;
   const { tally, target, signal, onBytes, writer } = fill;
   for (;;) {
-    job.suspects.upTo = 0;
     let toFetchBytes = missingBytes(table, chunkAt(table, writer.arrivedBytes), held);
     const onFetched = (lengthBytes: number): void => {
       tally.fetchedBytes += lengthBytes;
@@ -176,63 +157,42 @@ const runJob = async (job: Job): Promise<string | null> => {
   }
 };
 
-export const createIndexWay = (ports: IndexWayPorts): FillWay => {
-  const { slots, source, indexing } = ports;
+export interface IndexWay extends FillWay {
+  /** Bytes of the image that this way would fetch now. Infinite where it cannot go. */
+  toFetchBytes(fill: Fill): Promise<number>;
+}
 
-  /** What the running slot holds, by the index that it carries. */
-  const openRunning = async (fill: Fill, readers: SlotReader[]): Promise<HeldSlot | null> => {
-    const running = otherSlot(fill.slot);
-    const record = await slots.readRecord(running, fill.signal);
-    if (record === null) return null;
-    const reader = await slots.openForReading(running, fill.signal);
-    readers.push(reader);
-    const found = await findIndex(reader, record, ports, fill.signal);
-    return found === null ? null : { place: 'running', reader, table: found.table };
-  };
+export const createIndexWay = (ports: IndexWayPorts): IndexWay => {
+  const { source } = ports;
+  const missingOf = ({ writer }: Fill, table: ChunkTable, held: HeldChunks): number =>
+    missingBytes(table, chunkAt(table, writer.arrivedBytes), held);
 
-  /** What the other slot held before, and behind the mark whatever of this image an attempt that died had written. */
-  const openOther = async (fill: Fill, table: ChunkTable, readers: SlotReader[]): Promise<readonly HeldSlot[]> => {
-    const { writer, before, signal, slot, writtenBytes } = fill;
-    const reader = await slots.openForReading(slot, signal);
-    readers.push(reader);
-    const first = chunkAt(table, writer.arrivedBytes);
-    let end = Math.max(first, chunkAt(table, writtenBytes));
-    for (; end < table.count; end += 1) {
-      const bytes = await readBytes(reader, table.offsetOf(end), lengthOf(table, end, end + 1), signal);
-      if (bytes === null || !table.isChunk(end, bytes)) break;
+  const withSlots = async <T>(fill: Fill, table: ChunkTable, use: (own: OwnSlots) => Promise<T>): Promise<T> => {
+    const own = await openOwnSlots(fill, table, ports);
+    try {
+      return await use(own);
+    } finally {
+      await own.close();
     }
-    return [
-      ...(end === first ? [] : [{ place: 'other' as const, reader, table: firstChunks(table, end) }]),
-      ...(before === null ? [] : [{ place: 'other' as const, reader, table: before.table }]),
-    ];
   };
 
   return {
     name: 'index',
+    toFetchBytes: async (fill) => {
+      if (typeof fill.index === 'string') return Number.POSITIVE_INFINITY;
+      const { table } = fill.index;
+      return withSlots(fill, table, async ({ held }) => missingOf(fill, table, held));
+    },
     bring: async (fill) => {
       if (typeof fill.index === 'string') return fill.index;
       const { table } = fill.index;
-      const readers: SlotReader[] = [];
-      try {
-        const running = await openRunning(fill, readers);
-        const others = await openOther(fill, table, readers);
-        // The running slot first: the other one may hold less than its index says.
-        const slotsHeld = [...(running === null ? [] : [running]), ...others];
-        const suspects = { upTo: 0 };
-        const held = createHeldChunks(table, slotsHeld, indexing);
+      return withSlots(fill, table, async ({ held, runningReason }) => {
         const leftBytes = table.imageLengthBytes - fill.writer.arrivedBytes;
-        if (missingBytes(table, chunkAt(table, fill.writer.arrivedBytes), held) >= leftBytes) {
-          return running === null
-            ? 'the running slot carries no chunk index'
-            : 'no slot of this gateway holds a chunk of the image';
+        if (missingOf(fill, table, held) >= leftBytes) {
+          return runningReason ?? 'no slot of this gateway holds a chunk of the image';
         }
-        return await runJob({ fill, table, held, source, suspects, risk: noRisk() });
-      } finally {
-        for (const reader of readers) await reader.close();
-      }
+        return runJob({ fill, table, held, source, risk: noRisk() });
+      });
     },
   };
 };
-
-/** The same index, as far as chunk `count`. */
-const firstChunks = (table: ChunkTable, count: number): ChunkTable => ({ ...table, count });

@@ -6,7 +6,7 @@ import type { InstallPorts, SlotHandle } from '../core/ports.ts';
 import type { OfferedFolder, Release, SlotName, SlotRecord, Verified } from '../core/types.ts';
 import { fetchBootSet } from './boot-fetch.ts';
 import { chosenSource } from './chosen-source.ts';
-import { noTrouble } from './file-trouble.ts';
+import { forgetTrouble, noTrouble } from './file-trouble.ts';
 import type { FillWay } from './fill-way.ts';
 import { createFullWay } from './full-way.ts';
 import { createIndexWay } from './index-way.ts';
@@ -62,8 +62,8 @@ const rottenCodes: readonly string[] = ['SLOT_READBACK_MISMATCH', 'BOOT_SET_INCO
 
 export const createInstall = (ports: InstallPorts): Install => {
   const { slots, sealing, bootStage, monoMs } = ports;
-  const trouble = noTrouble();
-  const patchTrouble = noPatchTrouble();
+  const trouble = noTrouble(monoMs);
+  const patchTrouble = noPatchTrouble(monoMs);
   // Records are written to their end even when the step is cancelled: one block and its flush.
   const steady = new AbortController().signal;
 
@@ -87,20 +87,28 @@ export const createInstall = (ports: InstallPorts): Install => {
   const write: Install['write'] = async ({ slot, release, folder }, signal, onProgress) => {
     const target = installTargetOf(release, sealing);
     const from = { ...ports, source: chosenSource(ports.source, folder) };
-    const patches = target.artifact.patches === undefined ? [] : [createPatchWay(from, patchTrouble)];
-    const ways: readonly FillWay[] = [...patches, createIndexWay(from), createFullWay(from.source)];
+    const indexWay = createIndexWay(from);
+    const patches = target.artifact.patches === undefined ? [] : [createPatchWay(from, patchTrouble, indexWay)];
+    // What is at hand costs nothing: a folder is read in one stream.
+    const ways: readonly FillWay[] = folder === undefined ? [...patches, indexWay] : [];
+    const fullWay = createFullWay(from.source);
+    const inTime = ports.openBudget();
     return withSlot(slot, signal, async (handle, ledger) => {
       requireFit(target, handle.sizeBytes, sealing);
       const tally = emptyTally();
       if (target.bootSet === null) await from.bootStage.drop();
       else {
         const report = installReport({ slot, target, tally, ports }, onProgress);
-        await fetchBootSet(target.bootSet, { ...from, report, tally }, signal);
+        const { bootSet } = target;
+        await inTime(signal, (bounded) => fetchBootSet(bootSet, { ...from, report, tally }, bounded));
       }
       const record = ledger.current();
       const isDone = record?.status === 'verified' && isSameImage(record, target) && isSameRelease(record, target);
       if (record !== null && isDone) return record;
-      return fillSlot({ slot, target, handle, ledger, ports: from, ways, tally, trouble }, signal, onProgress);
+      const request = { slot, target, handle, ledger, ports: from, ways, fullWay, inTime, tally, trouble };
+      const filled = await fillSlot(request, signal, onProgress);
+      for (const one of [trouble, patchTrouble]) forgetTrouble(one);
+      return filled;
     });
   };
 

@@ -11,6 +11,10 @@ export interface Stretch {
   readonly bytes: Uint8Array | null;
   /** Of them, those that were copied from the old image. */
   readonly oldBytes: number;
+  /** Of them, those that were fetched as they are. */
+  readonly fetchedBytes: number;
+  /** What the patch says of bytes that are fetched in its place; null: nothing. */
+  readonly isRight: ((bytes: Uint8Array) => boolean) | null;
 }
 
 export interface Stretches {
@@ -25,8 +29,10 @@ const pieceByPiece = function* (piece: PatchedPiece): Generator<Stretch> {
   const { offsetBytes } = piece;
   const bytes = piece.kind === 'bytes' ? piece.bytes : null;
   const lengthBytes = lengthOf(piece);
-  const oldBytes = piece.kind === 'bytes' && piece.origin === 'old' ? lengthBytes : 0;
-  yield { offsetBytes, lengthBytes, bytes, oldBytes };
+  const isRight = piece.kind === 'bytes' ? null : (piece.isRight ?? null);
+  const of = (origin: 'old' | 'fetched'): number =>
+    piece.kind === 'bytes' && piece.origin === origin ? lengthBytes : 0;
+  yield { offsetBytes, lengthBytes, bytes, oldBytes: of('old'), fetchedBytes: of('fetched'), isRight };
 };
 
 /** `startBytes`: where a chunk begins. */
@@ -37,14 +43,17 @@ export const createStretches = (table: ChunkTable | null, startBytes: number): S
   /** The chunk so far, where it takes more than one piece; zeros where one is missing. */
   let begun: Uint8Array | null = null;
   let oldBytes = 0;
+  let fetchedBytes = 0;
 
   const complete = (bytes: Uint8Array): Stretch => {
     const offsetBytes = table.offsetOf(chunk);
     const isRight = table.isChunk(chunk, bytes);
-    const stretch = { offsetBytes, lengthBytes: bytes.length, bytes: isRight ? bytes : null, oldBytes };
+    const whole = isRight ? bytes : null;
+    const stretch = { offsetBytes, lengthBytes: bytes.length, bytes: whole, oldBytes, fetchedBytes, isRight: null };
     chunk += 1;
     begun = null;
     oldBytes = 0;
+    fetchedBytes = 0;
     return stretch;
   };
 
@@ -56,6 +65,7 @@ export const createStretches = (table: ChunkTable | null, startBytes: number): S
       const to = Math.min(end, chunkEnd);
       const part = piece.kind === 'bytes' ? piece.bytes.subarray(at - piece.offsetBytes, to - piece.offsetBytes) : null;
       if (piece.kind === 'bytes' && piece.origin === 'old') oldBytes += to - at;
+      if (piece.kind === 'bytes' && piece.origin === 'fetched') fetchedBytes += to - at;
       const isAlone = at === start && to === chunkEnd && part !== null;
       if (!isAlone) {
         begun ??= new Uint8Array(chunkEnd - start);

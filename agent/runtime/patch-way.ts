@@ -6,18 +6,22 @@ import { OtadError } from '../core/errors.ts';
 import type {
   ByteRange,
   OpenedPatch,
+  PatchedPiece,
   Patching,
   ReleaseSource,
   Sealing,
   SlotDevices,
   SlotReader,
 } from '../core/ports.ts';
+import { blockSizeBytes } from '../core/slot-layout.ts';
 import { type ArtifactPatch, otherSlot, type SlotRecord } from '../core/types.ts';
-import { chunkAt } from './chunk-plan.ts';
-import { type ChunkSupply, fetchRight, noRisk, push, pushFetched } from './chunk-supply.ts';
-import { asReason, type FileTrouble, isGivenUp, noTrouble } from './file-trouble.ts';
+import { chunkAt, requestBytesMax } from './chunk-plan.ts';
+import { type ChunkSupply, fetchAlone, fetchRight, noRisk, push, pushFetched } from './chunk-supply.ts';
+import { asReason, type FileTrouble, forgetTrouble, isGivenUp, noTrouble, noteFailure } from './file-trouble.ts';
 import type { Fill, FillWay } from './fill-way.ts';
 import { readBytes } from './held-chunks.ts';
+import type { IndexWay } from './index-way.ts';
+import { asSlotReason } from './own-slots.ts';
 import { createStretches, type Stretch } from './patch-stretches.ts';
 import { sha256Of } from './slot-index.ts';
 
@@ -37,7 +41,7 @@ export interface PatchTrouble extends FileTrouble {
   furthestBytes: number;
 }
 
-export const noPatchTrouble = (): PatchTrouble => ({ ...noTrouble(), furthestBytes: 0 });
+export const noPatchTrouble = (monoMs: () => number): PatchTrouble => ({ ...noTrouble(monoMs), furthestBytes: 0 });
 
 /** What the running slot holds, and the patch that begins there. */
 interface Base {
@@ -84,25 +88,42 @@ const asBase = (reader: SlotReader, signal: AbortSignal) => ({
   },
 });
 
-const giveStretch = async (job: Job, { offsetBytes, lengthBytes, bytes, oldBytes }: Stretch): Promise<boolean> => {
+/** False: it came out otherwise, and was fetched. */
+const giveStretch = async (job: Job, stretch: Stretch): Promise<boolean> => {
   const { fill } = job;
   const { tally, target } = fill;
+  const { offsetBytes, lengthBytes, bytes, oldBytes, fetchedBytes } = stretch;
   if (bytes !== null) {
     const freshBytes = await push(job, offsetBytes, bytes);
-    // What the writer held already counts for neither: the part that it held comes first.
-    const copiedBytes = Math.min(oldBytes, freshBytes);
+    // What the writer held already counts for nothing: the part that it held comes first, and what was fetched before what was made.
+    const heldBytes = Math.min(fetchedBytes, bytes.length - freshBytes);
+    const ownBytes = freshBytes - (fetchedBytes - heldBytes);
+    const copiedBytes = Math.min(oldBytes, ownBytes);
+    tally.overheadBytes += heldBytes;
     tally.copiedBytes += copiedBytes;
-    tally.rebuiltBytes += freshBytes - copiedBytes;
+    tally.rebuiltBytes += ownBytes - copiedBytes;
     fill.onBytes();
     return true;
   }
+  tally.overheadBytes += fetchedBytes;
   const isRight = (fetched: Uint8Array): boolean =>
-    typeof fill.index === 'string' || fill.index.table.isChunk(chunkAt(fill.index.table, offsetBytes), fetched);
+    typeof fill.index === 'string'
+      ? (stretch.isRight?.(fetched) ?? true)
+      : fill.index.table.isChunk(chunkAt(fill.index.table, offsetBytes), fetched);
   const fetched = await fetchRight(job, target.artifact, { offsetBytes, lengthBytes }, isRight);
   if (fetched === null) throw new Closed(`the server sends other bytes than the index names, at byte ${offsetBytes}`);
   await pushFetched(job, offsetBytes, fetched);
   return false;
 };
+
+/** What is shorter to fetch than to make, in as few requests as can be, as pieces of the image. */
+async function* fetchLeft(job: Job, offsetBytes: number, lengthBytes: number): AsyncGenerator<PatchedPiece> {
+  for (let done = 0; done < lengthBytes; done += requestBytesMax) {
+    const range = { offsetBytes: offsetBytes + done, lengthBytes: Math.min(requestBytesMax, lengthBytes - done) };
+    const { bytes } = await fetchAlone(job, job.fill.target.artifact, range);
+    yield { kind: 'bytes', offsetBytes: range.offsetBytes, bytes, origin: 'fetched' };
+  }
+}
 
 const noteProgress = ({ fill, patch, trouble }: Job): void => {
   const { arrivedBytes } = fill.writer;
@@ -136,6 +157,13 @@ const make = async (job: Job, opened: OpenedPatch, reader: SlotReader): Promise<
   const stretches = createStretches(table, fromBytes);
   let misses = 0;
   for await (const piece of opened.pieces(fromBytes, { base: asBase(reader, signal), fetch, signal })) {
+    if (piece.kind === 'left') {
+      for await (const part of fetchLeft(job, piece.offsetBytes, piece.lengthBytes)) {
+        for (const stretch of stretches.take(part)) await giveStretch(job, stretch);
+      }
+      toFetchBytes -= piece.lengthBytes;
+      continue;
+    }
     for (const stretch of stretches.take(piece)) {
       if (await giveStretch(job, stretch)) continue;
       misses += 1;
@@ -147,29 +175,55 @@ const make = async (job: Job, opened: OpenedPatch, reader: SlotReader): Promise<
 const patchCodes: readonly string[] = ['PATCH_MALFORMED', 'PATCH_BASE_MISMATCH', 'PATCH_CODEC_MISMATCH'];
 
 /** Why the patch is left; what another way could not help against either is thrown. */
-const asClosed = (error: unknown, { patch, trouble }: Job): string => {
+const asClosed = (error: unknown, { fill, patch, trouble }: Job): string => {
   if (error instanceof Closed) return error.message;
   if (!(error instanceof OtadError)) throw error;
   const isLibrary = error.code === 'INTERNAL' && error.details.step === 'zstd';
   if (isLibrary || patchCodes.includes(error.code)) return error.message;
+  // The attempt's time is over: a patch that it is spent on again and again must not keep the image away.
+  const { reason } = fill.signal;
+  if (reason instanceof OtadError && reason.code === 'HTTP_TIMEOUT') noteFailure(trouble, patch.path);
   return asReason(error, 'its patch', patch.path, trouble);
 };
+
+/** How far attempts came with another patch, or before the slot had to be begun anew, says nothing of this one. */
+const turnTo = (trouble: PatchTrouble, patch: ArtifactPatch, { writer }: Fill): void => {
+  const isOther = trouble.path !== patch.path;
+  if (isOther) forgetTrouble(trouble, patch.path);
+  if (isOther || (writer.arrivedBytes === 0 && trouble.furthestBytes >= blockSizeBytes)) trouble.furthestBytes = 0;
+};
+
+/** The patch's base and its running slot, open; a sentence where there is none to be had. */
+const openBase = async ({ slot, target, signal }: Fill, slots: SlotDevices) => {
+  const running = otherSlot(slot);
+  try {
+    const base = findBase(await slots.readRecord(running, signal), target.artifact.patches ?? []);
+    return typeof base === 'string' ? base : { ...base, reader: await slots.openForReading(running, signal) };
+  } catch (error) {
+    return asSlotReason(error);
+  }
+};
+
+/** Of an image that was written here and has rotted since, little is missing: less, as a rule, than its patch is long. */
+const isShorterByIndex = async (fill: Fill, patch: ArtifactPatch, indexWay: IndexWay): Promise<boolean> =>
+  fill.writtenBytes > fill.writer.arrivedBytes && (await indexWay.toFetchBytes(fill)) < patch.lengthBytes;
 
 export const createPatchWay = (
   { slots, source, sealing, patching }: PatchWayPorts,
   trouble: PatchTrouble,
+  indexWay: IndexWay,
 ): FillWay => ({
   name: 'patch',
   bring: async (fill: Fill) => {
-    const running = otherSlot(fill.slot);
     const { artifact } = fill.target;
-    const base = findBase(await slots.readRecord(running, fill.signal), artifact.patches ?? []);
+    const base = await openBase(fill, slots);
     if (typeof base === 'string') return base;
-    const { patch, record } = base;
-    if (isGivenUp(trouble, patch.path)) return 'the link broke too often while its patch came';
+    const { patch, record, reader } = base;
     const job: Job = { fill, source, patch, trouble, risk: noRisk() };
-    const reader = await slots.openForReading(running, fill.signal);
     try {
+      turnTo(trouble, patch, fill);
+      if (isGivenUp(trouble, patch.path)) return 'the link broke too often while its patch came';
+      if (await isShorterByIndex(fill, patch, indexWay)) return 'the slot holds most of the image already';
       const range = { offsetBytes: 0, lengthBytes: patch.headLengthBytes };
       const head = await fetchPart(job, range, (bytes) => sha256Of(bytes, sealing) === patch.headSha256Hex);
       const opened = await patching.open(head, {

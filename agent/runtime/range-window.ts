@@ -11,18 +11,16 @@ export const aheadBytesMax = 768 * 1024;
 
 /** One request under way. */
 export interface PendingRange {
-  /** Counts from 1, in the order in which they were started. */
-  readonly number: number;
   readonly bytes: Uint8Array;
   /** Waits for the first `lengthBytes` bytes. Throws what ended the request before they were there. */
   arrived(lengthBytes: number): Promise<void>;
+  /** The server that sent the byte at `offsetBytes` of the range, which has arrived. */
+  serverAt(offsetBytes: number): string;
   /** The bytes are not needed any more. */
   release(): void;
 }
 
 export interface RangeWindow {
-  /** Of the newest request. */
-  newest(): number;
   /** True when another request of this length fits. The only one always does. */
   hasRoom(lengthBytes: number): boolean;
   start(range: ByteRange): PendingRange;
@@ -42,7 +40,6 @@ export const createRangeWindow = ({ source, file, onFetched, signal }: WindowPor
   const both = AbortSignal.any([signal, ending.signal]);
   const running = new Set<Promise<void>>();
   let aheadBytes = 0;
-  let newest = 0;
 
   const start = (range: ByteRange): PendingRange => {
     const bytes = new Uint8Array(range.lengthBytes);
@@ -51,13 +48,17 @@ export const createRangeWindow = ({ source, file, onFetched, signal }: WindowPor
     let wake: () => void = () => {};
     let isReleased = false;
     aheadBytes += bytes.length;
-    newest += 1;
-    const sink = (piece: Uint8Array): void => {
+    /** Who sent what, up to where: a few at the most, since a part that breaks off goes from one server to the next. */
+    const served: { readonly server: string; endBytes: number }[] = [];
+    const sink = (piece: Uint8Array, server: string): void => {
       if (arrivedBytes + piece.length > bytes.length) {
         throw new OtadError('FILE_TOO_LARGE', { path: file.path, ...range });
       }
       bytes.set(piece, arrivedBytes);
       arrivedBytes += piece.length;
+      const last = served.at(-1);
+      if (last?.server === server) last.endBytes = arrivedBytes;
+      else served.push({ server, endBytes: arrivedBytes });
       onFetched(piece.length);
       wake();
     };
@@ -74,7 +75,6 @@ export const createRangeWindow = ({ source, file, onFetched, signal }: WindowPor
     running.add(request);
     void request.then(() => running.delete(request));
     return {
-      number: newest,
       bytes,
       async arrived(lengthBytes) {
         while (arrivedBytes < lengthBytes) {
@@ -84,6 +84,7 @@ export const createRangeWindow = ({ source, file, onFetched, signal }: WindowPor
           });
         }
       },
+      serverAt: (offsetBytes) => served.find(({ endBytes }) => offsetBytes < endBytes)?.server ?? '',
       release() {
         if (!isReleased) aheadBytes -= bytes.length;
         isReleased = true;
@@ -92,7 +93,6 @@ export const createRangeWindow = ({ source, file, onFetched, signal }: WindowPor
   };
 
   return {
-    newest: () => newest,
     hasRoom: (lengthBytes) =>
       running.size < requestsInFlightMax && (aheadBytes === 0 || aheadBytes + lengthBytes <= aheadBytesMax),
     start,

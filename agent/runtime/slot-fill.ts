@@ -3,20 +3,14 @@
 // than is durable; bytes that turn out wrong are never a prefix to resume from.
 
 import { OtadError } from '../core/errors.ts';
-import type { InstallPorts, SlotHandle } from '../core/ports.ts';
+import type { InstallPorts, SlotHandle, TimeBudget } from '../core/ports.ts';
 import { blockSizeBytes } from '../core/slot-layout.ts';
 import type { SlotName, SlotRecord } from '../core/types.ts';
 import type { FileTrouble } from './file-trouble.ts';
-import type { Fill, FillWay } from './fill-way.ts';
+import type { Fill } from './fill-way.ts';
+import { bringImage, type ImageAttempt, isDigestWrong, type Ways } from './image-bringing.ts';
 import { type InstallTarget, isSameImage, isSameRelease, recordOf } from './install-target.ts';
-import {
-  createReporter,
-  forgetImage,
-  type OnProgress,
-  type Report,
-  savedBytesOf,
-  type Tally,
-} from './progress-reporter.ts';
+import { createReporter, type OnProgress, type Report, savedBytesOf, type Tally } from './progress-reporter.ts';
 import { findIndex, type HeldIndex, loadIndex } from './slot-index.ts';
 import type { SlotLedger } from './slot-ledger.ts';
 import { isMediumFault, visitImage } from './slot-medium.ts';
@@ -31,15 +25,11 @@ export const checkpointBytesOf = (imageLengthBytes: number): number =>
   Math.min(checkpointBytesMax, Math.max(checkpointBytesMin, Math.ceil(imageLengthBytes / checkpointsPerImage)));
 
 /** One attempt to fill one slot. */
-interface Attempt {
+interface Attempt extends ImageAttempt {
   readonly slot: SlotName;
-  readonly target: InstallTarget;
   readonly handle: SlotHandle;
   readonly ledger: SlotLedger;
-  readonly writer: SlotWriter;
-  readonly commit: (mark: Mark) => Promise<SlotRecord>;
   readonly report: Report;
-  readonly log: Fill['log'];
   readonly signal: AbortSignal;
 }
 
@@ -78,46 +68,9 @@ const resume = async (attempt: Attempt): Promise<void> => {
   await commit(writer.mark());
 };
 
-const isDigestWrong = ({ writer, target }: Attempt): boolean =>
-  writer.positionBytes === target.artifact.lengthBytes && writer.mark().prefixSha256Hex !== target.artifact.sha256Hex;
-
-/** After the stream broke: makes durable what arrived, unless the whole is known to be wrong. */
-const salvage = async (attempt: Attempt): Promise<void> => {
-  const { writer, commit } = attempt;
-  await writer.settle();
-  if (isDigestWrong(attempt)) writer.restart();
-  await commit(writer.mark());
-};
-
-const isSourceFault = (fault: unknown): boolean => fault instanceof OtadError && fault.class === 'source';
-
-/** Tries the ways in turn until the image is whole. Gives the name of the one that ended it; null: it was whole before. */
-const bring = async (attempt: Attempt, fill: Fill, ways: readonly FillWay[]): Promise<FillWay['name'] | null> => {
-  const { writer, target, log } = attempt;
-  const { tally } = fill;
-  if (writer.arrivedBytes === target.artifact.lengthBytes) return null;
-  try {
-    for (const way of ways) {
-      const closed = await way.bring(fill);
-      if (writer.fault !== null) throw writer.fault;
-      if (closed === null) {
-        await writer.settle();
-        return way.name;
-      }
-      log.info('The image comes by the next way.', { way: way.name, reason: closed });
-      tally.detours.push(`${way.name}: ${closed}`);
-    }
-    throw new OtadError('INTERNAL', { step: 'write', reason: 'no way brought the image' });
-  } catch (error) {
-    // A slot that failed is not written again; any other end keeps its bytes.
-    if (writer.fault === null || isSourceFault(writer.fault)) await salvage(attempt);
-    throw writer.fault ?? error;
-  }
-};
-
 /** The end of the image: all digests, then the tree, then the record. */
 const seal = async (attempt: Attempt): Promise<SlotRecord> => {
-  const { writer, target, slot, commit } = attempt;
+  const { writer, target, slot, doubt, commit } = attempt;
   const { artifact, verity, release } = target;
   const mark = writer.mark();
   if (isDigestWrong(attempt)) {
@@ -127,6 +80,7 @@ const seal = async (attempt: Attempt): Promise<SlotRecord> => {
     const facts = { slot, version: release.version, expected: artifact.sha256Hex, actual: mark.prefixSha256Hex };
     throw new OtadError('IMAGE_DIGEST_MISMATCH', facts);
   }
+  doubt.isFullOnly = false;
   const { rootHex, write } = writer.sealTree();
   if (rootHex !== verity.rootHex) {
     // The bytes are the signed ones, so they stay; it is the release that does not agree with itself.
@@ -138,14 +92,14 @@ const seal = async (attempt: Attempt): Promise<SlotRecord> => {
   return commit(mark);
 };
 
-export interface FillRequest {
+export interface FillRequest extends Ways {
   readonly slot: SlotName;
   readonly target: InstallTarget;
   readonly handle: SlotHandle;
   readonly ledger: SlotLedger;
   readonly ports: InstallPorts;
-  /** In the order in which they are tried; the last one is always possible. */
-  readonly ways: readonly FillWay[];
+  /** What is left of this attempt's time for fetching. */
+  readonly inTime: TimeBudget;
   /** What this attempt brought before the image: its boot files. */
   readonly tally: Tally;
   /** Of the indexes that could not be fetched in attempts before this one. */
@@ -162,13 +116,20 @@ export const installReport = (
   return createReporter(fixed, { monoMs: ports.monoMs, tally, onProgress });
 };
 
+const doubtful = { isFullOnly: true } as const;
+
 const openAttempt = (request: FillRequest, signal: AbortSignal, onProgress: OnProgress): Attempt => {
   const { slot, target, handle, ledger, ports } = request;
   const { sealing, log } = ports;
   // Records are written to their end even when the step is cancelled: one block and its flush.
   const steady = new AbortController().signal;
+  const record = ledger.current();
+  const doubt = { isFullOnly: record !== null && isSameImage(record, target) && record.isFullOnly === true };
   const commit = ({ writtenBytes, prefixSha256Hex }: Mark): Promise<SlotRecord> =>
-    ledger.commit(recordOf(target, writtenBytes, prefixSha256Hex), steady);
+    ledger.commit(
+      { ...recordOf(target, writtenBytes, prefixSha256Hex), ...(doubt.isFullOnly ? doubtful : {}) },
+      steady,
+    );
   const checkpoint = async (mark: Mark): Promise<void> => {
     await commit(mark);
   };
@@ -179,7 +140,7 @@ const openAttempt = (request: FillRequest, signal: AbortSignal, onProgress: OnPr
   const bootBytes = target.bootSet?.totalBytes ?? 0;
   const reportAll = installReport(request, onProgress);
   const report: Report = (step, doneBytes) => reportAll(step, bootBytes + doneBytes);
-  return { slot, target, handle, ledger, writer, commit, report, log, signal };
+  return { slot, target, handle, ledger, writer, doubt, commit, report, log, signal };
 };
 
 /** The index of what the slot holds now, before it is another image's. */
@@ -193,8 +154,9 @@ const indexBefore = async (
 
 const prepareFill = async (
   request: FillRequest,
-  { writer, report, signal }: Attempt,
+  { writer, report }: Attempt,
   found: Pick<Fill, 'before' | 'writtenBytes' | 'tally'>,
+  signal: AbortSignal,
 ): Promise<Fill> => {
   const { tally } = found;
   const { slot, target, handle, ports, trouble } = request;
@@ -215,7 +177,7 @@ export const fillSlot = async (
   signal: AbortSignal,
   onProgress: OnProgress,
 ): Promise<SlotRecord> => {
-  const { target, ways, ports, tally } = request;
+  const { target, ports, tally } = request;
   const bootBytes = tally.fetchedBytes;
   const attempt = openAttempt(request, signal, onProgress);
   const record = request.ledger.current();
@@ -223,16 +185,10 @@ export const fillSlot = async (
   const before = await indexBefore(request, signal);
   await resume(attempt);
   if (attempt.writer.arrivedBytes < target.artifact.lengthBytes) {
-    const fill = await prepareFill(request, attempt, { before, writtenBytes, tally });
-    const way = await bring(attempt, fill, ways);
-    if (isDigestWrong(attempt) && way !== null && way !== 'full') {
-      // Each piece was what index or patch name, and the whole is not the image: they are of another one. Nothing of it stays.
-      ports.log.warn('The pieces do not make the signed image. It comes whole.', { way, path: target.artifact.path });
-      attempt.writer.restart();
-      forgetImage(tally, bootBytes);
-      await attempt.commit(attempt.writer.mark());
-      await bring(attempt, fill, ways.slice(-1));
-    }
+    await request.inTime(signal, async (bounded) => {
+      const fill = await prepareFill(request, attempt, { before, writtenBytes, tally }, bounded);
+      await bringImage(attempt, fill, request, bootBytes);
+    });
     const { fetchedBytes, overheadBytes, copiedBytes, rebuiltBytes } = tally;
     const bytes = { fetchedBytes, overheadBytes, copiedBytes, rebuiltBytes, savedBytes: savedBytesOf(tally) };
     ports.log.info('The image is in the slot.', { slot: request.slot, ...bytes });

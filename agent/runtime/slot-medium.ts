@@ -18,6 +18,9 @@ export interface Run {
 /** True for a medium that does not give a block back or take one: it may be written again, and often heals by that. */
 export const isMediumFault = (error: unknown): boolean => error instanceof OtadError && error.code === 'SLOT_IO';
 
+/** True for anything that is wrong with a slot itself: gone, held, not opened, not read. */
+export const isDeviceFault = (error: unknown): boolean => error instanceof OtadError && error.class === 'device';
+
 export const isEqual = (a: Uint8Array, b: Uint8Array): boolean => {
   if (a.length !== b.length) return false;
   for (let index = 0; index < a.length; index += 1) {

@@ -62,14 +62,18 @@ export const patchImages = (oldPath: string, path: string, options: ImagePatchOp
     withImageSource(path, async (image): Promise<PatchOutcome> => {
       const zstd = await loadZstd();
       const ways = await compareWays(old, image, zstd);
+      const none = (problem: string): PatchOutcome => ({ kind: 'none', problem, ways });
       try {
         const { bytes, head, report } = await makePatch(old, image, { zstd, ...options });
         // A fresh instance, as on a gateway: nothing that making it left behind may help.
         await provePatch(bytesSource(bytes), old, image, { zstd: await loadZstd(), ...options });
         return { kind: 'made', bytes, report, ways, baseSha256Hex: head.base.sha256Hex };
       } catch (error) {
-        if (!(error instanceof OtadError && error.code === 'IMAGE_NOT_PATCHABLE')) throw error;
-        return { kind: 'none', problem: String(error.details.problem), ways };
+        if (!(error instanceof OtadError)) throw error;
+        // Readable, and yet refused where it is applied: it takes more work than a gateway puts into a patch.
+        if (error.code === 'PATCH_MALFORMED') return none(`gateways would refuse its patch: ${error.details.reason}`);
+        if (error.code !== 'IMAGE_NOT_PATCHABLE') throw error;
+        return none(String(error.details.problem));
       }
     }),
   );

@@ -81,9 +81,11 @@ const settleOne = async (
   if (known !== undefined) return named(await readFile(fileOf(path, known)), known);
   const none = (problem: string): SettledPatch => ({ version, patch: null, problem });
   const made = patchImages(fileOf(base.path, base.sha256Hex), fileOf(image.path, image.sha256Hex), wish);
-  // An image that cannot be looked into (another compressor) is published all the same, and fetched whole.
+  // An image that cannot be looked into (another compressor, or none of its program here) is published all the same, and fetched whole.
   const outcome = await made.catch((error: unknown) => {
-    if (error instanceof OtadError && error.code === 'IMAGE_UNUSABLE') return String(error.details.problem);
+    if (!(error instanceof OtadError)) throw error;
+    if (error.code === 'IMAGE_UNUSABLE') return String(error.details.problem);
+    if (error.code === 'TOOL_MISSING') return error.message;
     throw error;
   });
   if (typeof outcome === 'string') return none(outcome);

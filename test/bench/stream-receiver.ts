@@ -24,7 +24,10 @@ const install = anInstall({
   source: {
     ...streamOnly,
     check: () => Promise.reject(new Error('not asked')),
-    stream: (_artifact, offset, sink, signal) => http.streamRange(url, { offset, lengthTotal: length, sink, signal }),
+    stream: (_artifact, offset, give, signal) => {
+      const sink = (bytes: Uint8Array) => give(bytes, 'server');
+      return http.streamRange(url, { offset, lengthTotal: length, sink, signal });
+    },
   },
 });
 const before = process.cpuUsage();

@@ -191,9 +191,9 @@ export const applyAll = async (
   let copiedBytes = 0;
   for await (const piece of applyPatch(await openPatch(bytesSource(patch)), base, options)) {
     if (piece.offsetBytes !== at) throw new RangeError(`a piece at ${piece.offsetBytes} instead of ${at}`);
-    if (piece.kind === 'missing') missing.push({ offsetBytes: at, lengthBytes: piece.lengthBytes });
+    if (piece.kind !== 'bytes') missing.push({ offsetBytes: at, lengthBytes: piece.lengthBytes });
     else if (piece.origin === 'old') copiedBytes += piece.bytes.length;
-    pieces.push(piece.kind === 'missing' ? Buffer.alloc(piece.lengthBytes) : Buffer.from(piece.bytes));
+    pieces.push(piece.kind !== 'bytes' ? Buffer.alloc(piece.lengthBytes) : Buffer.from(piece.bytes));
     at += pieces.at(-1)?.length ?? 0;
   }
   return { image: Buffer.concat(pieces), missing, copiedBytes };

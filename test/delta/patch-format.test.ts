@@ -146,17 +146,22 @@ describe('the form of a patch', () => {
       steps.signed(at - end);
       end = at + 1;
     }
-    const operations = Array.from({ length: 16 }, () => raw(4096));
-    const patch = aPatch({
-      operations,
-      newBytes: 65_536,
-      streams: { control: steps.finish() },
-      head: { base: id(whole.length), oldBlocks: blocks },
-    });
-    await assert.rejects(applyAll(patch, bytesSource(whole), { zstd }), {
-      code: 'PATCH_MALFORMED',
-      message: /over and over/,
-    });
+    const control = steps.finish();
+    // In many operations, and all inside of one.
+    for (const operations of [Array.from({ length: 16 }, () => raw(4096)), [raw(65_536)]]) {
+      const head = { base: id(whole.length), oldBlocks: blocks };
+      const patch = aPatch({ operations, newBytes: 65_536, streams: { control }, head });
+      let reads = 0;
+      const counting = {
+        lengthBytes: whole.length,
+        read: async (at: number, length: number) => {
+          reads += 1;
+          return whole.subarray(at, at + length);
+        },
+      };
+      await assert.rejects(applyAll(patch, counting, { zstd }), { code: 'PATCH_MALFORMED', message: /over and over/ });
+      assert.ok(reads <= 1024 + 16 * (operations.length + blocks.length), `${reads} blocks`);
+    }
   });
 });
 

@@ -187,6 +187,12 @@ describe('what a patch cannot be made for', () => {
     }
   });
 
+  it('is what unpacks to far more than the image: found when it is made, by the bounds of gateways', async () => {
+    const lines = Array.from({ length: 200_000 }, (_, at) => `line ${at % 1000} of a table that compresses well\n`);
+    const dense = images.image('dense', { ...oldTree, 'var/table': Buffer.from(lines.join('')) }, quick);
+    await assert.rejects(make(old, dense), { code: 'IMAGE_NOT_PATCHABLE', message: /would refuse.*much more than/ });
+  });
+
   it('is what is no image', async () => {
     await assert.rejects(make(Buffer.alloc(5000), image), { code: 'IMAGE_UNUSABLE' });
   });

@@ -169,7 +169,7 @@ export const bootSetMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'wrong-boot-files-from-the-same-server-again',
-    edits: one('agent/runtime/boot-fetch.js', 'source.distrustServer();', ';'),
+    edits: one('agent/runtime/boot-fetch.js', 'source.distrust(server);', ';'),
     suite: install,
   },
   {

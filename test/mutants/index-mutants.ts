@@ -33,9 +33,9 @@ export const indexMutants: readonly SuiteMutant[] = [
   {
     name: 'index-pieces-that-are-not-the-image-fail-for-ever',
     edits: one(
-      'agent/runtime/slot-fill.js',
-      "if (isDigestWrong(attempt) && way !== null && way !== 'full') {",
-      'if (false) {',
+      'agent/runtime/image-bringing.js',
+      'for (let fullTries = 0; isDigestWrong(attempt);) {',
+      'for (let fullTries = 0; false;) {',
     ),
     suite: install,
   },
@@ -51,12 +51,12 @@ export const indexMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'index-rotten-slot-asked-for-ever',
-    edits: one('agent/runtime/held-chunks.js', 'if (held.misses < missesMax)', 'if (held.misses >= 0)'),
+    edits: one('agent/runtime/held-chunks.js', 'return held.misses === missesMax;', 'return held.misses < 0;'),
     suite: install,
   },
   {
     name: 'index-wrong-server-asked-again',
-    edits: one('agent/runtime/index-way.js', 'source.distrustServer();', ''),
+    edits: one('agent/runtime/index-way.js', 'job.source.distrust(pending.serverAt(from));', ''),
     suite: install,
   },
   {
@@ -85,7 +85,7 @@ export const indexMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'index-what-a-dead-process-wrote-is-fetched-again',
-    edits: one('agent/runtime/index-way.js', 'chunkAt(table, writtenBytes))', '0)'),
+    edits: one('agent/runtime/own-slots.js', 'if (!isRight && offsetBytes >= writtenBytes)', 'if (!isRight)'),
     suite: resume,
   },
   {
@@ -119,5 +119,29 @@ export const indexMutants: readonly SuiteMutant[] = [
       'true',
     ),
     suite: format,
+  },
+  {
+    name: 'pieces-that-are-not-the-image-tried-again-after-a-cut',
+    edits: one('agent/runtime/image-bringing.js', 'doubt.isFullOnly = true;', ';'),
+    suite: ['agent/runtime/install-sources.test.js'],
+  },
+  {
+    name: 'pieces-that-are-not-the-image-tried-again-by-the-next-process',
+    edits: one('agent/runtime/slot-fill.js', 'record.isFullOnly === true', 'false'),
+    suite: ['agent/runtime/install-sources.test.js'],
+  },
+  {
+    name: 'index-running-slot-that-does-not-open-ends-installs',
+    edits: one('agent/runtime/own-slots.js', 'if (!isDeviceFault(error))', 'if (error)'),
+    suite: ['agent/runtime/install-patch.test.js'],
+  },
+  {
+    name: 'index-misses-counted-against-another-holding',
+    edits: one(
+      'agent/runtime/held-chunks.js',
+      'miss: ({ holding }) => {',
+      'miss: ({ holding: given }) => { const holding = Math.min(given, 0);',
+    ),
+    suite: ['agent/runtime/held-chunks.test.js'],
   },
 ];

@@ -36,11 +36,7 @@ export const patchMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'patch-fails-whole-on-an-unreadable-slot',
-    edits: one(
-      applying,
-      "if (error instanceof OtadError && (error.code === 'CANCELLED'",
-      "if (error && (true || error.code === 'CANCELLED'",
-    ),
+    edits: one(applying, 'if (error instanceof OtadError && endingCodes.includes(error.code))', 'if (error)'),
     suite: images,
   },
   {
@@ -50,11 +46,7 @@ export const patchMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'patch-unpacks-without-end',
-    edits: one(
-      applying,
-      'old.unpackedBlocks > unpackedSlack',
-      'old.unpackedBlocks < 0 && old.unpackedBlocks > unpackedSlack',
-    ),
+    edits: one('delta/old-space.js', 'if (unpackedBlocks > unpackedMax())', 'if (unpackedBlocks < 0)'),
     suite: forms,
   },
   {
@@ -164,7 +156,7 @@ export const patchMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'patch-that-makes-another-image-counts-as-saved',
-    edits: one('agent/runtime/slot-fill.js', 'forgetImage(tally, bootBytes);', ''),
+    edits: one('agent/runtime/image-bringing.js', 'forgetImage(fill.tally, bootBytes);', ''),
     suite: device,
   },
   {
@@ -176,5 +168,45 @@ export const patchMutants: readonly SuiteMutant[] = [
     name: 'patch-lost-when-waves-widen',
     edits: one('publish/releases/release-patches.js', '...kept, ...wished', '...wished'),
     suite: releases,
+  },
+  {
+    name: 'patch-fetched-again-for-one-rotten-byte',
+    edits: one(way, 'fill.writtenBytes > fill.writer.arrivedBytes', 'fill.writtenBytes < 0'),
+    suite: device,
+  },
+  {
+    name: 'patch-given-up-until-the-next-start',
+    edits: one(
+      'agent/runtime/file-trouble.js',
+      'trouble.monoMs() - trouble.failedAtMs >= forgetMs',
+      'trouble.failedAtMs < 0',
+    ),
+    suite: device,
+  },
+  {
+    name: 'patch-held-against-another-beginning',
+    edits: one(way, 'trouble.furthestBytes >= blockSizeBytes', 'trouble.furthestBytes < 0'),
+    suite: device,
+  },
+  {
+    name: 'patch-what-is-left-asked-for-chunk-by-chunk',
+    edits: one('delta/patching.js', "kind: 'left'", "kind: 'missing'"),
+    suite: device,
+  },
+  {
+    name: 'patch-update-lost-for-want-of-memory',
+    edits: one('delta/patching.js', 'check(zstd);', ';').concat(
+      one(
+        'delta/patching.js',
+        'return {\n            leftBytes',
+        'checkPatch(head, { base, image }, zstd);\n        return {\n            leftBytes',
+      ),
+    ),
+    suite: device,
+  },
+  {
+    name: 'patch-block-fetched-unchecked',
+    edits: one('delta/patch-apply.js', 'yield passedBytes === 0 ?', 'yield passedBytes < 0 ?'),
+    suite: ['agent/runtime/install-sources.test.js'],
   },
 ];

@@ -4,6 +4,7 @@ import { one, type SuiteMutant } from './mutant.ts';
 
 const adapter = (name: string): string => `agent/adapters/${name}.js`;
 const suite = (name: string): readonly string[] => [`agent/adapters/${name}.test.js`];
+const installs = ['agent/runtime/install-sources.test.js'];
 const folderFiles = 'agent/cli/folder-files.js';
 const folderDoor = 'agent/api/folder-door.js';
 
@@ -96,8 +97,56 @@ export const sourceMutants: readonly SuiteMutant[] = [
     suite: suite('proxy-rules'),
   },
   {
-    name: 'deadline-for-each-mirror',
-    edits: one(adapter('deadline'), 'if (deadlineMs === null)', 'if (deadlineMs !== undefined)'),
-    suite: suite('release-source'),
+    name: 'deadline-for-each-request',
+    edits: one(adapter('deadline'), 'leftMs -= monoMs() - startMs;', 'void startMs;'),
+    suite: installs,
+  },
+  {
+    name: 'deadline-for-whole-files-only',
+    edits: one(
+      'agent/runtime/slot-fill.js',
+      'await request.inTime(signal, async (bounded) => {',
+      'await (async (bounded) => {',
+    ).concat(
+      one(
+        'agent/runtime/slot-fill.js',
+        'await bringImage(attempt, fill, request, bootBytes);\n        });',
+        'await bringImage(attempt, fill, request, bootBytes);\n        })(signal);',
+      ),
+    ),
+    suite: installs,
+  },
+  {
+    name: 'mirror-with-another-image-not-left',
+    edits: one(
+      'agent/runtime/image-bringing.js',
+      'fullWay.distrust() && fullTries < fullTriesMax',
+      'fullWay.distrust() && false',
+    ),
+    suite: installs,
+  },
+  {
+    name: 'mirror-with-another-image-asked-first-again',
+    edits: one('agent/runtime/full-way.js', 'source.distrust(server);', ';'),
+    suite: installs,
+  },
+  {
+    name: 'mirrors-with-another-image-asked-without-end',
+    edits: one('agent/runtime/image-bringing.js', 'fullTries < fullTriesMax', 'fullTries < 9'),
+    suite: installs,
+  },
+  {
+    name: 'mirror-with-another-index-asked-first-again',
+    edits: one(adapter('mirrors'), 'liars.forEach(demote)', 'liars.length'),
+    suite: installs,
+  },
+  {
+    name: 'mirror-demoted-that-did-not-lie',
+    edits: one(
+      adapter('mirrors'),
+      'ordered.filter((one) => one !== base), ...ordered.filter((one) => one === base)',
+      'ordered.slice(1), ...ordered.slice(0, 1)',
+    ),
+    suite: installs,
   },
 ];

@@ -163,6 +163,7 @@ class LifeRun {
       bootStage: noBootStage,
       patching: createPatching(),
       monoMs: () => this.#timeline.nowMs(),
+      openBudget: () => (signal, work) => work(signal),
       log: {
         info: (message, fields) =>
           this.#gate.note(`install: ${message} ${String(fields.reason ?? fields.fetchedBytes)}`),

@@ -5,11 +5,11 @@ import type { LocalSlotDevices } from '../../agent/adapters/slot-device.ts';
 import { OtadError, toFailure } from '../../agent/core/errors.ts';
 import type {
   BootControl,
-  ByteSink,
   Clock,
   Health,
   Rebooter,
   ReleaseSource,
+  ServedSink,
   SlotHandle,
   Store,
 } from '../../agent/core/ports.ts';
@@ -252,7 +252,7 @@ const sendPieces = async (
   { ground, gate, timeline, checkers, generation }: PortContext,
   sealed: SealedRelease,
   range: { readonly from: number; readonly to: number },
-  sink: ByteSink,
+  sink: ServedSink,
   signal: AbortSignal,
 ): Promise<void> => {
   for (let offset = range.from; offset < range.to; offset += pieceBytes) {
@@ -272,7 +272,7 @@ const sendPieces = async (
       }
       checkers.onFetched(sealed, piece.length);
     });
-    await sink(piece);
+    await sink(piece, 'server');
   }
 };
 
@@ -320,7 +320,8 @@ const createChecking = ({
 const createSource = (context: PortContext): ReleaseSource => ({
   ...createChecking(context),
   readFile: (file, signal) => readIndex(context, file, signal),
-  distrustServer: () => {},
+  serverCount: 1,
+  distrust: () => {},
   stream: (artifact, offsetBytes, sink, signal) =>
     context.gate.call(context.generation, 'source.stream', '', offsetBytes, async (fault) => {
       const sealed = sealedOf(context, artifact);

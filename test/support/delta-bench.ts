@@ -104,12 +104,13 @@ export const aMirrorSource = (t: TestContext, baseUrls: readonly string[]): Rele
     streamRange: ({ path, lengthBytes: lengthTotal }, { offsetBytes: offset, lengthBytes }, sink, signal) =>
       mirrors.streamRange(path, { offset, end: offset + lengthBytes, lengthTotal }, sink, signal),
     readFile: async (file, signal) => {
-      const bytes = await mirrors.fetch(file.path, file.lengthBytes, signal);
-      if (bytes === null) throw new OtadError('METADATA_MISSING', { path: file.path });
-      if (sha256Of(bytes) !== file.sha256Hex) throw new OtadError('TARGET_DIGEST_MISMATCH', { path: file.path });
-      return bytes;
+      const check = (bytes: Uint8Array): void => {
+        if (sha256Of(bytes) !== file.sha256Hex) throw new OtadError('TARGET_DIGEST_MISMATCH', { path: file.path });
+      };
+      return mirrors.fetchChecked(file.path, file.lengthBytes, check, signal);
     },
-    distrustServer: () => mirrors.demoteFirst(),
+    serverCount: baseUrls.length,
+    distrust: (server) => mirrors.demote(server),
   };
 };
 
@@ -184,6 +185,7 @@ export const aDeltaBench = (options: DeltaBenchOptions): DeltaBench => {
         bootStage: noBootStage,
         patching: createPatching(),
         monoMs: () => performance.now(),
+        openBudget: () => (signal, work) => work(signal),
         log: { info: note, warn: note },
         ...over,
       });

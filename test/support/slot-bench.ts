@@ -5,7 +5,7 @@ import { closeSync, ftruncateSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { createSlotDevices } from '../../agent/adapters/slot-device.ts';
 import { OtadError } from '../../agent/core/errors.ts';
-import type { ByteSink, InstallPorts, ReleaseSource, SlotDevices } from '../../agent/core/ports.ts';
+import type { InstallPorts, ReleaseSource, ServedSink, SlotDevices } from '../../agent/core/ports.ts';
 import { ceilToBlock } from '../../agent/core/slot-layout.ts';
 import type { Artifact, Release, SlotName, Verified } from '../../agent/core/types.ts';
 import { createInstall, type Install } from '../../agent/runtime/install.ts';
@@ -105,21 +105,23 @@ export const anInstall = (ports: Pick<InstallPorts, 'slots' | 'source'> & Partia
     bootStage: noBootStage,
     patching: createPatching(),
     monoMs: () => 0,
+    openBudget: () => (signal, work) => work(signal),
     log: { info: () => undefined, warn: () => undefined },
     ...ports,
   });
 
 /** The rest of a source that has one stream and nothing else. */
-export const streamOnly: Pick<ReleaseSource, 'streamRange' | 'readFile' | 'distrustServer'> = {
+export const streamOnly: Pick<ReleaseSource, 'streamRange' | 'readFile' | 'serverCount' | 'distrust'> = {
   streamRange: () => Promise.reject(new OtadError('HTTP_RANGE_MISMATCH')),
   readFile: () => Promise.reject(new OtadError('TARGET_UNKNOWN')),
-  distrustServer: () => undefined,
+  serverCount: 1,
+  distrust: () => undefined,
 };
 
 /** Sends `bytes`, in pieces, from the offset asked for; writes down what it sent. */
 export const createFakeSource = (bytes: Uint8Array, misbehaviour: () => Misbehaviour = () => ({})) => {
   const served: Served[] = [];
-  const stream = async (_artifact: Artifact, offsetBytes: number, sink: ByteSink, signal: AbortSignal) => {
+  const stream = async (_artifact: Artifact, offsetBytes: number, sink: ServedSink, signal: AbortSignal) => {
     const { cutAfterBytes, isSilentCut, extraBytes = 0, chunkBytes = 48_000, onChunk } = misbehaviour();
     const body = Buffer.concat([bytes.subarray(offsetBytes), Buffer.alloc(extraBytes, 0xee)]);
     const end = Math.min(body.length, cutAfterBytes ?? body.length);
@@ -127,7 +129,7 @@ export const createFakeSource = (bytes: Uint8Array, misbehaviour: () => Misbehav
     for (let sent = 0; sent < end; sent += chunkBytes) {
       if (signal.aborted) throw new OtadError('CANCELLED');
       const chunk = Buffer.from(body.subarray(sent, Math.min(end, sent + chunkBytes)));
-      const held = sink(chunk);
+      const held = sink(chunk, 'server');
       served[place] = { offsetBytes, sentBytes: sent + chunk.length };
       onChunk?.(sent + chunk.length);
       await held;

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { createBootStage } from '../../../agent/adapters/boot-stage.ts';
+import { openStagedBootFiles } from '../../../agent/adapters/staged-boot-files.ts';
 import { encodeBootManifest } from '../../../agent/core/boot-set.ts';
 import { OtadError } from '../../../agent/core/errors.ts';
 import type { ByteSink } from '../../../agent/core/ports.ts';
@@ -118,6 +119,23 @@ test('a set for which there is no room anywhere is refused before the first byte
   await writeFile(join(root, 'no-folder'), '');
   const nowhere = createBootStage([join(root, 'no-folder/x'), join(root, 'no-folder/y')]);
   await assert.rejects(nowhere.begin(manifest, [file]), isCode('BOOT_STAGE_IO'));
+});
+
+test('a set that the data partition does not take is kept in RAM, whatever is left of another one there', async () => {
+  const ram = inRam(join(await mkdtemp(join(root, 'broken-')), 'boot-set'));
+  await writeFile(join(root, 'no-disk'), '');
+  const stage = createBootStage([join(root, 'no-disk/boot-set'), ram]);
+  await stage.begin(manifest, [file]);
+  await stage.fill(file, createServer().fetch());
+  await stage.check(sha256Of(Buffer.from(manifest)), signal);
+  const stale = join(await mkdtemp(join(root, 'stale-')), 'boot-set');
+  await mkdir(stale);
+  await writeFile(join(stale, 'manifest'), `${'0'.repeat(64)} 1 x\n`);
+  const staged = openStagedBootFiles([stale, ram]);
+  assert.equal(Buffer.from((await staged.readManifest()) ?? []).toString(), manifest);
+  assert.equal(await staged.lengthOf(file), bytes.length);
+  await stage.drop();
+  await assert.rejects(readdir(ram), { code: 'ENOENT' });
 });
 
 // A full file system of our own needs a mount; the kernel may grant one without root.

@@ -419,30 +419,3 @@ for (const [what, answer] of portals) {
     assert.equal(delivered, 0, 'not one byte of the page reaches the slot');
   });
 }
-
-test('the deadline of a download ends the attempt over all mirrors, and the next one goes on', async (t) => {
-  const image = randomBytes(300_000);
-  let isPatient = true;
-  const server = await aServer(t, (request, response) => {
-    if (!isPatient) return serveFiles(new Map([[consistentName('image', sha256Hex(image)), image]]))(request, response);
-    // As fast as the minimum rate wants it, and for ever.
-    response.writeHead(200, { 'content-length': image.length });
-    const timer = setInterval(() => response.write(image.subarray(0, 100)), 5);
-    response.on('close', () => clearInterval(timer));
-  });
-  const source = await aSource(t, aRepository(), { baseUrls: [server.url, server.url], downloadDeadlineMs: 1500 });
-  let position = 0;
-  const sink = (bytes: Uint8Array): void => {
-    position += bytes.length;
-  };
-  await assert.rejects(
-    source.stream(anArtifact(image), 0, sink, never),
-    (error) => error instanceof OtadError && error.code === 'HTTP_TIMEOUT' && error.details.phase === 'download',
-  );
-  assert.equal(server.requests.length, 1, 'another mirror gets no time of its own');
-  assert.ok(position > 0);
-  isPatient = false;
-  const quick = await aSource(t, aRepository(), { baseUrls: [server.url] });
-  await quick.stream(anArtifact(image), position, sink, never);
-  assert.equal(position, image.length);
-});

@@ -49,7 +49,7 @@ const aBench = () => {
   const source: ReleaseSource = {
     ...streamOnly,
     check: () => assert.fail('nobody asks'),
-    distrustServer: () => {
+    distrust: () => {
       server.distrusted += 1;
     },
     stream: async ({ path }, offsetBytes, sink) => {
@@ -58,7 +58,7 @@ const aBench = () => {
       const body = Buffer.from(bytes ?? []);
       if (server.spoil === path) body[0] = (body[0] ?? 0) ^ 1;
       for (let at = offsetBytes; at < body.length; at += 16_384) {
-        await sink(body.subarray(at, at + 16_384));
+        await sink(body.subarray(at, at + 16_384), 'server');
         server.cutAfterBytes -= 16_384;
         if (server.cutAfterBytes <= 0) throw new OtadError('HTTP_TRUNCATED');
       }

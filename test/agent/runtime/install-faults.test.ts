@@ -237,7 +237,7 @@ test('a stream that breaks while the slot is still writing loses nothing and mix
       offsetAsked = offset;
       const piece = image.subarray(offset, offset + 1_500_000);
       for (let sent = 0; sent < piece.length; sent += 60_000) {
-        const held = sink(Buffer.from(piece.subarray(sent, sent + 60_000)));
+        const held = sink(Buffer.from(piece.subarray(sent, sent + 60_000)), 'server');
         // Gives up while it is held back, and does not wait.
         if (held instanceof Promise && sent > mebibyte - 60_000) throw new OtadError('HTTP_UNREACHABLE');
         await held;
@@ -286,9 +286,9 @@ test('of a piece that was held back when the stream broke, only what was taken c
     ...source,
     async stream(_artifact, _offset, sink) {
       const first = Buffer.from(image.subarray(0, 1_200_000));
-      await sink(first);
+      await sink(first, 'server');
       const second = Buffer.from(image.subarray(first.length, image.length));
-      void sink(second); // one buffer is being written, the other one gets full: held back
+      void sink(second, 'server'); // one buffer is being written, the other one gets full: held back
       second.fill(0xdd); // the call is over as far as this source is concerned
       setImmediate(openGate);
       throw new OtadError('HTTP_UNREACHABLE');
@@ -307,7 +307,7 @@ test('a source that ignores being held back is a bug that is caught, not a mixed
   const deaf: ReleaseSource = {
     ...createFakeSource(image).source,
     async stream(_artifact, _offset, sink) {
-      for (let sent = 0; sent < image.length; sent += 60_000) void sink(image.subarray(sent, sent + 60_000));
+      for (let sent = 0; sent < image.length; sent += 60_000) void sink(image.subarray(sent, sent + 60_000), 'server');
     },
   };
   const install = anInstall({ slots: slots.devices, source: deaf });

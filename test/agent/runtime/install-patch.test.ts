@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { OtadError } from '../../../agent/core/errors.ts';
+import { type ErrorCode, OtadError } from '../../../agent/core/errors.ts';
+import type { Patching, SlotDevices } from '../../../agent/core/ports.ts';
+import type { SlotName } from '../../../agent/core/types.ts';
 import { bytesSource } from '../../../delta/byte-source.ts';
 import { headBytesOf } from '../../../delta/patch-format.ts';
 import { groupBytesMax } from '../../../delta/patch-head.ts';
@@ -49,6 +51,25 @@ const writeWhole = async ({ bench }: PatchScene, over: Parameters<typeof bench.s
   assert.ok(readFileSync(bench.slots.paths.b).subarray(0, image.length).equals(image));
   assert.ok(readFileSync(bench.slots.paths.a).equals(before), 'the running slot is as it was');
 };
+
+/** Ends the attempt at this byte of what a patch makes. */
+const stoppedAt = (ending: AbortController, at: number): Patching => ({
+  open: async (...known) => {
+    const opened = await createPatching().open(...known);
+    return {
+      ...opened,
+      pieces: async function* (from, supply) {
+        for await (const piece of opened.pieces(from, supply)) {
+          const isBeyond = piece.kind === 'bytes' && at - piece.offsetBytes < piece.bytes.length;
+          yield isBeyond ? { ...piece, bytes: piece.bytes.subarray(0, at - piece.offsetBytes) } : piece;
+          if (!isBeyond) continue;
+          ending.abort();
+          throw new OtadError('CANCELLED');
+        }
+      },
+    };
+  },
+});
 
 const rot = ({ bench }: PatchScene, from: number, to: number): void => {
   const slot = readFileSync(bench.slots.paths.a);
@@ -228,27 +249,87 @@ describe('an update by patch that is cut short', () => {
     assert.equal((await install.verify()).status, 'verified');
   });
 
+  test('a patch that was given up is asked for again after an hour', async (t) => {
+    const { server, bench } = await aPatchScene(t, pair, { index: shortIndex });
+    let nowMs = 0;
+    const install = bench.start({ monoMs: () => nowMs });
+    const tryOnce = async (): Promise<void> => {
+      server.behave({ cutAfterBytes: shortIndex.length + headBytes + 1000 });
+      await assert.rejects(install.write(), isCode('HTTP_TRUNCATED'));
+    };
+    for (let attempt = 1; attempt <= 3; attempt += 1) await tryOnce();
+    const sentBytes = server.sentBytes(patchPath);
+    nowMs = 3_599_999;
+    server.behave({ cutAfterBytes: 0 });
+    await assert.rejects(install.write());
+    assert.equal(server.sentBytes(patchPath), sentBytes);
+    nowMs = 3_600_001;
+    server.behave({});
+    await install.write();
+    assert.ok(server.sentBytes(patchPath) > sentBytes);
+    assert.equal((await install.verify()).status, 'verified');
+  });
+
+  test('a slot that has to be begun anew does not hold against its patch how far it had come', async (t) => {
+    const options = { zstd: await loadZstd(), groupBytes: 2048 };
+    const { bytes } = await makePatch(bytesSource(old), bytesSource(image), options);
+    const longest = Math.max(...groupsOf(bytes).map(({ length }) => length));
+    const { server, bench } = await aPatchScene(t, pair, { patch: bytes, index: null });
+    const install = bench.start();
+    server.behave({ cutAfterBytes: bytes.length - 100 });
+    await assert.rejects(install.write(), isCode('HTTP_TRUNCATED'));
+    const slot = readFileSync(bench.slots.paths.b);
+    slot[100] = (slot[100] ?? 0) ^ 1;
+    writeFileSync(bench.slots.paths.b, slot);
+    let cuts = 0;
+    for (let isDone = false; !isDone; cuts += 1) {
+      assert.ok(cuts < 20);
+      server.behave({ cutAfterBytes: headBytesOf(bytes).length + 4096 + longest + 100 });
+      isDone = await install.write().then(
+        () => true,
+        () => false,
+      );
+    }
+    assert.ok(cuts > 3, `${cuts} cuts`);
+    assert.deepEqual(bench.reasons(), []);
+    assert.equal((await install.verify()).status, 'verified');
+  });
+
+  test('what is left of a part comes in one request, however many chunks it is, and speaks against nobody', async (t) => {
+    const { bytes } = await makePatch(bytesSource(old), bytesSource(image), {
+      zstd: await loadZstd(),
+      groupBytes: 40_000,
+    });
+    const [first] = headOf(bytes).groups;
+    const end = first?.newBytes ?? assert.fail();
+    const chunkBytes = 100;
+    const tiny = indexOf(
+      Array.from({ length: Math.ceil(image.length / chunkBytes) }, (_, at) =>
+        image.subarray(chunkBytes * at, chunkBytes * at + chunkBytes),
+      ),
+    );
+    const { server, bench } = await aPatchScene(t, pair, { patch: bytes, index: tiny });
+    const ending = new AbortController();
+    const leftBytes = Math.min(first?.packedBytes ?? 0, 12_000);
+    const install = bench.start({ patching: stoppedAt(ending, end - leftBytes + 4096) });
+    await assert.rejects(install.write(ending.signal), isCode('CANCELLED'));
+    const next = bench.start();
+    await next.write();
+    assert.equal((await next.verify()).status, 'verified');
+    const asked = server.requests.filter(({ path }) => path === imagePath);
+    assert.equal(asked.length, 1);
+    assert.ok(server.sentBytes(imagePath) > 33 * chunkBytes, `${server.sentBytes(imagePath)} bytes`);
+    assert.deepEqual(bench.reasons(), []);
+    const { copiedBytes = 0, rebuiltBytes = 0 } = bench.progress.findLast(({ step }) => step === 'fetching') ?? {};
+    assert.ok(copiedBytes + rebuiltBytes <= image.length - end + chunkBytes);
+  });
+
   test('what is left comes by the index when that is shorter than its part of the patch', async (t) => {
     const { bytes } = await makePatch(bytesSource(old), bytesSource(image), { zstd: await loadZstd() });
     const scene = await aPatchScene(t, pair, { patch: bytes, index: shortIndex });
     const { server, bench } = scene;
     const ending = new AbortController();
-    const install = bench.start({
-      patching: {
-        open: async (...known) => {
-          const opened = await createPatching().open(...known);
-          return {
-            ...opened,
-            pieces: async function* (from, supply) {
-              for await (const piece of opened.pieces(from, supply)) {
-                if (piece.offsetBytes > image.length - 5000) ending.abort();
-                yield piece;
-              }
-            },
-          };
-        },
-      },
-    });
+    const install = bench.start({ patching: stoppedAt(ending, image.length - 5000) });
     await assert.rejects(install.write(ending.signal), isCode('CANCELLED'));
     const sentBytes = server.sentBytes(patchPath);
     await writeWhole(scene);
@@ -321,6 +402,61 @@ describe('a base that is not what the patch starts from', () => {
     await writeWhole(scene);
     assert.match(scene.bench.reasons()[0] ?? '', /does not hold what the patch starts from/);
   });
+});
+
+describe('a running slot that does not open, or whose record cannot be read', () => {
+  for (const [what, patches] of [
+    ['openForReading', [anArtifactPatch(patch, old)]],
+    ['readRecord', [anArtifactPatch(patch, old)]],
+    ['openForReading', []],
+    ['readRecord', []],
+  ] as const) {
+    const failing =
+      (code: ErrorCode) =>
+      (devices: SlotDevices): SlotDevices => ({
+        ...devices,
+        [what]: (slot: SlotName, signal: AbortSignal) =>
+          slot === 'a' ? Promise.reject(new OtadError(code, { errno: 'EMFILE' })) : devices[what](slot, signal),
+      });
+    const way = patches.length > 0 ? 'patch' : 'index';
+
+    test(`costs the way of the ${way}, and not the update: ${what}`, async (t) => {
+      for (const code of ['SLOT_IO', 'SLOT_MISSING'] as const) {
+        const { bench } = await aPatchScene(t, pair, { patches, devices: failing(code) });
+        const install = bench.start();
+        await install.write();
+        assert.equal((await install.verify()).status, 'verified');
+        assert.match(bench.reasons().join('; '), /the running slot cannot be read.*EMFILE/);
+      }
+    });
+
+    test(`is not mistaken for a request to stop: ${what}, ${way}`, async (t) => {
+      const { bench } = await aPatchScene(t, pair, { patches, devices: failing('CANCELLED') });
+      await assert.rejects(bench.start().write(), isCode('CANCELLED'));
+    });
+  }
+});
+
+describe('a slot that was written and has rotted since', () => {
+  for (const [name, patches] of [
+    ['the patch', [anArtifactPatch(patch, old)]],
+    ['the index', []],
+  ] as const) {
+    test(`one rotten byte costs one chunk, where the image came by ${name}`, async (t) => {
+      const { server, bench } = await aPatchScene(t, pair, { patches, index: shortIndex });
+      const install = bench.start();
+      await install.write();
+      const slot = readFileSync(bench.slots.paths.b);
+      slot[150_000] = (slot[150_000] ?? 0) ^ 1;
+      writeFileSync(bench.slots.paths.b, slot);
+      await assert.rejects(install.verify(), isCode('SLOT_READBACK_MISMATCH'));
+      const [allBytes, ofPatch] = [server.sentBytes(), server.sentBytes(patchPath)];
+      await install.write();
+      assert.equal((await install.verify()).status, 'verified');
+      assert.equal(server.sentBytes(patchPath), ofPatch);
+      assert.equal(server.sentBytes() - allBytes, 3000);
+    });
+  }
 });
 
 describe('a server that sends another patch than the signed one', () => {
@@ -408,6 +544,32 @@ describe('a signed patch that is no good', () => {
     assert.ok(scene.bench.log.some(({ message }) => /pieces do not make the signed image/.test(message)));
     const last = scene.bench.progress.findLast(({ step }) => step === 'fetching');
     assert.deepEqual([last?.copiedBytes, last?.rebuiltBytes, last?.savedBytes], [0, 0, 0]);
+  });
+
+  test('a machine without memory for the library goes by the index', async (t) => {
+    const scene = await aPatchScene(t, pair);
+    const compress = () => {
+      throw new RangeError('WebAssembly.Memory.grow(): Maximum memory size exceeded');
+    };
+    await writeWhole(scene, { patching: createPatching(async () => ({ ...(await loadZstd()), compress })) });
+    assert.match(scene.bench.reasons()[0] ?? '', /another release of the compression library/);
+  });
+
+  test('a machine whose memory ends in the middle of a patch goes on by the index', async (t) => {
+    const scene = await aPatchScene(t, pair);
+    let left = 2;
+    const patching = createPatching(async () => {
+      const zstd = await loadZstd();
+      const compress: typeof zstd.compress = (...args) => {
+        left -= 1;
+        if (left < 0) throw new OtadError('INTERNAL', { step: 'zstd', problem: 'no memory is left' });
+        return zstd.compress(...args);
+      };
+      return { ...zstd, compress };
+    });
+    await writeWhole(scene, { patching });
+    assert.match(scene.bench.reasons()[0] ?? '', /no memory is left/);
+    assert.equal(left, -1, 'not tried with block after block');
   });
 
   test('an installation without the library goes by the index', async (t) => {

@@ -22,7 +22,7 @@ const aBench = () => {
       new Promise((resolve, reject) => {
         const end = (error?: Error) => (error === undefined ? resolve() : reject(error));
         signal.addEventListener('abort', () => reject(new OtadError('CANCELLED')));
-        asked.push({ range, sink, end });
+        asked.push({ range, sink: (bytes) => sink(bytes, 'server'), end });
       }),
   };
   let fetchedBytes = 0;

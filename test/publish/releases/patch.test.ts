@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdir, readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { bytesSource } from '../../../delta/byte-source.ts';
 import { loadZstd } from '../../../delta/zstd-module.ts';
 import { parseRelease } from '../../../verity/release-document.ts';
@@ -11,6 +13,7 @@ import { aDevice } from '../device-fixture.ts';
 import { aFolder, aPublisher, channel, compatible, withCode } from '../publisher-fixture.ts';
 import { otapub } from '../run-otapub.ts';
 
+const run = promisify(execFile);
 const images = anImageFolder();
 process.once('exit', () => images.remove());
 images.image('old', oldTree);
@@ -67,6 +70,28 @@ test('a patch can be added to a version that is published', async (t) => {
   assert.equal(plain.release.artifacts[0]?.patches, undefined);
   const patched = await publisher.release({ version: '1.1', image: undefined, patchFrom: ['1.0'] });
   assert.equal(patched.release.artifacts[0]?.patches?.length, 1);
+});
+
+test('a patch from an image whose program is not installed here keeps nobody from publishing', async (t) => {
+  const publisher = await aPublisher(t);
+  images.image('xz', oldTree, ['-comp', 'xz']);
+  await publisher.release({ version: '1.0', image: { imagePath: pathOf('xz') } });
+  const { PATH } = process.env;
+  t.after(() => {
+    process.env.PATH = PATH;
+  });
+  // All but xz that it takes.
+  const folder = join(images.path, 'programs');
+  await mkdir(folder);
+  await symlink((await run('which', ['unsquashfs'])).stdout.trim(), join(folder, 'unsquashfs'));
+  process.env.PATH = folder;
+  const { patches } = await publisher.release({
+    version: '1.1',
+    image: { imagePath: pathOf('new') },
+    patchFrom: ['1.0'],
+  });
+  assert.equal(patches[0]?.patch, null);
+  assert.match(patches[0]?.problem ?? '', /xz/);
 });
 
 test('an image that cannot be patched is published all the same, and the publisher is told why', async (t) => {
