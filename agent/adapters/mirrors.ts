@@ -22,7 +22,10 @@ export interface Mirrors extends MetadataFetcher {
   ): Promise<Uint8Array>;
   /** Exactly the bytes from `offset` to `lengthTotal`, going on at the next mirror where one breaks off. */
   stream(path: string, offset: number, lengthTotal: number, sink: ServedSink, signal: AbortSignal): Promise<void>;
-  /** Exactly these bytes, in the same way. Throws HTTP_RANGE_MISMATCH where no mirror gives just them. */
+  /**
+   * Exactly these bytes, all of them from one mirror: where one breaks off for good the next one begins at the first byte again.
+   * Throws HTTP_RANGE_MISMATCH where no mirror gives just them.
+   */
   streamRange(path: string, range: FileRange, sink: ServedSink, signal: AbortSignal): Promise<void>;
 }
 
@@ -109,7 +112,8 @@ const resumePart = async (
 };
 
 export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mirrors => {
-  let ordered = baseUrls;
+  // Each once: a mirror is known by its URL.
+  let ordered: readonly string[] = [...new Set(baseUrls)];
 
   const fetchFresh: Mirrors['fetchFresh'] = async (path, maxBytes, validator, signal) => {
     const expects = path.startsWith('metadata/') ? 'json' : 'bytes';
@@ -223,8 +227,8 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
         .catch(throwReason);
     },
     streamRange: (path, { offset, end, lengthTotal }, sink, signal) =>
-      startStream(offset, sink)(ordered, (base, position, counting) =>
-        resumePart(position, counting, signal, (at, following) =>
+      startStream(offset, sink)(ordered, (base, _position, counting) =>
+        resumePart(offset, counting, signal, (at, following) =>
           http.streamRange(joinUrl(base, path), { offset: at, end, lengthTotal, sink: following, signal }),
         ),
       ).catch(throwReason),

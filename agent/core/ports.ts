@@ -79,11 +79,12 @@ export interface ReleaseSource {
   from?(folder: OfferedFolder): ReleaseSource;
   /** Refreshes the signed metadata and reads the release document of this device's channel. Never throws for what a server can do. */
   check(signal: AbortSignal): Promise<CheckOutcome>;
-  /** Streams the artifact from `offsetBytes` to its signed end. Throws on anything else than exactly these bytes. */
+  /** Streams the artifact from `offsetBytes` to its signed end, one server going on where another one breaks off. Throws on anything else than exactly these bytes. */
   stream(artifact: Artifact, offsetBytes: number, sink: ServedSink, signal: AbortSignal): Promise<void>;
   /**
-   * Streams exactly the bytes of `range` of an artifact or of a file that goes with one; several at once are allowed. Throws HTTP_RANGE_MISMATCH where no server gives just
-   * those. The bytes are as the server sent them: the caller checks them.
+   * Streams exactly the bytes of `range` of an artifact or of a file that goes with one; several at once are allowed. All of them are
+   * one server's: where the sink hears of another one, they come from the first byte again. Throws HTTP_RANGE_MISMATCH where no
+   * server gives just those. The bytes are as the server sent them: the caller checks them.
    */
   streamRange(file: ArtifactFile, range: ByteRange, sink: ServedSink, signal: AbortSignal): Promise<void>;
   /** The whole of a small file that goes with an artifact, from whichever server sends it. Throws unless it has the signed length and digest. */

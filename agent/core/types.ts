@@ -143,7 +143,7 @@ export interface SlotRecord {
   readonly prefixSha256Hex: string;
   /** SHA-256 of the manifest of the release's boot set (boot-set.ts). Absent: it has none. */
   readonly bootSetSha256Hex?: string;
-  /** Pieces by index or patch did not make this image here: it comes as a whole file. Only while it is being written. */
+  /** What was brought was not this image, and nobody could say by whose fault: it comes whole, each attempt from one server. Only while it is being written. */
   readonly isFullOnly?: true;
   /** Why it is denied, for status `denied`. */
   readonly reason: string | null;

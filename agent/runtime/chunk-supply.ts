@@ -45,11 +45,10 @@ export const pushFetched = async (supply: ChunkSupply, offsetBytes: number, byte
 
 interface Sent {
   readonly bytes: Uint8Array;
-  /** Who sent its first byte. */
   readonly server: string;
 }
 
-/** One stretch of a file by itself, out of turn, and as the server sent it. */
+/** One stretch of a file by itself, out of turn, and as one server sent it. */
 export const fetchAlone = async (
   { fill, source }: Pick<ChunkSupply, 'fill' | 'source'>,
   file: ArtifactFile,
@@ -60,11 +59,14 @@ export const fetchAlone = async (
     tally.fetchedBytes += lengthBytes;
     onBytes();
   };
-  const window = createRangeWindow({ source, file, onFetched, signal });
+  const onDropped = (lengthBytes: number): void => {
+    tally.overheadBytes += lengthBytes;
+  };
+  const window = createRangeWindow({ source, file, onFetched, onDropped, signal });
   try {
     const pending = window.start(range);
     await pending.arrived(range.lengthBytes);
-    return { bytes: pending.bytes, server: pending.serverAt(0) };
+    return { bytes: pending.bytes, server: pending.server };
   } finally {
     await window.close();
   }

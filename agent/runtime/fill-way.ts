@@ -8,6 +8,11 @@ import type { Tally } from './progress-reporter.ts';
 import type { HeldIndex, IndexFile } from './slot-index.ts';
 import type { SlotWriter } from './slot-writer.ts';
 
+export interface Doubt {
+  /** It has been wrong, and nobody could say whose fault that was: it comes whole, and each attempt from one server. */
+  isFullOnly: boolean;
+}
+
 /** What a way works on: one attempt to fill one slot, behind the prefix that it holds already. */
 export interface Fill {
   readonly slot: SlotName;
@@ -20,6 +25,8 @@ export interface Fill {
   readonly writtenBytes: number;
   /** What the slot held before this image, as far as it is not overwritten. */
   readonly before: HeldIndex | null;
+  /** What is known of the image beyond this attempt: its records say it. */
+  readonly doubt: Doubt;
   readonly tally: Tally;
   /** Called after every change of the tally. */
   readonly onBytes: () => void;

@@ -2,9 +2,9 @@
 // when the link breaks, and nothing of what is known to be wrong.
 
 import { OtadError } from '../core/errors.ts';
-import type { InstallPorts } from '../core/ports.ts';
+import type { InstallPorts, ReleaseSource } from '../core/ports.ts';
 import type { SlotRecord } from '../core/types.ts';
-import type { Fill, FillWay } from './fill-way.ts';
+import type { Doubt, Fill, FillWay } from './fill-way.ts';
 import type { FullWay } from './full-way.ts';
 import type { InstallTarget } from './install-target.ts';
 import { forgetImage } from './progress-reporter.ts';
@@ -14,8 +14,7 @@ import type { Mark, SlotWriter } from './slot-writer.ts';
 export interface ImageAttempt {
   readonly target: InstallTarget;
   readonly writer: SlotWriter;
-  /** What is known of the image beyond this attempt: its records say it. */
-  readonly doubt: { isFullOnly: boolean };
+  readonly doubt: Doubt;
   readonly commit: (mark: Mark) => Promise<SlotRecord>;
   readonly log: InstallPorts['log'];
 }
@@ -25,6 +24,7 @@ export interface Ways {
   readonly ways: readonly FillWay[];
   /** The way that is always possible. */
   readonly fullWay: FullWay;
+  readonly source: Pick<ReleaseSource, 'serverCount' | 'distrust'>;
 }
 
 export const isDigestWrong = ({ writer, target }: ImageAttempt): boolean =>
@@ -40,24 +40,17 @@ const salvage = async (attempt: ImageAttempt): Promise<void> => {
 
 const isSourceFault = (fault: unknown): boolean => fault instanceof OtadError && fault.class === 'source';
 
-/** How the image came to its end: by which way, and where that one began. */
-interface Brought {
-  readonly way: FillWay['name'];
-  readonly fromBytes: number;
-}
-
-/** Tries the ways in turn until the image is whole. */
-const bring = async (attempt: ImageAttempt, fill: Fill, ways: readonly FillWay[]): Promise<Brought> => {
+/** Tries the ways in turn until the image is whole. Gives the one that came to its end. */
+const bring = async (attempt: ImageAttempt, fill: Fill, ways: readonly FillWay[]): Promise<FillWay['name']> => {
   const { writer, log } = attempt;
   const { tally } = fill;
   try {
     for (const way of ways) {
-      const fromBytes = writer.arrivedBytes;
       const closed = await way.bring(fill);
       if (writer.fault !== null) throw writer.fault;
       if (closed === null) {
         await writer.settle();
-        return { way: way.name, fromBytes };
+        return way.name;
       }
       log.info('The image comes by the next way.', { way: way.name, reason: closed });
       tally.detours.push(`${way.name}: ${closed}`);
@@ -70,32 +63,34 @@ const bring = async (attempt: ImageAttempt, fill: Fill, ways: readonly FillWay[]
   }
 };
 
-/** The whole file from its first byte: once for what shorter ways made of it, and once more from another server. */
+/** The whole file from its first byte: once for what was made of it before, and once more from another server. */
 const fullTriesMax = 2;
 
 /**
- * All of the image, or what is not it, after each way to it that this attempt may take. Pieces that are each what index or patch
- * name, and do not make the image, would not make it the next time either: that is remembered until it is whole.
+ * All of the image, or what is not it, after each way to it that this attempt may take. Who sent all of what is not the image is
+ * asked last from then on. Where that was nobody alone, neither the same pieces nor the same servers together would make it
+ * the next time: that is remembered until it is whole.
  */
 export const bringImage = async (
   attempt: ImageAttempt,
   fill: Fill,
-  { ways, fullWay }: Ways,
+  { ways, fullWay, source }: Ways,
   bootBytes: number,
 ): Promise<void> => {
   const { writer, target, doubt, commit, log } = attempt;
-  let { way, fromBytes } = await bring(attempt, fill, doubt.isFullOnly ? [fullWay] : [...ways, fullWay]);
+  const { path } = target.artifact;
+  let way = await bring(attempt, fill, doubt.isFullOnly ? [fullWay] : [...ways, fullWay]);
   for (let fullTries = 0; isDigestWrong(attempt); ) {
-    const { path } = target.artifact;
     if (way === 'full') fullTries += 1;
-    const mayAskAgain = way !== 'full' || (fullWay.distrust() && fullTries < fullTriesMax);
-    if (fromBytes > 0 || way !== 'full') doubt.isFullOnly = true;
-    if (!mayAskAgain) return;
-    if (way === 'full') log.warn('The server sent another image. It comes from the next one.', { path });
+    const liar = way === 'full' ? fullWay.sender() : null;
+    if (liar === null) doubt.isFullOnly = true;
+    else source.distrust(liar);
+    if (fullTries >= fullTriesMax || (way === 'full' && source.serverCount === 1)) return;
+    if (way === 'full') log.warn('What came is another image. It comes once more, from its first byte.', { path });
     else log.warn('The pieces do not make the signed image. It comes whole.', { way, path });
     writer.restart();
     forgetImage(fill.tally, bootBytes);
     await commit(writer.mark());
-    ({ way, fromBytes } = await bring(attempt, fill, [fullWay]));
+    way = await bring(attempt, fill, [fullWay]);
   }
 };

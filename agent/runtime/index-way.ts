@@ -79,7 +79,7 @@ const fetch = async (
     const from = lengthOf(table, step.first, chunk);
     let bytes: Uint8Array | null = pending.bytes.subarray(from, from + lengthOf(table, chunk, chunk + 1));
     if (!table.isChunk(chunk, bytes)) {
-      job.source.distrust(pending.serverAt(from));
+      job.source.distrust(pending.server);
       fill.tally.overheadBytes += bytes.length;
       bytes = await fetchChunk(job, chunk, 1);
       if (bytes === null) return { closed: wrongChunk(job, chunk) };
@@ -142,9 +142,13 @@ const runJob = async (job: Job): Promise<string | null> => {
       tally.toFetchBytes = toFetchBytes;
       onBytes();
     };
+    const onDropped = (lengthBytes: number): void => {
+      tally.overheadBytes += lengthBytes;
+      toFetchBytes += lengthBytes;
+    };
     tally.toFetchBytes = toFetchBytes;
     onBytes();
-    const window = createRangeWindow({ source, file: target.artifact, onFetched, signal });
+    const window = createRangeWindow({ source, file: target.artifact, onFetched, onDropped, signal });
     try {
       const outcome = await runPlan(job, window);
       if (outcome === 'done') return null;

@@ -8,7 +8,7 @@ import { fetchBootSet } from './boot-fetch.ts';
 import { chosenSource } from './chosen-source.ts';
 import { forgetTrouble, noTrouble } from './file-trouble.ts';
 import type { FillWay } from './fill-way.ts';
-import { createFullWay } from './full-way.ts';
+import { createFullWay, noSender } from './full-way.ts';
 import { createIndexWay } from './index-way.ts';
 import { installTargetOf, isSameImage, isSameRelease, requireFit } from './install-target.ts';
 import { createPatchWay, noPatchTrouble } from './patch-way.ts';
@@ -64,6 +64,7 @@ export const createInstall = (ports: InstallPorts): Install => {
   const { slots, sealing, bootStage, monoMs } = ports;
   const trouble = noTrouble(monoMs);
   const patchTrouble = noPatchTrouble(monoMs);
+  const sender = noSender();
   // Records are written to their end even when the step is cancelled: one block and its flush.
   const steady = new AbortController().signal;
 
@@ -91,7 +92,8 @@ export const createInstall = (ports: InstallPorts): Install => {
     const patches = target.artifact.patches === undefined ? [] : [createPatchWay(from, patchTrouble, indexWay)];
     // What is at hand costs nothing: a folder is read in one stream.
     const ways: readonly FillWay[] = folder === undefined ? [...patches, indexWay] : [];
-    const fullWay = createFullWay(from.source);
+    const { source } = from;
+    const fullWay = createFullWay(source, sender);
     const inTime = ports.openBudget();
     return withSlot(slot, signal, async (handle, ledger) => {
       requireFit(target, handle.sizeBytes, sealing);
@@ -105,7 +107,7 @@ export const createInstall = (ports: InstallPorts): Install => {
       const record = ledger.current();
       const isDone = record?.status === 'verified' && isSameImage(record, target) && isSameRelease(record, target);
       if (record !== null && isDone) return record;
-      const request = { slot, target, handle, ledger, ports: from, ways, fullWay, inTime, tally, trouble };
+      const request = { slot, target, handle, ledger, ports: from, ways, fullWay, source, inTime, tally, trouble };
       const filled = await fillSlot(request, signal, onProgress);
       for (const one of [trouble, patchTrouble]) forgetTrouble(one);
       return filled;

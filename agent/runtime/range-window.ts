@@ -1,5 +1,6 @@
 // Range requests that run ahead of what is written: a few at a time, each into memory of its own, all of them bounded together,
-// because what is in memory is lost with the process. Says what arrived; whether it is right is the caller's business.
+// because what is in memory is lost with the process. The bytes of a request are one server's, so that who sent wrong ones is known.
+// Says what arrived; whether it is right is the caller's business.
 
 import { OtadError } from '../core/errors.ts';
 import type { ByteRange, ReleaseSource } from '../core/ports.ts';
@@ -11,11 +12,12 @@ export const aheadBytesMax = 768 * 1024;
 
 /** One request under way. */
 export interface PendingRange {
+  /** Begun anew where another server had to be asked. */
   readonly bytes: Uint8Array;
   /** Waits for the first `lengthBytes` bytes. Throws what ended the request before they were there. */
   arrived(lengthBytes: number): Promise<void>;
-  /** The server that sent the byte at `offsetBytes` of the range, which has arrived. */
-  serverAt(offsetBytes: number): string;
+  /** The server that sent all that has arrived. */
+  readonly server: string;
   /** The bytes are not needed any more. */
   release(): void;
 }
@@ -32,33 +34,38 @@ export interface WindowPorts {
   readonly source: ReleaseSource;
   readonly file: ArtifactFile;
   readonly onFetched: (lengthBytes: number) => void;
+  /** So many of them are to come once more, from another server. */
+  readonly onDropped: (lengthBytes: number) => void;
   readonly signal: AbortSignal;
 }
 
-export const createRangeWindow = ({ source, file, onFetched, signal }: WindowPorts): RangeWindow => {
+export const createRangeWindow = ({ source, file, onFetched, onDropped, signal }: WindowPorts): RangeWindow => {
   const ending = new AbortController();
   const both = AbortSignal.any([signal, ending.signal]);
   const running = new Set<Promise<void>>();
   let aheadBytes = 0;
 
   const start = (range: ByteRange): PendingRange => {
-    const bytes = new Uint8Array(range.lengthBytes);
+    let bytes = new Uint8Array(range.lengthBytes);
     let arrivedBytes = 0;
+    let server = '';
     let end: { readonly error: unknown } | null = null;
     let wake: () => void = () => {};
     let isReleased = false;
     aheadBytes += bytes.length;
-    /** Who sent what, up to where: a few at the most, since a part that breaks off goes from one server to the next. */
-    const served: { readonly server: string; endBytes: number }[] = [];
-    const sink = (piece: Uint8Array, server: string): void => {
+    const sink = (piece: Uint8Array, from: string): void => {
+      if (from !== server) {
+        // Whoever has some of the bytes before keeps them as they are.
+        if (arrivedBytes > 0) bytes = new Uint8Array(range.lengthBytes);
+        onDropped(arrivedBytes);
+        arrivedBytes = 0;
+        server = from;
+      }
       if (arrivedBytes + piece.length > bytes.length) {
         throw new OtadError('FILE_TOO_LARGE', { path: file.path, ...range });
       }
       bytes.set(piece, arrivedBytes);
       arrivedBytes += piece.length;
-      const last = served.at(-1);
-      if (last?.server === server) last.endBytes = arrivedBytes;
-      else served.push({ server, endBytes: arrivedBytes });
       onFetched(piece.length);
       wake();
     };
@@ -75,7 +82,12 @@ export const createRangeWindow = ({ source, file, onFetched, signal }: WindowPor
     running.add(request);
     void request.then(() => running.delete(request));
     return {
-      bytes,
+      get bytes() {
+        return bytes;
+      },
+      get server() {
+        return server;
+      },
       async arrived(lengthBytes) {
         while (arrivedBytes < lengthBytes) {
           if (end !== null) throw end.error;
@@ -84,7 +96,6 @@ export const createRangeWindow = ({ source, file, onFetched, signal }: WindowPor
           });
         }
       },
-      serverAt: (offsetBytes) => served.find(({ endBytes }) => offsetBytes < endBytes)?.server ?? '',
       release() {
         if (!isReleased) aheadBytes -= bytes.length;
         isReleased = true;

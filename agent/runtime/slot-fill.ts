@@ -154,7 +154,7 @@ const indexBefore = async (
 
 const prepareFill = async (
   request: FillRequest,
-  { writer, report }: Attempt,
+  { writer, report, doubt }: Attempt,
   found: Pick<Fill, 'before' | 'writtenBytes' | 'tally'>,
   signal: AbortSignal,
 ): Promise<Fill> => {
@@ -168,7 +168,7 @@ const prepareFill = async (
   };
   const index = await loadIndex({ target, handle, source, sealing, indexing, onFetched, trouble }, signal);
   onBytes();
-  return { ...found, slot, target, writer, index, onBytes, signal, log };
+  return { ...found, slot, target, writer, doubt, index, onBytes, signal, log };
 };
 
 /** Leaves image and tree durable in the slot and gives its record, which says 'writing' and all bytes. */

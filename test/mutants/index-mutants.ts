@@ -56,7 +56,7 @@ export const indexMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'index-wrong-server-asked-again',
-    edits: one('agent/runtime/index-way.js', 'job.source.distrust(pending.serverAt(from));', ''),
+    edits: one('agent/runtime/index-way.js', 'job.source.distrust(pending.server);', ''),
     suite: install,
   },
   {

@@ -118,21 +118,45 @@ export const sourceMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'mirror-with-another-image-not-left',
-    edits: one(
-      'agent/runtime/image-bringing.js',
-      'fullWay.distrust() && fullTries < fullTriesMax',
-      'fullWay.distrust() && false',
-    ),
+    edits: one('agent/runtime/image-bringing.js', 'fullTries >= fullTriesMax ||', 'fullTries > 0 ||'),
     suite: installs,
   },
   {
     name: 'mirror-with-another-image-asked-first-again',
-    edits: one('agent/runtime/full-way.js', 'source.distrust(server);', ';'),
+    edits: one('agent/runtime/image-bringing.js', 'source.distrust(liar);', ';'),
     suite: installs,
   },
   {
     name: 'mirrors-with-another-image-asked-without-end',
-    edits: one('agent/runtime/image-bringing.js', 'fullTries < fullTriesMax', 'fullTries < 9'),
+    edits: one('agent/runtime/image-bringing.js', 'fullTries >= fullTriesMax', 'fullTries >= 9'),
+    suite: installs,
+  },
+  {
+    name: 'image-of-several-mirrors-blamed-on-who-began',
+    edits: one(
+      'agent/runtime/full-way.js',
+      'sender.server = isBeginning || sender.server === from ? from : null;',
+      'sender.server ??= from;',
+    ),
+    suite: installs,
+  },
+  {
+    name: 'image-that-was-wrong-mixed-from-several-again',
+    edits: one('agent/runtime/full-way.js', 'if (sending !== null && doubt.isFullOnly) {', 'if (false) {'),
+    suite: installs,
+  },
+  {
+    name: 'sender-of-an-image-forgotten-after-a-cut',
+    edits: one('agent/runtime/full-way.js', 'sender.endBytes = writer.arrivedBytes;', ''),
+    suite: installs,
+  },
+  {
+    name: 'part-made-by-two-mirrors',
+    edits: one(
+      adapter('mirrors'),
+      '_position, counting) => resumePart(offset',
+      '_position, counting) => resumePart(_position',
+    ).concat(one('agent/runtime/range-window.js', 'if (from !== server) {', 'if ((server ||= from) === null) {')),
     suite: installs,
   },
   {

@@ -1,6 +1,7 @@
 // Fault model, drawn from a seed: up to three servers of which some lie about any file for ever; a link that breaks anywhere; a patch
 // or an index that is signed and wrong; a running slot that is rotten; a written slot that rots between attempts; processes that
-// end between attempts. What ends are broken links and rot; one server at least is honest. A seed reproduces a run.
+// end between attempts. One server at least is honest. What ends are broken links and rot; in a second play the links break for
+// ever, each in every attempt. A seed reproduces a run.
 
 import assert from 'node:assert/strict';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,6 +18,9 @@ import { aRangeServer, type RangeBehaviour } from '../../support/range-server.ts
 import { sha256Of } from '../../support/slot-bench.ts';
 
 const runs = 24;
+const runsWithCuts = 12;
+/** While every link breaks in every attempt. */
+const attemptsWithCutsMax = 40;
 const faultyAttempts = 4;
 /** Once nothing breaks any more. */
 const attemptsMax = 4;
@@ -53,7 +57,7 @@ const indexes = {
   none: null,
 } as const;
 
-const play = async (t: TestContext, seed: number): Promise<void> => {
+const play = async (t: TestContext, seed: number, isCutForEver = false): Promise<void> => {
   const random = createRandom(seed);
   const chance = (percent: number): boolean => random.below(100) < percent;
   const patch = patches[random.pick(['right', 'right', 'lying', 'none'] as const)];
@@ -87,6 +91,14 @@ const play = async (t: TestContext, seed: number): Promise<void> => {
     writeFileSync(a, flip(readFileSync(a), random.below(old.length)));
   const running = readFileSync(a);
 
+  /** Each time somewhere else, now and then not at all. Where it never ends, what breaks off is no less than a few chunks. */
+  const breakLinks = (): void => {
+    for (const server of servers) {
+      const least = isCutForEver ? image.length / 8 : 0;
+      const cutAfterBytes = chance(80) ? least + random.below(2 * image.length) : Number.POSITIVE_INFINITY;
+      server.behave({ ...liars.get(server), cutAfterBytes: isCutForEver ? cutAfterBytes / 4 : cutAfterBytes });
+    }
+  };
   let install = bench.start();
   const attempt = (): Promise<boolean> =>
     install.write().then(
@@ -97,15 +109,12 @@ const play = async (t: TestContext, seed: number): Promise<void> => {
       },
     );
   for (let round = 0; round < faultyAttempts; round += 1) {
-    for (const server of servers) {
-      const cutAfterBytes = chance(80) ? random.below(2 * image.length) : Number.POSITIVE_INFINITY;
-      server.behave({ ...liars.get(server), cutAfterBytes });
-    }
+    breakLinks();
     await attempt();
     if (chance(30)) writeFileSync(b, flip(readFileSync(b), random.below(image.length)));
     if (chance(50)) install = bench.start();
   }
-  for (const server of servers) server.behave(liars.get(server) ?? {});
+  if (!isCutForEver) for (const server of servers) server.behave(liars.get(server) ?? {});
   const sentBytes = (): number => servers.reduce((sum, server) => sum + server.sentBytes(), 0);
   const before = sentBytes();
   const isVerified = (): Promise<boolean> =>
@@ -116,13 +125,15 @@ const play = async (t: TestContext, seed: number): Promise<void> => {
   let attempts = 1;
   while (!((await attempt()) && (await isVerified()))) {
     attempts += 1;
-    assert.ok(attempts <= attemptsMax, 'whole after a few attempts');
+    assert.ok(attempts <= (isCutForEver ? attemptsWithCutsMax : attemptsMax), 'whole after a few attempts');
+    if (isCutForEver) breakLinks();
+    if (isCutForEver && chance(30)) install = bench.start();
   }
   // Pieces that are not the image, then two servers in turn, and one more attempt: what is beside the image once for each server.
   const besideBytes = servers.length * ((patch?.length ?? 0) + (index?.length ?? 0));
   const fetchedBytes = sentBytes() - before;
   assert.ok(
-    fetchedBytes <= 4.5 * image.length + attempts * besideBytes,
+    isCutForEver || fetchedBytes <= 4.5 * image.length + attempts * besideBytes,
     `${fetchedBytes} bytes in ${attempts} attempts`,
   );
   assert.ok(readFileSync(b).subarray(0, image.length).equals(image));
@@ -132,4 +143,9 @@ const play = async (t: TestContext, seed: number): Promise<void> => {
 for (let seed = 1; seed <= runs; seed += 1) {
   test(`once nothing breaks any more an install ends soon and costs no more than it may: seed ${seed}`, (t) =>
     play(t, seed));
+}
+
+for (let seed = 1; seed <= runsWithCuts; seed += 1) {
+  test(`where links break in every attempt for ever an install ends all the same: seed ${seed}`, (t) =>
+    play(t, seed, true));
 }

@@ -24,7 +24,7 @@ import {
 } from '../../support/delta-bench.ts';
 import { aServer } from '../../support/loopback-server.ts';
 import { anArtifactPatch, aPatchPair, aPatchScene, patchPath, withHead } from '../../support/patch-bench.ts';
-import { aRangeServer } from '../../support/range-server.ts';
+import { aRangeServer, type RangeBehaviour } from '../../support/range-server.ts';
 import { anInstall, createFakeSource, createFileSlots, isCode, sha256Of } from '../../support/slot-bench.ts';
 
 const pair = await aPatchPair();
@@ -76,6 +76,58 @@ describe('servers that send wrong bytes', () => {
       [server, ...mirrors].reduce((sum, one) => sum + one.sentBytes(), 0),
       2 * image.length,
     );
+  });
+
+  /** Attempts until it is whole, the link to the first server breaking in each after so many bytes. */
+  const attemptsWithCuts = async (
+    { server, bench }: Pick<Awaited<ReturnType<typeof aPatchScene>>, 'server' | 'bench'>,
+    behaviour: RangeBehaviour,
+    isNextProcess: boolean,
+  ): Promise<number> => {
+    let install = bench.start();
+    for (let attempts = 1; ; attempts += 1) {
+      assert.ok(attempts < 20, 'for ever');
+      server.behave(behaviour);
+      if ((await attempt(install)) === 'done') return attempts;
+      if (isNextProcess) install = bench.start();
+    }
+  };
+
+  for (const part of [0.2, 0.6, 0.9]) {
+    const cutAfterBytes = Math.floor(image.length * part);
+    for (const isNextProcess of [false, true]) {
+      const whose = isNextProcess ? ', each attempt in a process of its own' : '';
+      test(`of the whole file, behind a sound one whose link breaks at ${part} of it in every attempt${whose}`, async (t) => {
+        const scene = await aPatchScene(t, pair, { ...plain, mirrors: 1 });
+        scene.mirrors[0]?.behave({ spoil: wrong(imagePath) });
+        assert.ok((await attemptsWithCuts(scene, { cutAfterBytes }, isNextProcess)) <= 3 + Math.ceil(1 / part));
+        await isWhole(scene.bench);
+      });
+    }
+
+    test(`of the whole file, its link breaking at ${part} of it in every attempt, before a sound one`, async (t) => {
+      const scene = await aPatchScene(t, pair, { ...plain, mirrors: 1 });
+      const spoil: RangeBehaviour['spoil'] = (path, from, bytes) =>
+        from === 0 ? wrong(imagePath)(path, from, bytes) : bytes;
+      const attempts = await attemptsWithCuts(scene, { cutAfterBytes, spoil }, false);
+      assert.ok(attempts <= 3 + Math.ceil(1 / part), `${attempts} attempts`);
+      await isWhole(scene.bench);
+      assert.ok((scene.mirrors[0]?.sentBytes() ?? 0) <= 2 * image.length);
+    });
+  }
+
+  test('of a part of a patch, behind a sound one whose link breaks in it: who lied is left, not who began', async (t) => {
+    const { server, mirrors, bench } = await aPatchScene(t, pair, { mirrors: 1 });
+    const cutAfterBytes = Math.floor(patch.length / 2);
+    mirrors[0]?.behave({ spoil: wrong(patchPath) });
+    server.behave({ cutAfterBytes });
+    const install = bench.start();
+    await attempt(install);
+    server.behave({});
+    const liarBytes = mirrors[0]?.sentBytes() ?? 0;
+    assert.equal(await attempt(install), 'done');
+    await isWhole(bench);
+    assert.equal(mirrors[0]?.sentBytes(), liarBytes);
   });
 
   test('of the index: it comes from the next one', async (t) => {
@@ -215,7 +267,7 @@ describe('the time of an attempt', () => {
     test(`is over, whichever way it is spent on: ${name}`, async (t) => {
       const { artifact, files } = aTarget(image, index);
       const server = await aSlowServer(t, slow, new Map([...files, [patchPath, patch]]));
-      const source = aMirrorSource(t, [server.url, server.url]);
+      const source = aMirrorSource(t, [server.url, `${server.url}/`]);
       const running = { image: old, index: pair.oldIndex };
       const bench = aDeltaBench({ slotBytes: 2 ** 23, running, artifact: { ...artifact, patches }, source });
       const openBudget = () => createTimeBudget(400, () => performance.now());

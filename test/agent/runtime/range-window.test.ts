@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OtadError } from '../../../agent/core/errors.ts';
-import type { ByteRange, ByteSink, ReleaseSource } from '../../../agent/core/ports.ts';
+import type { ByteRange, ReleaseSource } from '../../../agent/core/ports.ts';
 import { aheadBytesMax, createRangeWindow, requestsInFlightMax } from '../../../agent/runtime/range-window.ts';
 import { anArtifact, isCode, streamOnly } from '../../support/slot-bench.ts';
 
 interface Asked {
   readonly range: ByteRange;
-  readonly sink: ByteSink;
+  readonly sink: (bytes: Uint8Array, server?: string) => void;
   readonly end: (error?: Error) => void;
 }
 
@@ -22,19 +22,23 @@ const aBench = () => {
       new Promise((resolve, reject) => {
         const end = (error?: Error) => (error === undefined ? resolve() : reject(error));
         signal.addEventListener('abort', () => reject(new OtadError('CANCELLED')));
-        asked.push({ range, sink: (bytes) => sink(bytes, 'server'), end });
+        asked.push({ range, sink: (bytes, server = 'server') => sink(bytes, server), end });
       }),
   };
   let fetchedBytes = 0;
+  let droppedBytes = 0;
   const window = createRangeWindow({
     source,
     file: anArtifact(Buffer.alloc(4096)),
     onFetched: (bytes) => {
       fetchedBytes += bytes;
     },
+    onDropped: (bytes) => {
+      droppedBytes += bytes;
+    },
     signal: new AbortController().signal,
   });
-  return { window, asked, fetched: () => fetchedBytes };
+  return { window, asked, fetched: () => fetchedBytes, dropped: () => droppedBytes };
 };
 
 test('as many requests as are allowed run at once, and no more', async () => {
@@ -70,6 +74,22 @@ test('bytes are there as soon as they have arrived, and what arrived before an e
   await assert.rejects(pending.arrived(5), isCode('HTTP_TRUNCATED'));
   await pending.arrived(4);
   assert.equal(fetched(), 4);
+  await window.close();
+});
+
+test("the bytes of a request are one server's: from another one they come from the first byte again", async () => {
+  const { window, asked, fetched, dropped } = aBench();
+  const pending = window.start({ offsetBytes: 0, lengthBytes: 4 });
+  asked[0]?.sink(Buffer.from('abc'), 'one');
+  await pending.arrived(2);
+  const taken = pending.bytes.subarray(0, 2);
+  asked[0]?.sink(Buffer.from('AB'), 'two');
+  assert.equal(Buffer.from(taken).toString(), 'ab', 'what was taken stays as it is');
+  const rest = pending.arrived(3);
+  asked[0]?.sink(Buffer.from('CD'), 'two');
+  await rest;
+  assert.equal(Buffer.from(pending.bytes).toString(), 'ABCD');
+  assert.deepEqual([pending.server, fetched(), dropped()], ['two', 7, 3]);
   await window.close();
 });
 
