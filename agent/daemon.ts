@@ -16,8 +16,7 @@ import { createTimeBudget } from './adapters/deadline.ts';
 import { readFacts } from './adapters/device-facts.ts';
 import { createFolderOffers, type FolderOffers } from './adapters/folder-offers.ts';
 import { createHealth } from './adapters/health.ts';
-import { createHttpClient, defaultHttpSettings, type HttpClient } from './adapters/http.ts';
-import { type ProxySettings, proxyFromEnvironment } from './adapters/http-dispatcher.ts';
+import { createHttpClient } from './adapters/http.ts';
 import { readBootId, readDeviceId, readOsRelease, wavePercent } from './adapters/identity.ts';
 import { inheritedSockets } from './adapters/inherited-descriptors.ts';
 import { createMetadataWitness } from './adapters/metadata-witness.ts';
@@ -38,6 +37,7 @@ import { type ErrorCode, type Failure, OtadError, toFailure } from './core/error
 import type { Clock } from './core/ports.ts';
 import { ceilToBlock, recordAreaBytes } from './core/slot-layout.ts';
 import { otherSlot } from './core/types.ts';
+import { httpSettingsOf } from './http-settings.ts';
 import type { Log } from './log/log.ts';
 import { withBootSets } from './runtime/boot-set-control.ts';
 import { createExecutors } from './runtime/executors.ts';
@@ -50,30 +50,6 @@ import { agentVersion } from './version.ts';
 const readRequired = (path: string, code: ErrorCode): Promise<Buffer> =>
   readFile(path).catch((cause: NodeJS.ErrnoException) => {
     throw new OtadError(code, { file: path, errno: cause.code }, { cause });
-  });
-
-const proxyOf = ({ proxyUrl, noProxy }: Config['http']): ProxySettings => {
-  const told = proxyFromEnvironment(process.env);
-  const { http, https } = proxyUrl === null ? told : { http: proxyUrl, https: proxyUrl };
-  return { http, https, except: noProxy === null ? told.except : noProxy.join(',') };
-};
-
-const createHttp = ({ http }: Config): HttpClient =>
-  createHttpClient({
-    ...defaultHttpSettings,
-    userAgent: `otad/${agentVersion}`,
-    connectTimeoutMs: http.connectTimeoutMs,
-    headersTimeoutMs: http.headersTimeoutMs,
-    idleTimeoutMs: http.idleTimeoutMs,
-    fetchDeadlineMs: http.metadataTimeoutMs,
-    minRateBytesPerS: http.bytesPerSecondMin,
-    bytesPerSMax: http.bytesPerSecondMax,
-    proxy: proxyOf(http),
-    caFile: http.caFile,
-    clientCertificate:
-      http.clientCertFile === null || http.clientKeyFile === null
-        ? null
-        : { certFile: http.clientCertFile, keyFile: http.clientKeyFile },
   });
 
 /** Files that are elsewhere on a virtual gateway; undefined: where Linux and the image have them. */
@@ -184,7 +160,7 @@ const openSource = (
   onStop: OnStop,
 ) => {
   const { config, clock, log } = ground;
-  const http = createHttp(config);
+  const http = createHttpClient(httpSettingsOf(config, process.env));
   onStop(() => http.close());
   const source = createReleaseSource({
     http,

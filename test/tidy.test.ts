@@ -21,6 +21,7 @@ const law: Readonly<Record<string, readonly string[]>> = {
   'agent/api': ['agent/core'],
   'agent/cli': ['agent/core', 'agent/api', 'agent/edit-distance.ts'],
   'agent/otactl.ts': ['agent/core', 'agent/cli', 'agent/api', 'agent/version.ts'],
+  'agent/http-settings.ts': ['agent/adapters', 'agent/config', 'agent/version.ts'],
   'agent/daemon.ts': ['agent', 'bootctl', 'verity', 'delta'],
   'agent/otad-boot.ts': ['agent', 'bootctl', 'verity'],
   'agent/main.ts': ['agent', 'bootctl', 'verity', 'delta'],

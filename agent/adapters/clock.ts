@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { createTask } from 'node-cron';
 import { OtadError } from '../core/errors.ts';
 import type { Clock } from '../core/ports.ts';
+import { setLongTimer } from './long-timer.ts';
 
 export interface ClockOptions {
   /**
@@ -28,8 +29,6 @@ export interface ClockOptions {
 export const syncGraceMs = 60 * 60 * 1000;
 
 const minuteMs = 60_000;
-/** The longest delay that setTimeout takes; longer timers are set in steps. */
-const timerStepMs = 2 ** 31 - 1;
 
 interface Window {
   isOpenAt(wallMs: number): boolean;
@@ -52,16 +51,6 @@ const parseWindow = (expression: string | null, timeZone: string | null): Window
       { cause: error },
     );
   }
-};
-
-const setLongTimer = (delayMs: number, fire: () => void): { cancel(): void } => {
-  let handle: NodeJS.Timeout;
-  const arm = (leftMs: number): void => {
-    const stepMs = Math.min(Math.max(leftMs, 0), timerStepMs);
-    handle = setTimeout(() => (leftMs > stepMs ? arm(leftMs - stepMs) : fire()), stepMs);
-  };
-  arm(delayMs);
-  return { cancel: () => clearTimeout(handle) };
 };
 
 const kernelMonoMs = (): number => Number(process.hrtime.bigint() / 1000n) / 1000;

@@ -3,6 +3,7 @@
 
 import { OtadError } from '../core/errors.ts';
 import type { TimeBudget } from '../core/ports.ts';
+import { setLongTimer } from './long-timer.ts';
 
 /** What lies between two pieces of work costs nothing. Null: there is no bound. */
 export const createTimeBudget = (timeoutMs: number | null, monoMs: () => number): TimeBudget => {
@@ -12,14 +13,14 @@ export const createTimeBudget = (timeoutMs: number | null, monoMs: () => number)
     const over = new OtadError('HTTP_TIMEOUT', { phase: 'download', timeoutMs });
     const deadline = new AbortController();
     const startMs = monoMs();
-    const timer = setTimeout(() => deadline.abort(over), Math.max(0, leftMs));
+    const timer = setLongTimer(leftMs, () => deadline.abort(over));
     try {
       return await work(AbortSignal.any([signal, deadline.signal]));
     } catch (error) {
       if (!deadline.signal.aborted || signal.aborted) throw error;
       throw new OtadError(over.code, over.details, { cause: error });
     } finally {
-      clearTimeout(timer);
+      timer.cancel();
       leftMs -= monoMs() - startMs;
     }
   };

@@ -6,6 +6,7 @@ import { OtadError } from '../core/errors.ts';
 import type { Connections } from './http-dispatcher.ts';
 import { checkPlainContent, followRedirect, headerOf, needsGuard, shownUrl, statusError } from './http-rules.ts';
 import type { Traffic } from './http-traffic.ts';
+import { type LongTimer, setLongTimer } from './long-timer.ts';
 import { certificateForAnother } from './tls-rules.ts';
 
 /** A signal with a reason of ours: the caller's, or a deadline's. */
@@ -27,14 +28,14 @@ export const createWatch = (caller: AbortSignal, totalMs: number, traffic: Traff
   const controller = new AbortController();
   const cancel = (): void => controller.abort(new OtadError('CANCELLED', {}, { cause: caller.reason }));
   const expire = (phase: string, timeoutMs: number) =>
-    setTimeout(() => controller.abort(new OtadError('HTTP_TIMEOUT', { phase, timeoutMs })), timeoutMs);
+    setLongTimer(timeoutMs, () => controller.abort(new OtadError('HTTP_TIMEOUT', { phase, timeoutMs })));
   const total = expire('total', totalMs);
   const mark = traffic.mark();
   const look = setInterval(() => {
     if (mark.isWasted())
       controller.abort(new OtadError('FILE_TOO_LARGE', { reason: 'far more was sent than the file' }));
   }, trafficLookMs);
-  let phaseTimer: NodeJS.Timeout | undefined;
+  let phaseTimer: LongTimer | undefined;
   if (caller.aborted) {
     cancel();
   } else {
@@ -43,12 +44,12 @@ export const createWatch = (caller: AbortSignal, totalMs: number, traffic: Traff
   return {
     signal: controller.signal,
     enter: (phase, timeoutMs) => {
-      clearTimeout(phaseTimer);
+      phaseTimer?.cancel();
       phaseTimer = timeoutMs === 0 ? undefined : expire(phase, timeoutMs);
     },
     close: () => {
-      clearTimeout(total);
-      clearTimeout(phaseTimer);
+      total.cancel();
+      phaseTimer?.cancel();
       clearInterval(look);
       caller.removeEventListener('abort', cancel);
     },

@@ -24,7 +24,7 @@ export interface HttpSettings extends ConnectionSettings {
   readonly idleTimeoutMs: number;
   /** For a whole small file, redirects included. */
   readonly fetchDeadlineMs: number;
-  /** For one stream; what it brought before stays. */
+  /** For one stream, pauses of the own rate limit included; what it brought before stays. */
   readonly streamDeadlineMs: number;
   readonly minRateBytesPerS: number;
   readonly rateWindowMs: number;

@@ -97,6 +97,16 @@ export const sourceMutants: readonly SuiteMutant[] = [
     suite: suite('proxy-rules'),
   },
   {
+    name: 'deadline-beyond-what-a-timer-takes',
+    edits: one(adapter('long-timer'), 'Math.min(Math.max(leftMs, 0), timerStepMs)', 'leftMs'),
+    suite: ['agent/http-settings.test.js'],
+  },
+  {
+    name: 'deadline-of-a-stream-not-that-of-its-attempt',
+    edits: one('agent/http-settings.js', 'streamDeadlineMs: http.downloadTimeoutMs,', ''),
+    suite: ['agent/http-settings.test.js'],
+  },
+  {
     name: 'deadline-for-each-request',
     edits: one(adapter('deadline'), 'leftMs -= monoMs() - startMs;', 'void startMs;'),
     suite: installs,
