@@ -40,17 +40,24 @@ const salvage = async (attempt: ImageAttempt): Promise<void> => {
 
 const isSourceFault = (fault: unknown): boolean => fault instanceof OtadError && fault.class === 'source';
 
-/** Tries the ways in turn until the image is whole. Gives the one that came to its end. */
-const bring = async (attempt: ImageAttempt, fill: Fill, ways: readonly FillWay[]): Promise<FillWay['name']> => {
+/** How the image came to its end: by which way, and where that one began. */
+interface Brought {
+  readonly way: FillWay['name'];
+  readonly fromBytes: number;
+}
+
+/** Tries the ways in turn until the image is whole. */
+const bring = async (attempt: ImageAttempt, fill: Fill, ways: readonly FillWay[]): Promise<Brought> => {
   const { writer, log } = attempt;
   const { tally } = fill;
   try {
     for (const way of ways) {
+      const fromBytes = writer.arrivedBytes;
       const closed = await way.bring(fill);
       if (writer.fault !== null) throw writer.fault;
       if (closed === null) {
         await writer.settle();
-        return way.name;
+        return { way: way.name, fromBytes };
       }
       log.info('The image comes by the next way.', { way: way.name, reason: closed });
       tally.detours.push(`${way.name}: ${closed}`);
@@ -63,7 +70,7 @@ const bring = async (attempt: ImageAttempt, fill: Fill, ways: readonly FillWay[]
   }
 };
 
-/** The whole file from its first byte: once for what was made of it before, and once more from another server. */
+/** The whole file: once for what was made of it before, and once more from its first byte. */
 const fullTriesMax = 2;
 
 /**
@@ -79,18 +86,20 @@ export const bringImage = async (
 ): Promise<void> => {
   const { writer, target, doubt, commit, log } = attempt;
   const { path } = target.artifact;
-  let way = await bring(attempt, fill, doubt.isFullOnly ? [fullWay] : [...ways, fullWay]);
+  let { way, fromBytes } = await bring(attempt, fill, doubt.isFullOnly ? [fullWay] : [...ways, fullWay]);
   for (let fullTries = 0; isDigestWrong(attempt); ) {
     if (way === 'full') fullTries += 1;
     const liar = way === 'full' ? fullWay.sender() : null;
     if (liar === null) doubt.isFullOnly = true;
     else source.distrust(liar);
-    if (fullTries >= fullTriesMax || (way === 'full' && source.serverCount === 1)) return;
+    // A server, or a folder, that did not send the beginning may have sent right all that it did send.
+    const isAllThereIs = way === 'full' && fromBytes === 0 && source.serverCount === 1;
+    if (fullTries >= fullTriesMax || isAllThereIs) return;
     if (way === 'full') log.warn('What came is another image. It comes once more, from its first byte.', { path });
     else log.warn('The pieces do not make the signed image. It comes whole.', { way, path });
     writer.restart();
     forgetImage(fill.tally, bootBytes);
     await commit(writer.mark());
-    way = await bring(attempt, fill, [fullWay]);
+    ({ way, fromBytes } = await bring(attempt, fill, [fullWay]));
   }
 };

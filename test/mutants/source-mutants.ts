@@ -162,11 +162,17 @@ export const sourceMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'part-made-by-two-mirrors',
-    edits: one(
-      adapter('mirrors'),
-      '_position, counting) => resumePart(offset',
-      '_position, counting) => resumePart(_position',
-    ).concat(one('agent/runtime/range-window.js', 'if (from !== server) {', 'if ((server ||= from) === null) {')),
+    edits: one(adapter('mirrors'), 'resumePart(offset, counting', 'resumePart(_position, counting'),
+    suite: suite('release-source'),
+  },
+  {
+    name: 'part-of-two-mirrors-in-one-memory',
+    edits: one('agent/runtime/range-window.js', 'if (from !== server) {', 'if (server === null) {'),
+    suite: ['agent/runtime/range-window.test.js'],
+  },
+  {
+    name: 'wrong-beginning-fails-an-only-server',
+    edits: one('agent/runtime/image-bringing.js', ' && fromBytes === 0 && source', ' && source'),
     suite: installs,
   },
   {

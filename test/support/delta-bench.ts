@@ -10,7 +10,15 @@ import { createMirrors } from '../../agent/adapters/mirrors.ts';
 import { OtadError } from '../../agent/core/errors.ts';
 import type { InstallPorts, ReleaseSource, SlotDevices, SlotHandle } from '../../agent/core/ports.ts';
 import { indexOffsetBytes } from '../../agent/core/slot-layout.ts';
-import type { Artifact, Progress, Release, SlotName, SlotRecord, Verified } from '../../agent/core/types.ts';
+import type {
+  Artifact,
+  OfferedFolder,
+  Progress,
+  Release,
+  SlotName,
+  SlotRecord,
+  Verified,
+} from '../../agent/core/types.ts';
 import { createInstall, type Install } from '../../agent/runtime/install.ts';
 import { digestOf, encodeIndex } from '../../delta/chunk-index.ts';
 import { createIndexing } from '../../delta/indexing.ts';
@@ -146,7 +154,7 @@ export interface DeltaBench {
   readonly progress: Progress[];
   /** A process of its own: nothing is remembered from one to the next. */
   start(over?: Partial<InstallPorts>): {
-    write(signal?: AbortSignal): Promise<SlotRecord>;
+    write(signal?: AbortSignal, folder?: OfferedFolder): Promise<SlotRecord>;
     verify(): Promise<SlotRecord>;
   };
   /** Why a way was left, in order. */
@@ -190,7 +198,10 @@ export const aDeltaBench = (options: DeltaBenchOptions): DeltaBench => {
         ...over,
       });
       return {
-        write: (signal = never) => install.write({ slot, release }, signal, (one) => progress.push(one)),
+        write: (signal = never, folder = undefined) =>
+          install.write({ slot, release, ...(folder === undefined ? {} : { folder }) }, signal, (one) =>
+            progress.push(one),
+          ),
         verify: () => install.verify({ slot, rootHex: artifact.verity?.rootHex ?? '' }, never, () => undefined),
       };
     },

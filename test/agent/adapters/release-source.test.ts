@@ -328,6 +328,25 @@ test('goes on at the next mirror where the first broke off, without a byte twice
   assert.match(good.requests[0]?.headers.range ?? '', /^bytes=\d+-$/);
 });
 
+test("a part is one mirror's: where one breaks off for good the next one sends all of it", async (t) => {
+  const image = randomBytes(300_000);
+  const part = image.subarray(1000, 51_000);
+  const isResume = (range: string | undefined): boolean => range !== 'bytes=1000-50999';
+  const headers = { 'content-length': part.length, 'content-range': `bytes 1000-50999/${image.length}` };
+  const breaking = await aServer(t, (request, response) => {
+    if (isResume(request.headers.range)) return void response.destroy();
+    response.writeHead(206, headers).write(part.subarray(0, 20_000), () => setImmediate(() => response.destroy()));
+  });
+  const good = await aServer(t, (_, response) => response.writeHead(206, headers).end(part));
+  const source = await aSource(t, aRepository(), { baseUrls: [breaking.url, good.url] });
+  const sent = new Map<string, Buffer[]>();
+  const sink = (bytes: Uint8Array, server: string) =>
+    void sent.set(server, [...(sent.get(server) ?? []), Buffer.from(bytes)]);
+  await source.streamRange(anArtifact(image), { offsetBytes: 1000, lengthBytes: part.length }, sink, never);
+  assert.deepEqual([...sent.keys()], [breaking.url, good.url]);
+  assert.ok(Buffer.concat(sent.get(good.url) ?? []).equals(part));
+});
+
 test('a server without ranges is read from its start, and only what is missing is passed on', async (t) => {
   const image = randomBytes(300_000);
   const server = await aServer(t, (_, response) => response.end(image));
