@@ -6,6 +6,7 @@ import { OtadError } from '../core/errors.ts';
 import type { ByteSink, ServedSink } from '../core/ports.ts';
 import type { HttpClient } from './http.ts';
 import type { FileRange } from './http-rules.ts';
+import { createRanking, isSilence } from './mirror-ranking.ts';
 
 export interface Mirrors extends MetadataFetcher {
   /** Puts the mirror that is asked first at the end. */
@@ -47,7 +48,11 @@ const isAbsent = (error: unknown, path: string): boolean => {
 };
 
 /** The first mirror's answer that is one. The last error is thrown when none has one. */
-const tryInOrder = async <T>(baseUrls: readonly string[], attempt: (base: string) => Promise<T>): Promise<T> => {
+const tryInOrder = async <T>(
+  baseUrls: readonly string[],
+  attempt: (base: string) => Promise<T>,
+  noteSilent: (base: string) => void,
+): Promise<T> => {
   let failure: unknown = new OtadError('CONFIG_INVALID', { key: 'baseUrls', expected: 'at least one URL' });
   for (const base of baseUrls) {
     try {
@@ -56,6 +61,7 @@ const tryInOrder = async <T>(baseUrls: readonly string[], attempt: (base: string
       if (!isAboutMirror(error)) {
         throw error;
       }
+      if (isSilence(error)) noteSilent(base);
       failure = error;
     }
   }
@@ -111,15 +117,20 @@ const resumePart = async (
   }
 };
 
-export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mirrors => {
-  // Each once: a mirror is known by its URL.
-  let ordered: readonly string[] = [...new Set(baseUrls)];
+export const createMirrors = (
+  http: HttpClient,
+  baseUrls: readonly string[],
+  monoMs: () => number = () => performance.now(),
+): Mirrors => {
+  const { inOrder, demote, noteSilent } = createRanking(baseUrls, monoMs);
+  const ask = <T>(bases: readonly string[], attempt: (base: string) => Promise<T>): Promise<T> =>
+    tryInOrder(bases, attempt, noteSilent);
 
   const fetchFresh: Mirrors['fetchFresh'] = async (path, maxBytes, validator, signal) => {
     const expects = path.startsWith('metadata/') ? 'json' : 'bytes';
     let isAbsentSomewhere = false;
     try {
-      return await tryInOrder<FreshFile | 'unchanged' | null>(ordered, async (base) => {
+      return await ask<FreshFile | 'unchanged' | null>(inOrder(), async (base) => {
         try {
           const etag = etagFor(base, validator);
           const file = await http.fetchBytes(joinUrl(base, path), { maxBytes, signal, expects, etag });
@@ -144,13 +155,9 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
     }
   };
 
-  const demote = (base: string): void => {
-    ordered = [...ordered.filter((one) => one !== base), ...ordered.filter((one) => one === base)];
-  };
-
   const fetchChecked: Mirrors['fetchChecked'] = async (path, maxBytes, check, signal) => {
     const liars: string[] = [];
-    const answer = tryInOrder(ordered, async (base) => {
+    const answer = ask(inOrder(), async (base) => {
       const file = await http.fetchBytes(joinUrl(base, path), { maxBytes, signal });
       const bytes = file === 'unchanged' ? new Uint8Array() : file.bytes;
       try {
@@ -183,7 +190,7 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
       };
     /** Asks these mirrors in order until one gives the rest. */
     return (bases: readonly string[], attempt: StreamAttempt): Promise<void> =>
-      tryInOrder(bases, async (base) => {
+      ask(bases, async (base) => {
         try {
           await attempt(base, position, countingFrom(base));
         } catch (error) {
@@ -198,7 +205,7 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
     fetchChecked,
     demote,
     demoteFirst: () => {
-      ordered = [...ordered.slice(1), ...ordered.slice(0, 1)];
+      inOrder().slice(0, 1).forEach(demote);
     },
     fetch: async (path, maxBytes, signal) => {
       const file = await fetchFresh(path, maxBytes, null, signal);
@@ -210,7 +217,7 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
       const withoutRanges: string[] = [];
       const get = (base: string, from: number, target: ByteSink): Promise<void> =>
         http.streamRange(joinUrl(base, path), { offset: from, lengthTotal, sink: target, signal });
-      await through(ordered, async (base, position, counting) => {
+      await through(inOrder(), async (base, position, counting) => {
         try {
           await get(base, position, counting);
         } catch (error) {
@@ -227,7 +234,7 @@ export const createMirrors = (http: HttpClient, baseUrls: readonly string[]): Mi
         .catch(throwReason);
     },
     streamRange: (path, { offset, end, lengthTotal }, sink, signal) =>
-      startStream(offset, sink)(ordered, (base, _position, counting) =>
+      startStream(offset, sink)(inOrder(), (base, _position, counting) =>
         resumePart(offset, counting, signal, (at, following) =>
           http.streamRange(joinUrl(base, path), { offset: at, end, lengthTotal, sink: following, signal }),
         ),

@@ -171,6 +171,26 @@ export const sourceMutants: readonly SuiteMutant[] = [
     suite: ['agent/runtime/range-window.test.js'],
   },
   {
+    name: 'silent-mirror-asked-for-every-part',
+    edits: one(adapter('mirrors'), 'if (isSilence(error))', 'if (false)'),
+    suite: suite('mirrors'),
+  },
+  {
+    name: 'silent-mirror-asked-last-for-ever',
+    edits: one(adapter('mirror-ranking'), 'monoMs() < (silentUntilMs.get(base) ?? 0)', 'silentUntilMs.has(base)'),
+    suite: suite('mirrors'),
+  },
+  {
+    name: 'silent-mirror-asked-after-one-that-lies',
+    edits: one(adapter('mirror-ranking'), 'silentUntilMs.clear();', ''),
+    suite: suite('mirrors'),
+  },
+  {
+    name: 'mirror-that-broke-off-taken-for-a-silent-one',
+    edits: one(adapter('mirrors'), 'if (isSilence(error))', 'if (true)'),
+    suite: suite('mirrors'),
+  },
+  {
     name: 'wrong-beginning-fails-an-only-server',
     edits: one('agent/runtime/image-bringing.js', ' && fromBytes === 0 && source', ' && source'),
     suite: installs,
@@ -183,7 +203,7 @@ export const sourceMutants: readonly SuiteMutant[] = [
   {
     name: 'mirror-demoted-that-did-not-lie',
     edits: one(
-      adapter('mirrors'),
+      adapter('mirror-ranking'),
       'ordered.filter((one) => one !== base), ...ordered.filter((one) => one === base)',
       'ordered.slice(1), ...ordered.slice(0, 1)',
     ),

@@ -1,0 +1,110 @@
+// Fault model: mirrors that are gone, that take connections and say nothing, that break off, that lie. Counted is who is asked.
+
+import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { createHttpClient, defaultHttpSettings } from '../../../agent/adapters/http.ts';
+import { silenceMs } from '../../../agent/adapters/mirror-ranking.ts';
+import { createMirrors } from '../../../agent/adapters/mirrors.ts';
+import { OtadError } from '../../../agent/core/errors.ts';
+import { aServer, type LoopbackServer } from '../../support/loopback-server.ts';
+
+const never = new AbortController().signal;
+const file = Buffer.from('0123456789');
+
+const aGoodServer = (t: TestContext): Promise<LoopbackServer> =>
+  aServer(t, (request, response) => {
+    const [, from = '0', to = ''] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
+    const part = file.subarray(Number(from), to === '' ? file.length : Number(to) + 1);
+    const last = Number(from) + part.length - 1;
+    if (request.headers.range === undefined) response.writeHead(200, { 'content-length': part.length });
+    else response.writeHead(206, { 'content-range': `bytes ${from}-${last}/${file.length}` });
+    response.end(part);
+  });
+
+/** Takes connections and never says a word. */
+const aMuteServer = async (t: TestContext) => {
+  let connections = 0;
+  const server = createServer((socket) => {
+    connections += 1;
+    socket.on('error', () => undefined);
+    t.after(() => socket.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : 0;
+  return { url: `http://127.0.0.1:${port}`, connections: () => connections };
+};
+
+const aBench = (t: TestContext, baseUrls: readonly string[]) => {
+  const http = createHttpClient({ ...defaultHttpSettings, headersTimeoutMs: 100 });
+  t.after(() => http.close());
+  const clock = { nowMs: 0 };
+  const mirrors = createMirrors(http, baseUrls, () => clock.nowMs);
+  const part = async (): Promise<string> => {
+    const pieces: string[] = [];
+    const sink = (bytes: Uint8Array) => void pieces.push(Buffer.from(bytes).toString());
+    await mirrors.streamRange('file', { offset: 2, end: 5, lengthTotal: file.length }, sink, never);
+    return pieces.join('');
+  };
+  return { mirrors, clock, part };
+};
+
+test('a mirror that takes connections and says nothing is asked once in some minutes, not for every part', async (t) => {
+  const mute = await aMuteServer(t);
+  const good = await aGoodServer(t);
+  const { part, clock } = aBench(t, [mute.url, good.url]);
+  for (let parts = 0; parts < 20; parts += 1) assert.equal(await part(), '234');
+  // A part that gets no answer at all is tried once more: the connection may have been an old one.
+  assert.ok(mute.connections() <= 2, `${mute.connections()} connections`);
+  const before = mute.connections();
+  clock.nowMs = silenceMs - 1;
+  await part();
+  assert.equal(mute.connections(), before);
+  clock.nowMs = silenceMs;
+  await part();
+  assert.ok(mute.connections() > before);
+});
+
+test('one that is gone is asked last, for files and whole images as well', async (t) => {
+  const gone = await aGoodServer(t);
+  const good = await aGoodServer(t);
+  const { mirrors } = aBench(t, [gone.url, good.url]);
+  await gone.close();
+  const sent: string[] = [];
+  await mirrors.fetchChecked('file', 10, () => undefined, never);
+  await good.close();
+  const last = await mirrors.stream('file', 0, 10, (_bytes, server) => void sent.push(server), never).catch((e) => e);
+  assert.ok(last instanceof OtadError && last.code === 'HTTP_UNREACHABLE');
+  assert.match(String(last.details.url), new RegExp(`:${gone.port}/`), 'it was the last one that was asked');
+});
+
+test('one that answers and breaks off, or has no such file, keeps its place', async (t) => {
+  let asked = 0;
+  const breaking = await aServer(t, (_, response) => {
+    asked += 1;
+    if (asked === 1) return void response.writeHead(404).end();
+    response.writeHead(206, { 'content-length': 3, 'content-range': 'bytes 2-4/10' });
+    response.write('2', () => setImmediate(() => response.destroy()));
+  });
+  const good = await aGoodServer(t);
+  const { part } = aBench(t, [breaking.url, good.url]);
+  await part();
+  const first = asked;
+  await part();
+  const second = asked;
+  await part();
+  assert.ok(first === 1 && second > first && asked > second);
+});
+
+test('one that was silent is asked before one that lies', async (t) => {
+  const mute = await aMuteServer(t);
+  const liar = await aGoodServer(t);
+  const { part, mirrors } = aBench(t, [mute.url, liar.url]);
+  await part();
+  const before = mute.connections();
+  mirrors.demote(liar.url);
+  await part();
+  assert.ok(mute.connections() > before);
+});
