@@ -1,7 +1,8 @@
 // What the ways that make an image out of chunks have in common: giving the writer a chunk, less what it holds already, and
 // fetching one by itself. Fetched bytes are given to the medium before many of them could be lost.
 
-import type { ByteRange, ReleaseSource } from '../core/ports.ts';
+import { OtadError } from '../core/errors.ts';
+import type { ByteRange, ChunkTable, ReleaseSource } from '../core/ports.ts';
 import type { ArtifactFile } from '../core/types.ts';
 import type { Fill } from './fill-way.ts';
 import { createRangeWindow } from './range-window.ts';
@@ -20,7 +21,11 @@ export interface ChunkSupply {
 export const noRisk = (): ChunkSupply['risk'] => ({ waitingBytes: 0, unmarkedBytes: 0 });
 
 /** Gives the writer the bytes from `offsetBytes` of the image, less what it holds of them already. Gives how many were new. */
-export const push = async ({ fill }: ChunkSupply, offsetBytes: number, bytes: Uint8Array): Promise<number> => {
+export const push = async (
+  { fill }: Pick<ChunkSupply, 'fill'>,
+  offsetBytes: number,
+  bytes: Uint8Array,
+): Promise<number> => {
   const { writer } = fill;
   const fresh = bytes.subarray(Math.max(0, writer.arrivedBytes - offsetBytes));
   await writer.push(fresh);
@@ -94,4 +99,25 @@ export const fetchRight = async (
     source.distrust(server);
   }
   return null;
+};
+
+/** One chunk by itself, out of turn. Null where no server sends what the index says. */
+export const fetchChunk = (
+  supply: Pick<ChunkSupply, 'fill' | 'source'>,
+  table: ChunkTable,
+  chunk: number,
+  triesBefore: number,
+): Promise<Uint8Array | null> => {
+  const offsetBytes = table.offsetOf(chunk);
+  const range = { offsetBytes, lengthBytes: table.offsetOf(chunk + 1) - offsetBytes };
+  const isRight = (bytes: Uint8Array): boolean => table.isChunk(chunk, bytes);
+  return fetchRight(supply, supply.fill.target.artifact, range, isRight, triesBefore);
+};
+
+/** Why ranges are not to be had. What cannot be had by ranges may be had in one stream; any other error is thrown. */
+export const asRangeless = (error: unknown): string => {
+  if (!(error instanceof OtadError)) throw error;
+  const isUnsatisfiable = error.code === 'HTTP_STATUS' && error.details.status === 416;
+  if (error.code !== 'HTTP_RANGE_MISMATCH' && error.code !== 'FILE_TOO_LARGE' && !isUnsatisfiable) throw error;
+  return `the server gives no ranges: ${error.message}`;
 };

@@ -1,8 +1,12 @@
-// The plain image in one stream: always possible, from any static server, with no index and no patch. Knows who sent it, so that a
-// server whose bytes are not the image is not asked first again. Never says so of a server that did not send them all.
+// The plain image in one stream: always possible, from any static server. Where there is a chunk index it is checked by it, and one
+// wrong chunk costs one chunk; without, it knows who sent the image, so that a server whose bytes are not it is not asked
+// first again. Never says so of a server that did not send them all.
 
 import { OtadError } from '../core/errors.ts';
-import type { ReleaseSource, ServedSink } from '../core/ports.ts';
+import type { ChunkTable, ReleaseSource, ServedSink } from '../core/ports.ts';
+import { type ArrivedChunk, createChunkGate } from './chunk-gate.ts';
+import { chunkAt } from './chunk-plan.ts';
+import { asRangeless, fetchChunk, push } from './chunk-supply.ts';
 import type { Fill, FillWay } from './fill-way.ts';
 
 /** Who sent what the slot holds of an image: remembered from one attempt to the next. */
@@ -16,22 +20,21 @@ export interface Sender {
 export const noSender = (): Sender => ({ sha256Hex: '', endBytes: 0, server: null });
 
 export interface FullWay extends FillWay {
-  /** Who sent the image that it brought, from the first byte to the last. null: several, or nobody knows who. */
+  /** Who sent the image that it brought, from the first byte to the last, unchecked. null: several, or nobody knows who. */
   sender(): string | null;
 }
-
-/** Bytes before these that somebody sent whom nobody remembers, or another way brought, are nobody's. */
-const turnTo = (sender: Sender, { sha256Hex }: { readonly sha256Hex: string }, startBytes: number): void => {
-  if (sender.sha256Hex !== sha256Hex || startBytes === 0 || startBytes > sender.endBytes) sender.server = null;
-  sender.sha256Hex = sha256Hex;
-};
 
 /**
  * Notes whose bytes come. Of an image that was wrong before, an attempt takes those of one server only: what several of them
  * make together could be wrong for ever, and none of them would be known to lie.
  */
-const watchSender = (sender: Sender, { doubt, target }: Fill, startBytes: number): ((from: string) => void) => {
+const watchSender = (sender: Sender, { doubt, target, writer }: Fill): ((from: string) => void) => {
+  const { sha256Hex } = target.artifact;
+  const startBytes = writer.arrivedBytes;
   let sending: string | null = null;
+  // A beginning that another way brought, or whose sender nobody remembers, is nobody's.
+  if (sender.sha256Hex !== sha256Hex || startBytes > sender.endBytes) sender.server = null;
+  sender.sha256Hex = sha256Hex;
   return (from) => {
     if (from === sending) return;
     if (sending !== null && doubt.isFullOnly) {
@@ -43,32 +46,93 @@ const watchSender = (sender: Sender, { doubt, target }: Fill, startBytes: number
   };
 };
 
+/** Takes the bytes of the stream, from `fromBytes` of the image on. */
+interface Intake {
+  readonly fromBytes: number;
+  readonly sink: ServedSink;
+  /** The stream broke. */
+  onBreak(): Promise<void>;
+}
+
+const takeAsTheyCome = ({ writer }: Fill): Intake => ({
+  fromBytes: writer.arrivedBytes,
+  sink: writer.push,
+  onBreak: async () => {},
+});
+
+/**
+ * Gives the writer whole chunks that are right. A wrong one is fetched by itself; where it cannot be had the index may be wrong as
+ * well, so the image's digest decides, and the index is not asked any more until the image is whole.
+ */
+const takeByIndex = (fill: Fill, table: ChunkTable, source: ReleaseSource, onGiven: () => void): Intake => {
+  const { writer, tally, doubt, log } = fill;
+  const startBytes = writer.arrivedBytes;
+  const first = chunkAt(table, startBytes);
+  const gate = createChunkGate(table, first);
+  const rightChunk = async ({ chunk, bytes, server }: ArrivedChunk): Promise<Uint8Array> => {
+    if (doubt.isFullOnly || table.isChunk(chunk, bytes)) return bytes;
+    if (server !== null) source.distrust(server);
+    const fetched = await fetchChunk({ fill, source }, table, chunk, server === null ? 0 : 1).catch((error) => {
+      log.info('A wrong chunk cannot be fetched by itself.', { reason: asRangeless(error) });
+      return null;
+    });
+    if (fetched === null) doubt.isFullOnly = true;
+    else tally.overheadBytes += bytes.length;
+    return fetched ?? bytes;
+  };
+  const give = async (whole: Iterable<ArrivedChunk>): Promise<void> => {
+    for (const arrived of whole) {
+      const bytes = await rightChunk(arrived);
+      tally.overheadBytes += bytes.length - (await push({ fill }, table.offsetOf(arrived.chunk), bytes));
+      onGiven();
+    }
+  };
+  return {
+    fromBytes: table.offsetOf(first),
+    sink: (bytes, server) => give(gate.take(bytes, server)),
+    onBreak: async () => {
+      const { heldBytes } = gate;
+      // A link that does not carry one chunk at a time would never carry the image.
+      const isStuck = writer.arrivedBytes === startBytes && table.offsetOf(first) + heldBytes.length > startBytes;
+      if (isStuck) doubt.isFullOnly = true;
+      if (doubt.isFullOnly) await push({ fill }, table.offsetOf(chunkAt(table, writer.arrivedBytes)), heldBytes);
+      else tally.overheadBytes += heldBytes.length;
+    },
+  };
+};
+
 export const createFullWay = (source: ReleaseSource, sender: Sender): FullWay => ({
   name: 'full',
   bring: async (fill) => {
-    const { target, writer, tally, onBytes, signal } = fill;
+    const { target, writer, tally, doubt, index, onBytes, signal } = fill;
     const { artifact } = target;
-    tally.toFetchBytes = artifact.lengthBytes - writer.arrivedBytes;
-    onBytes();
-    const startBytes = writer.arrivedBytes;
-    const before = tally.fetchedBytes;
-    turnTo(sender, artifact, startBytes);
-    const note = watchSender(sender, fill, startBytes);
+    const note = watchSender(sender, fill);
+    const isChecked = typeof index !== 'string' && !doubt.isFullOnly;
+    const tell = (): void => {
+      tally.toFetchBytes = artifact.lengthBytes - writer.arrivedBytes;
+      onBytes();
+    };
+    const intake = isChecked ? takeByIndex(fill, index.table, source, tell) : takeAsTheyCome(fill);
+    tell();
     let held: Promise<void> | null = null;
     const sink: ServedSink = (bytes, from) => {
       note(from);
-      const holding = writer.push(bytes);
+      tally.fetchedBytes += bytes.length;
+      const holding = intake.sink(bytes, from);
       held = holding instanceof Promise ? holding : null;
-      tally.fetchedBytes = before + writer.arrivedBytes - startBytes;
-      tally.toFetchBytes = artifact.lengthBytes - writer.arrivedBytes;
-      onBytes();
+      tell();
       return holding;
     };
     try {
-      await source.stream(artifact, startBytes, sink, signal);
+      await source.stream(artifact, intake.fromBytes, sink, signal);
       await held;
+    } catch (error) {
+      if (writer.fault === null && error instanceof OtadError && error.class === 'transient') await intake.onBreak();
+      throw error;
     } finally {
       sender.endBytes = writer.arrivedBytes;
+      // By the index every server is blamed for its own chunks.
+      if (isChecked) sender.server = null;
     }
     if (writer.fault !== null) throw writer.fault;
     if (writer.arrivedBytes < artifact.lengthBytes) {

@@ -2,10 +2,9 @@
 // ahead. Every chunk is checked by the signed index before the writer gets it, and the writer gets them in order, so that a
 // cut costs what is in memory and nothing else.
 
-import { OtadError } from '../core/errors.ts';
 import type { ChunkTable, ReleaseSource } from '../core/ports.ts';
 import { type ChunkStep, chunkAt, planChunks } from './chunk-plan.ts';
-import { type ChunkSupply, fetchRight, noRisk, push, pushFetched } from './chunk-supply.ts';
+import { asRangeless, type ChunkSupply, fetchChunk, noRisk, push, pushFetched } from './chunk-supply.ts';
 import type { Fill, FillWay } from './fill-way.ts';
 import type { HeldChunks } from './held-chunks.ts';
 import { type OwnSlotPorts, type OwnSlots, openOwnSlots } from './own-slots.ts';
@@ -29,13 +28,6 @@ const rangeOf = (table: ChunkTable, first: number, end: number) => ({
   offsetBytes: table.offsetOf(first),
   lengthBytes: lengthOf(table, first, end),
 });
-
-/** One chunk by itself, out of turn. Null where no server sends what the index says. */
-const fetchChunk = (job: Job, chunk: number, triesBefore: number): Promise<Uint8Array | null> => {
-  const { fill, table } = job;
-  const isRight = (bytes: Uint8Array): boolean => table.isChunk(chunk, bytes);
-  return fetchRight(job, fill.target.artifact, rangeOf(table, chunk, chunk + 1), isRight, triesBefore);
-};
 
 const wrongChunk = (job: Job, chunk: number): string =>
   `the server sends other bytes than the chunk index names, at byte ${job.table.offsetOf(chunk)}`;
@@ -61,7 +53,7 @@ const copy = async (job: Job, step: Extract<ChunkStep, { kind: 'copy' }>): Promi
       });
       return 'outdated';
     }
-    const fetched = await fetchChunk(job, chunk, 0);
+    const fetched = await fetchChunk(job, table, chunk, 0);
     if (fetched === null) return { closed: wrongChunk(job, chunk) };
     await pushFetched(job, table.offsetOf(chunk), fetched);
   }
@@ -81,7 +73,7 @@ const fetch = async (
     if (!table.isChunk(chunk, bytes)) {
       job.source.distrust(pending.server);
       fill.tally.overheadBytes += bytes.length;
-      bytes = await fetchChunk(job, chunk, 1);
+      bytes = await fetchChunk(job, table, chunk, 1);
       if (bytes === null) return { closed: wrongChunk(job, chunk) };
     }
     await pushFetched(job, table.offsetOf(chunk), bytes);
@@ -123,14 +115,6 @@ const missingBytes = (table: ChunkTable, first: number, held: HeldChunks): numbe
   return sum;
 };
 
-/** What cannot be had by ranges may be had in one stream. */
-const asClosed = (error: unknown): string => {
-  if (!(error instanceof OtadError)) throw error;
-  const isUnsatisfiable = error.code === 'HTTP_STATUS' && error.details.status === 416;
-  if (error.code !== 'HTTP_RANGE_MISMATCH' && error.code !== 'FILE_TOO_LARGE' && !isUnsatisfiable) throw error;
-  return `the server gives no ranges: ${error.message}`;
-};
-
 const runJob = async (job: Job): Promise<string | null> => {
   const { fill, table, held, source } = job;
   const { tally, target, signal, onBytes, writer } = fill;
@@ -154,7 +138,7 @@ const runJob = async (job: Job): Promise<string | null> => {
       if (outcome === 'done') return null;
       if (outcome !== 'outdated') return outcome.closed;
     } catch (error) {
-      return asClosed(error);
+      return asRangeless(error);
     } finally {
       await window.close();
     }

@@ -22,6 +22,20 @@ export const indexMutants: readonly SuiteMutant[] = [
     suite: install,
   },
   {
+    name: 'index-stream-unchecked',
+    edits: one(
+      'agent/runtime/full-way.js',
+      "const isChecked = typeof index !== 'string' && !doubt.isFullOnly;",
+      'const isChecked = false;',
+    ),
+    suite: ['agent/runtime/install-stream.test.js'],
+  },
+  {
+    name: 'index-stream-link-too-short-for-a-chunk',
+    edits: one('agent/runtime/full-way.js', 'if (isStuck)', 'if (false)'),
+    suite: ['agent/runtime/install-stream.test.js'],
+  },
+  {
     name: 'index-of-another-image-believed',
     edits: one(
       'agent/runtime/slot-index.js',

@@ -223,14 +223,13 @@ test('wrong bytes of the right length are refused, and are no prefix for the nex
   assert.equal((await honest.verify()).status, 'verified');
 });
 
-test('wrong bytes from the first server and right ones from the second are refused once, then fetched anew', async () => {
+test('a wrong beginning from another server is found out at the end, and the image fetched anew in the same attempt', async () => {
   const wrong = Buffer.from(image);
   wrong.writeUInt8(wrong.readUInt8(100) ^ 1, 100);
   const slots = newSlots();
   const liar = aBench({ slots, bytes: wrong, misbehaviour: () => ({ cutAfterBytes: 2 * mebibyte }) });
   await assert.rejects(liar.write(), isCode('HTTP_TRUNCATED'));
   const honest = aBench({ slots });
-  await assert.rejects(honest.write(), isCode('IMAGE_DIGEST_MISMATCH'));
   await honest.write();
   assert.deepEqual(
     honest.served.map(({ offsetBytes }) => offsetBytes),
