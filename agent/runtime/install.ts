@@ -1,5 +1,6 @@
 // The install pipeline: from a signed release to a slot that was read back whole. Every step works through one exclusive
-// handle. Only `verify`, which reads the medium, makes a record say 'verified' (I3); nothing here touches the bootloader.
+// handle of its own. Only `verify`, which reads the medium and believes nothing of the step that wrote, makes a record say
+// 'verified' (I3); nothing here touches the bootloader.
 
 import { OtadError } from '../core/errors.ts';
 import type { InstallPorts, SlotHandle } from '../core/ports.ts';

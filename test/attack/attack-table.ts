@@ -57,7 +57,8 @@ export const attackTable = [
   },
   {
     row: 'the signed part is not the used part; source or slot changed during the install',
-    required: 'verified as written, read back through the same exclusive descriptor, no second opening',
+    required:
+      'verified as written; read back whole through one exclusive descriptor and compared with the signed root; nothing is believed of the opening that wrote',
     attacks: ['signed part is not the used part', 'source changed during install', 'slot changed during install'],
   },
   {
