@@ -59,6 +59,18 @@ export const checkContents = async (root: string, epochS: number): Promise<void>
   assert.match(await read(root, 'usr/share/doc/otad/README.md'), /otactl status/);
 };
 
+/** Each folder of /var has one rule, and those of Debian say how long files are kept. Runs the image's own systemd-tmpfiles. */
+export const checkVarRules = async (root: string): Promise<void> => {
+  const text =
+    'mount -t proc proc "$1/proc" && LC_ALL=C chroot "$1" systemd-tmpfiles --create --dry-run --prefix=/var 2>&1';
+  const { stdout } = await run('unshare', ['-m', 'sh', '-c', text, 'sh', root], { maxBuffer: bufferBytes });
+  assert.match(stdout, /\/var\/lib\/misc/);
+  assert.doesNotMatch(stdout, /Duplicate line for path "\/var/);
+  const rules = await read(root, 'usr/lib/tmpfiles.d/zz-image-var.conf');
+  assert.match(rules, /^d \/var\/lib\/misc /m);
+  assert.doesNotMatch(rules, /deb-systemd|\/var\/tmp/);
+};
+
 /**
  * As the initramfs leaves the three, in a mount namespace of its own; then the image's systemd loads all units and tells them. It
  * must not be the first process of its namespace: as that it would start the system.

@@ -13,7 +13,14 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { boards } from '../../image/boards.ts';
-import { checkArchitecture, checkContents, checkIds, checkKeptMounts, unpackImage } from './built-root.ts';
+import {
+  checkArchitecture,
+  checkContents,
+  checkIds,
+  checkKeptMounts,
+  checkVarRules,
+  unpackImage,
+} from './built-root.ts';
 import { checkPiDisk } from './pi-disk.ts';
 
 const run = promisify(execFile);
@@ -98,7 +105,10 @@ for (const architecture of ['amd64', 'arm64']) {
     await checkArchitecture(root, architecture);
     await checkIds(root);
     await checkContents(root, epochS);
-    if (process.arch === { amd64: 'x64', arm64: 'arm64' }[architecture]) await checkKeptMounts(root);
+    if (process.arch === { amd64: 'x64', arm64: 'arm64' }[architecture]) {
+      await checkVarRules(root);
+      await checkKeptMounts(root);
+    }
     for (const board of chosen) {
       if (board.start.kind === 'tryboot' || board.start.kind === 'pi-u-boot')
         await checkPiDisk(join(first, `${board.name}.img`), board);
