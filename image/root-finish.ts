@@ -16,6 +16,8 @@ const removed = [
   'boot',
   'etc/apt',
   'etc/hostname',
+  // The builder's DNS server: mmdebstrap lends its resolv.conf, and systemd-resolved keeps what it finds.
+  'etc/.resolv.conf.systemd-resolved.bak',
   'etc/passwd-',
   'etc/group-',
   'etc/shadow-',
@@ -26,6 +28,7 @@ const removed = [
   'usr/lib/udev/hwdb.bin',
   'usr/lib/udev/hwdb.d',
   'usr/share/nodejs/corepack',
+  'usr/bin/corepack',
   'usr/lib/dpkg',
   'usr/share/initramfs-tools',
 ];
