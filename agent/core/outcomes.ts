@@ -57,13 +57,17 @@ const checkFailed = (
   why: Failure,
   { halted, folder }: Extract<Phase, { kind: 'checking' }>,
 ): Decision => {
-  // A server that is gone is noted once; what a technician ordered, each time.
-  const isNews = folder !== undefined || state.lastCheck?.failure?.code !== why.code;
+  // A server that is gone is noted once; what a technician ordered, each time. That none is set is how a gateway leaves the
+  // factory, and no event.
+  const isUnset = why.code === 'SERVER_UNSET';
+  const isNews = folder !== undefined || (!isUnset && state.lastCheck?.failure?.code !== why.code);
   const lastCheck = {
     timeMs: context.moment.wallMs,
     release: state.lastCheck?.release ?? null,
     failure: why,
-    reasons: [{ code: 'check-failed' as const, sentence: `The last check failed: ${why.message}` }],
+    reasons: [
+      { code: 'check-failed' as const, sentence: isUnset ? why.message : `The last check failed: ${why.message}` },
+    ],
   };
   const paused = folder === undefined ? backOff(state, context, why, false) : afterFolder(state, context);
   const next = stay(afterCheck({ ...paused, lastCheck }, halted));
