@@ -10,7 +10,7 @@ export interface CommandIo {
   print(line: string): void;
   /** One line for the person, beside the output proper. */
   warn(line: string): void;
-  /** Asks the person at the terminal; null when there is none. An empty answer is ''. */
+  /** Asks the person at the terminal; null when there is none. An empty answer is ''. Throws CANCELLED when they leave. */
   ask(question: string): Promise<string | null>;
   /** Terminal text for a line that changes; absent when nobody watches. */
   readonly progress?: ((text: string) => void) | undefined;

@@ -7,6 +7,8 @@ import { commands, runCommandLine } from '../../publish/command-line.ts';
 import { parseWave } from '../../publish/commands/release.ts';
 import { publisherPaths } from '../../publish/repository/publisher-folder.ts';
 import { createStaticServer } from '../../publish/serving/static-server.ts';
+import { ended, printed, spawnOnTerminal } from '../agent/cli/run-otactl.ts';
+import { treeRoot } from '../support/reference.ts';
 import { aFolder, aLayer, testNowMs, testSaltHex } from './publisher-fixture.ts';
 import { type Outcome, otapub } from './run-otapub.ts';
 
@@ -135,6 +137,37 @@ test('init asks at a terminal, takes Enter for the default, and asks again after
   const quiet = await otapub(['init', join(await aFolder(t), 'p'), '--yes'], { answers });
   assert.deepEqual([quiet.exitCode, quiet.questions], [0, []]);
 });
+
+const initQuestions = [
+  /Name of the repository/,
+  /Root keys/,
+  /Names of the root keys/,
+  /Folders for them/,
+  /Days that/,
+];
+for (const [key, name] of [
+  ['\x03', 'Ctrl-C'],
+  ['\x04', 'Ctrl-D'],
+] as const) {
+  test(`init makes nothing when somebody leaves with ${name} at any of its questions`, async (t) => {
+    const work = await aFolder(t);
+    const leaveAt = async (last: number): Promise<void> => {
+      const folder = join(work, `publisher-${last}`);
+      const child = spawnOnTerminal([join(treeRoot(), 'dist/publish/otapub.js'), 'init', folder]);
+      const ending = ended(child);
+      for (const [index, question] of initQuestions.slice(0, last + 1).entries()) {
+        await printed(child, question);
+        child.stdin?.write(index === last ? key : '\n');
+      }
+      const { code, out } = await ending;
+      child.stdin?.end();
+      assert.equal(code, 1, out);
+      assert.match(out, /The step was cancelled\. \(reason: no answer was given, so nothing was done\)/);
+      await assert.rejects(readdir(folder), { code: 'ENOENT' });
+    };
+    await Promise.all(initQuestions.map((_, last) => leaveAt(last)));
+  });
+}
 
 test('a release to a channel that no gateway can be set to is refused', async (t) => {
   const { layer, folder } = await aSetup(t);
