@@ -186,9 +186,39 @@ test('release warns of an image that trusts nobody, or somebody else', async (t)
     ['1.1', join(work, 'other', 'root.json'), /is no root of this repository/],
     ['1.2', publisherPaths(folder).root, /^$/],
   ] as const) {
-    const files = { 'usr/lib/otad/root.json': await readFile(root, 'utf8') };
+    const files = { 'usr/lib/otad/root.json': await readFile(root, 'utf8'), 'usr/lib/otad/otad.mjs': 'otad\n' };
     const trusting = await aLayer(join(work, `layer-${version}`), files);
     const { exitCode, stderr } = await release('--release-version', version, '--layer', layer, '--layer', trusting);
+    assert.equal(exitCode, 0, stderr);
+    assert.match(stderr, pattern);
+  }
+});
+
+test('release warns of an image in which no otad starts', async (t) => {
+  const { layer, release } = await aSetup(t);
+  const { exitCode, stderr } = await release('--release-version', '1.0', '--layer', layer);
+  assert.equal(exitCode, 0);
+  assert.match(stderr, /the image has no \/usr\/lib\/otad\/otad\.mjs: no otad starts in it/);
+});
+
+test('release warns of an older version after a newer one, and of a product or channel that looks like a slip', async (t) => {
+  const { folder, work, layer, release } = await aSetup(t);
+  const files = { 'usr/lib/otad/root.json': await readFile(publisherPaths(folder).root, 'utf8') };
+  const trusting = await aLayer(join(work, 'trusting'), { ...files, 'usr/lib/otad/otad.mjs': 'otad\n' });
+  const wish = (...words: string[]) => release('--layer', layer, '--layer', trusting, ...words);
+  for (const [words, pattern] of [
+    [['--release-version', '1.9'], /^$/],
+    [['--release-version', '1.10'], /^$/],
+    [
+      ['--release-version', '1.2'],
+      /^otapub: warning: 1\.2 reads as older than 1\.10, but comes after it .sequence 3 after 2.: .*$/,
+    ],
+    [['--release-version', '1.11', '--channel', 'beta'], /^$/],
+    [['--release-version', '1.11', '--channel', 'stabel'], /^.*: channel 'stabel' is new .*; did you mean 'stable'\?$/],
+    [['--release-version', '1.0', '--compatible', 'wg'], /^.*: compatible 'wg' is new in this repository: .*'gw'\?$/],
+    [['--release-version', '1.1', '--compatible', 'wg'], /^$/],
+  ] as const) {
+    const { exitCode, stderr } = await wish(...words);
     assert.equal(exitCode, 0, stderr);
     assert.match(stderr, pattern);
   }
