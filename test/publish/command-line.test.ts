@@ -30,7 +30,7 @@ test('init says what to keep where, and where the root goes', async (t) => {
   assert.match(stdout, /Move the root keys off this machine/);
   assert.ok(stdout.includes(publisherPaths(folder).root));
   const names = await readdir(publisherPaths(folder).keys);
-  for (const name of names) {
+  for (const name of names.filter((each) => each.endsWith('.json'))) {
     const { seed } = JSON.parse(await readFile(join(publisherPaths(folder).keys, name), 'utf8')) as { seed: string };
     assert.ok(!stdout.includes(seed));
   }
@@ -60,6 +60,15 @@ test('build and release agree on one image', async (t) => {
   const released = await release('--release-version', '1.2', '--image', image, '--json');
   assert.equal(released.exitCode, 0, released.stderr);
   assert.equal(JSON.parse(released.stdout).release.sequence, 4);
+});
+
+test('renew names what it signed again, and what stands as before', async (t) => {
+  const { folder } = await aSetup(t);
+  const dayMs = 86_400_000;
+  const at = (days: number) => otapub(['renew', folder], { nowMs: testNowMs + days * dayMs });
+  assert.equal((await at(1)).stdout, 'Renewed: timestamp 2; as before: targets 1, snapshot 1');
+  assert.equal((await at(200)).stdout, 'Renewed: snapshot 2, timestamp 3; as before: targets 1');
+  assert.equal((await at(600)).stdout, 'Renewed: targets 2, snapshot 3, timestamp 4');
 });
 
 test('--json gives one JSON document from each command that has it', async (t) => {
