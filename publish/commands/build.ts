@@ -2,7 +2,7 @@
 
 import { nameExpectation } from '../../agent/core/name.ts';
 import { buildImage } from '../images/image-build.ts';
-import { compatibleSchema, versionSchema } from '../images/os-release.ts';
+import { compatibleSchema, versionExpectation, versionSchema } from '../images/os-release.ts';
 import { type Compression, compressions } from '../images/squashfs.ts';
 import { releaseIdOf } from '../releases/release-plan.ts';
 import { type Command, type CommandIo, formatBytes, parseWords, required, usageError, wholeNumber } from './command.ts';
@@ -65,7 +65,7 @@ const run: Command['run'] = async (args, io) => {
     { min: 1, max: Number.MAX_SAFE_INTEGER, names: 'LAYER' },
   );
   const compatible = checked('compatible', compatibleSchema, values.compatible, nameExpectation);
-  const version = checked('release-version', versionSchema, values['release-version'], 'letters, digits, . ~ + _ -');
+  const version = checked('release-version', versionSchema, values['release-version'], versionExpectation);
   const sequenceText = required('sequence', values.sequence);
   const sequence = wholeNumber('sequence', sequenceText, { min: 1, max: Number.MAX_SAFE_INTEGER }) ?? 1;
   const built = await buildImage({

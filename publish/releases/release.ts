@@ -10,7 +10,13 @@ import type { Artifact, Release, Wave } from '../../agent/core/types.ts';
 import { encodeRelease, releaseDocumentPath } from '../../verity/release-document.ts';
 import { floorEpochMember } from '../../verity/tuf-metadata.ts';
 import { buildImage } from '../images/image-build.ts';
-import { compatibleSchema, type ImageIdentity, sequenceSchema, versionSchema } from '../images/os-release.ts';
+import {
+  compatibleSchema,
+  type ImageIdentity,
+  sequenceSchema,
+  versionExpectation,
+  versionSchema,
+} from '../images/os-release.ts';
 import { type Compression, readImageIdentity } from '../images/squashfs.ts';
 import { readKeyFolders } from '../keys/key-files.ts';
 import { sha256Hex } from '../repository/metadata-signing.ts';
@@ -110,7 +116,7 @@ const checkWish = (options: ReleaseOptions): void => {
     ['channel', compatibleSchema.safeParse(options.channel), nameExpectation],
     ['compatible', compatibleSchema.safeParse(options.compatible), nameExpectation],
     ['hardwareRevisions', z.array(compatibleSchema).optional().safeParse(options.hardwareRevisions), nameExpectation],
-    ['version', versionSchema.safeParse(options.version), 'letters, digits, . ~ + _ -'],
+    ['version', versionSchema.safeParse(options.version), versionExpectation],
     ['sequence', sequenceSchema.optional().safeParse(options.sequence), 'an integer of 1 or more'],
   ] as const;
   for (const [key, result, expected] of checks) {
