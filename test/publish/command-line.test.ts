@@ -121,7 +121,10 @@ for (const [args, message] of [
   [['init', 'a', 'b'], /too many operands: b/],
   [['init', 'a', '--root', '3/2'], /--root must be THRESHOLD\/KEYS/],
   [['init', 'a', '--root-days', 'soon'], /--root-days must be a whole number/],
-  [['release', 'a', '--channel', 'c'], /--compatible is required/],
+  [['release', 'a', '--channel', 'c'], /--compatible, --release-version are required/],
+  [['release', 'a', '--version', '1'], /there is no option '--version'; did you mean '--release-version'\?/],
+  [['build', 'a', '--output', 'x'], /--compatible, --release-version, --sequence are required/],
+  [['serve', '/no/such/folder'], /there is no folder \/no\/such\/folder/],
   [['release', 'a', '--chanel', 'c'], /--chanel/],
   [['build', 'a', '--output', 'x', '--compatible', 'UP', '--release-version', '1', '--sequence', '1'], /lower-case/],
   [['verify', 'http://127.0.0.1:1/'], /--root is required for a URL/],
@@ -339,6 +342,19 @@ test('serve never offers a folder without metadata, such as the one with the key
   const { exitCode, stderr } = await otapub(['serve', publisherPaths(folder).keys, '--port', '0']);
   assert.equal(exitCode, 1);
   assert.match(stderr, /no metadata\/timestamp\.json/);
+});
+
+test('who gives the published part, or no folder at all, is told which one is meant', async (t) => {
+  const { work, folder } = await aSetup(t);
+  const { repository } = publisherPaths(folder);
+  const words = ['--channel', 'stable', '--compatible', 'gw', '--release-version', '1.0', '--layer', 'x'];
+  const meant = new RegExp(`did you mean ${folder}\\?`);
+  assert.match((await otapub(['release', repository, ...words])).stderr, meant);
+  assert.match((await otapub(['status', repository])).stderr, meant);
+  assert.match((await otapub(['verify', repository])).stderr, meant);
+  const nowhere = await otapub(['release', join(work, 'nowhere'), ...words]);
+  assert.match(nowhere.stderr, /there is no such folder; otapub init makes one/);
+  assert.doesNotMatch((await otapub(['status', work])).stderr, /did you mean/);
 });
 
 test('serve answers until it is interrupted and tells each request', async (t) => {
