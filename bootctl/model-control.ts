@@ -42,7 +42,7 @@ export const createModelControl = (
     },
     invalidate: async (slot, signal) => cell.write(invalidate(load(signal), slot, evidence().slot)),
     activate: async (slot, tries, verity, signal) => cell.write(activate(load(signal), slot, tries, verity)),
-    markGood: async (slot, signal) => cell.write(markGood(load(signal), slot)),
+    markGood: async (slot, signal, running) => cell.write(markGood(load(signal), slot, running)),
     markBad: async (slot, signal) => cell.write(markBad(load(signal), slot)),
     prepareReboot: async () => {},
   };

@@ -114,10 +114,15 @@ export const activate = (model: BootModel, slot: SlotName, tries: number, verity
   };
 };
 
-export const markGood = (model: BootModel, slot: SlotName): BootModel => ({
-  ...withSlot(model, slot, { triesLeft: triesDefault, isTrial: false }),
-  order: [slot, ...others(model, slot)],
-});
+/** `running`: the root of what runs in the slot, for a bootloader that has lost it; one that it has is kept. */
+export const markGood = (model: BootModel, slot: SlotName, running: SlotVerity | null = null): BootModel => {
+  const lost = running === null ? null : { rootHex: running.rootHex, hashOffsetBytes: running.hashOffsetBytes };
+  const verity = model.slots[slot].verity ?? lost;
+  return {
+    ...withSlot(model, slot, { triesLeft: triesDefault, isTrial: false, verity }),
+    order: [slot, ...others(model, slot)],
+  };
+};
 
 /** Keeps the root: a slot that failed is still better than none when everything else is exhausted. */
 export const markBad = (model: BootModel, slot: SlotName): BootModel => {

@@ -20,7 +20,7 @@ export interface BootClientOptions {
   /** The signed metadata that this otad believes now; the helper believes only what it verifies itself. */
   readonly carry: (signal: AbortSignal) => Promise<readonly CarriedFile[]>;
   readonly timeoutMs?: number;
-  readonly activateTimeoutMs?: number;
+  readonly readingTimeoutMs?: number;
 }
 
 export interface BootClient {
@@ -32,7 +32,8 @@ export interface BootClient {
 /** The helper may have to be started first, on a busy board. */
 const timeoutMsDefault = 120_000;
 /** It reads the whole slot: 8 GiB from a slow card. */
-const activateTimeoutMsDefault = 3_600_000;
+const readingTimeoutMsDefault = 3_600_000;
+const readingVerbs: readonly string[] = ['activate', 'markGood'];
 
 const unreachable = (socketPath: string, reason: string, cause?: unknown): OtadError =>
   new OtadError('BOOT_HELPER_UNREACHABLE', { socket: socketPath, reason }, { cause });
@@ -78,11 +79,11 @@ export const createBootClient = ({
   socketPath,
   carry,
   timeoutMs = timeoutMsDefault,
-  activateTimeoutMs = activateTimeoutMsDefault,
+  readingTimeoutMs = readingTimeoutMsDefault,
 }: BootClientOptions): BootClient => {
   const ask = async <R extends BootRequest>(request: R, signal: AbortSignal): Promise<BootValue[R['verb']]> => {
     if (signal.aborted) throw new OtadError('CANCELLED');
-    const limitMs = request.verb === 'activate' ? activateTimeoutMs : timeoutMs;
+    const limitMs = readingVerbs.includes(request.verb) ? readingTimeoutMs : timeoutMs;
     return parseAnswer<R['verb']>(request.verb, await exchange(socketPath, encodeRequest(request), limitMs, signal));
   };
   const tell = async (request: BootRequest, signal: AbortSignal): Promise<void> => {

@@ -30,8 +30,8 @@ export interface BootControl {
   invalidate(slot: SlotName, signal: AbortSignal): Promise<void>;
   /** Makes `slot` primary and pending with `tries` attempts and hands the bootloader its verity root. Idempotent. */
   activate(slot: SlotName, tries: number, verity: VerityParameters, signal: AbortSignal): Promise<void>;
-  /** Makes `slot` good and primary. Idempotent. */
-  markGood(slot: SlotName, signal: AbortSignal): Promise<void>;
+  /** Makes `slot` good and primary. `running`: the verity root of what runs in it, for a bootloader that has lost it. Idempotent. */
+  markGood(slot: SlotName, signal: AbortSignal, running?: VerityParameters): Promise<void>;
   /** Makes `slot` bad and the other one primary. Refuses when the other is not good (NO_ROLLBACK_TARGET). Idempotent. */
   markBad(slot: SlotName, signal: AbortSignal): Promise<void>;
   /**

@@ -145,6 +145,28 @@ export const createBootGuard = ({ boot, slots, sealing, ledger, bootSets, onConf
     }
   };
 
+  /**
+   * The root of what runs, where the bootloader has lost it and the slot went by its own record: one that was signed or ran here
+   * before, of bytes that are still there. undefined: the bootloader has one, or nobody vouches for what runs.
+   */
+  const lostRoot = async (
+    { booted, bootedRoot, roots }: BootStatus,
+    signal: AbortSignal,
+  ): Promise<VerityParameters | undefined> => {
+    if (roots?.[booted] !== null) return undefined;
+    const record = await slots.readRecord(booted, signal).catch(() => null);
+    if (record === null || (bootedRoot !== null && record.verity.rootHex !== bootedRoot)) return undefined;
+    const known = await ledger.read();
+    if (signedAs(known, record) === null && confirmedAs(known, record.verity.rootHex) === null) return undefined;
+    try {
+      await requireBytes(booted, record, signal);
+    } catch (error) {
+      if (error instanceof OtadError && error.code !== 'CANCELLED') return undefined;
+      throw error;
+    }
+    return record.verity;
+  };
+
   return {
     status: look,
 
@@ -178,10 +200,10 @@ export const createBootGuard = ({ boot, slots, sealing, ledger, bootSets, onConf
     },
 
     markGood: async (slot, signal) => {
-      const { booted } = await look(signal);
-      if (slot !== booted)
+      const status = await look(signal);
+      if (slot !== status.booted)
         throw new OtadError('BAD_REQUEST', { slot, reason: 'only the running slot can be confirmed' });
-      await boot.markGood(slot, signal);
+      await boot.markGood(slot, signal, await lostRoot(status, signal));
       await look(signal);
     },
 

@@ -133,7 +133,7 @@ export const createSystemdBootControl = ({
     status,
     invalidate: (slot, signal) => change(slot, signal, (model, booted) => invalidate(model, slot, booted), false),
     activate: (slot, tries, verity, signal) => change(slot, signal, (model) => activate(model, slot, tries, verity)),
-    markGood: (slot, signal) => change(slot, signal, (model) => markGood(model, slot)),
+    markGood: (slot, signal, running) => change(slot, signal, (model) => markGood(model, slot, running)),
     markBad: (slot, signal) => change(slot, signal, (model) => markBad(model, slot)),
     prepareReboot: (signal) =>
       inTurn(signal, async () => {

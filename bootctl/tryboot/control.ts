@@ -211,7 +211,16 @@ export const createTrybootControl = ({
         await storeCommandLine(files, bootFolders[slot], slot, model.slots[slot].verity);
         await save(loaded, model, wantedDefault(model, intent.default));
       }),
-    markGood: (slot, signal) => change(signal, (model) => markGood(model, slot)),
+    markGood: (slot, signal, running) =>
+      locked(signal, async (loaded) => {
+        const { intent } = loaded.recalled;
+        const model = markGood(intent.model, slot, running);
+        const { verity } = model.slots[slot];
+        if (intent.model.slots[slot].verity !== verity) {
+          await storeCommandLine(files, bootFolders[slot], slot, verity);
+        }
+        await save(loaded, model, wantedDefault(model, intent.default));
+      }),
     markBad: (slot, signal) => change(signal, (model) => markBad(model, slot)),
     prepareReboot: (signal) => locked(signal, prepare),
   };

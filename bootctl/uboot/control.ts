@@ -194,7 +194,7 @@ export const createUbootControl = ({
       await change(signal, (model) => invalidate(model, slot, booted));
     },
     activate: (slot, tries, verity, signal) => change(signal, (model) => activate(model, slot, tries, verity)),
-    markGood: (slot, signal) => change(signal, (model) => markGood(model, slot)),
+    markGood: (slot, signal, running) => change(signal, (model) => markGood(model, slot, running)),
     markBad: (slot, signal) => change(signal, (model) => markBad(model, slot)),
     prepareReboot: async () => {},
   };

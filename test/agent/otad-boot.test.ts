@@ -85,6 +85,45 @@ describe('the boot helper', () => {
     assert.deepEqual([booted, ledger.floor.sequence], ['b', 3]);
   });
 
+  test('gives the bootloader the root that it has lost, of what is signed or ran here and is still there', async () => {
+    const { rootHex, hashOffsetBytes } = (await bench.record('b')).verity;
+    const lost = { triesLeft: 3, isTrial: true, verity: null };
+    const forget = async (): Promise<void> => {
+      await bench.remember({ order: ['b', 'a'], slots: { a: { ...lost, triesLeft: 0 }, b: lost } });
+      assert.equal(await bench.boot(), 'b');
+    };
+    const rootNow = async () => (await bench.client().boot.status(signal)).roots?.b ?? null;
+    const { boot } = bench.client();
+
+    await forget();
+    assert.deepEqual([(await boot.status(signal)).bootedRoot, await rootNow()], [null, null]);
+    await boot.markGood('b', signal);
+    assert.equal(await rootNow(), rootHex);
+    assert.equal(await bench.boot(), 'b');
+    assert.equal((await boot.status(signal)).bootedRoot, rootHex);
+
+    // A byte is another one.
+    await forget();
+    const whole = await readFile(bench.slotPaths.b);
+    await writeFile(bench.slotPaths.b, Buffer.from(whole).fill(0xff, 5000, 5001));
+    await boot.markGood('b', signal);
+    assert.equal(await rootNow(), null);
+    await writeFile(bench.slotPaths.b, whole);
+
+    // Nobody vouches for what runs.
+    await forget();
+    await rm(bench.at('state/ledger.json'));
+    await bench.restart();
+    await boot.markGood('b', signal);
+    assert.equal(await rootNow(), null);
+
+    await bench.remember({
+      order: ['b'],
+      slots: { a: lost, b: { ...lost, isTrial: false, verity: { rootHex, hashOffsetBytes } } },
+    });
+    assert.equal(await bench.boot(), 'b');
+  });
+
   test('works with a disk that takes nothing, and remembers for this boot', async () => {
     const nowhere = ['--state-dir', bench.at('root.json/state')];
     await bench.restart(...nowhere);

@@ -19,4 +19,5 @@ describeBootControl('systemd-boot, unified kernel images', createUkiMachine, {
   walks: 1,
   steps: 40,
   boot: bootBySystemdBoot,
+  knowsRoot: true,
 });

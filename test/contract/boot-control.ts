@@ -31,6 +31,8 @@ export interface BootTraits {
    * leave out power-ons in which the reference model opens nothing.
    */
   readonly opensAnything?: boolean;
+  /** Who confirms does not say the root here: the helper finds it itself, a unified kernel image carries its own. */
+  readonly knowsRoot?: boolean;
 }
 
 export const contractVerity = (slot: SlotName, release = 1): VerityParameters => ({
@@ -207,6 +209,19 @@ const describeOperations = (create: () => Promise<BootMachine>, traits: BootTrai
     assert.equal((await control.status(signal())).primary, 'a');
     assert.equal(await machine.powerOn(), 'a');
   });
+
+  if (traits.knowsRoot !== true) {
+    withMachine('a slot without a root gets that of what is marked good in it, and keeps it', async (control) => {
+      const lost = contractVerity('b', 7);
+      for (const told of [lost, contractVerity('b', 8)]) {
+        await control.markGood('b', signal(), told);
+        assert.equal((await control.status(signal())).roots?.b, lost.rootHex);
+        assert.equal(await machine.powerOn(), 'b');
+        const { bootedRoot, slots } = await control.status(signal());
+        assert.deepEqual([bootedRoot, slots.b.state], [lost.rootHex, 'good']);
+      }
+    });
+  }
 
   withMachine('every operation done twice is as if done once', async (control) => {
     const steps: readonly Step[] = [

@@ -3,7 +3,7 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { addTally, noTally, type Tally } from './lab/tally.ts';
+import { type Count, noTally } from './lab/tally.ts';
 
 const folder = import.meta.dirname;
 const suffix = '.lab.js';
@@ -36,16 +36,14 @@ const runCase = async (name: string): Promise<boolean> => {
   return error === null;
 };
 
-export const runBootloaders = async (names: readonly string[]): Promise<Tally> => {
-  let tally = noTally;
+export const runBootloaders = async (names: readonly string[], count: Count): Promise<void> => {
   const isBuilt = !names.some((name) => name.startsWith('u-boot')) || ['sandbox', 'qemu-arm64'].every(buildUboot);
   const queue = [...names];
   const work = async (): Promise<void> => {
     for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
       const hasPassed = (isBuilt || !name.startsWith('u-boot')) && (await runCase(name));
-      tally = addTally(tally, { ...noTally, cases: 1, failed: hasPassed ? [] : [name] });
+      await count(name, { ...noTally, cases: 1, failed: hasPassed ? [] : [name] });
     }
   };
   await Promise.all(Array.from({ length: widthMax }, work));
-  return tally;
 };

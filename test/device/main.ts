@@ -1,11 +1,15 @@
 // `npm run test:device`: the device lab. Gateways that boot the reference image in QEMU (lab/), and the bootloaders alone
 // (NAME.lab.ts beside this file, run by node's test runner). Console logs stay under .device/logs.
 
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
 import { bootloaderCases, bootloaders, runBootloaders } from './bootloaders.ts';
 import { labBoards } from './lab/boards.ts';
 import { labCases } from './lab/cases.ts';
-import { type Job, runLab } from './lab/lab.ts';
-import { addTally, closingLine } from './lab/tally.ts';
+import { type Job, jobName, runLab } from './lab/lab.ts';
+import { deviceFolder, labDigest } from './lab/releases.ts';
+import { openRunRecord } from './lab/run-record.ts';
+import { addTally, type Count, closingLine } from './lab/tally.ts';
 import { readWords, usage, type Wish } from './lab/words.ts';
 
 const usageStatus = 64;
@@ -58,6 +62,12 @@ const makePlan = (wish: Wish): Plan => {
   };
 };
 
+/** One record for each run that can be asked for. */
+const recordPath = ({ jobs, bootloaders: alone }: Plan, extra: string): string => {
+  const asked = [...alone, ...jobs.map(jobName), extra].join(' ');
+  return join(deviceFolder, 'runs', `${createHash('sha256').update(asked).digest('hex').slice(0, 16)}.json`);
+};
+
 const list = (wish: Wish): void => {
   for (const { name, claim, isSmoke } of labCases(cutsOf(wish)))
     console.log(`${name.padEnd(24)} ${isSmoke ? '*' : ' '} ${claim}`);
@@ -72,10 +82,22 @@ const run = async (): Promise<number> => {
   if (wish.isHelp || wish.isList) return 0;
   const plan = makePlan(wish);
   const sinceMs = performance.now();
-  const alone = await runBootloaders(plan.bootloaders);
-  const tally = addTally(alone, await runLab(plan.jobs, wish.jobs, cutWords(wish)));
+  const extra = cutWords(wish);
+  const record = await openRunRecord(recordPath(plan, extra), await labDigest(), wish.isContinued);
+  const { names, ms } = record.earlier;
+  if (names.length > 0) console.log(`  goes on after ${names.length} cases that have ended`);
+  const isLeft = (name: string): boolean => !names.includes(name);
+  const takenMs = (): number => ms + performance.now() - sinceMs;
+  let { tally } = record.earlier;
+  const count: Count = async (name, part) => {
+    tally = addTally(tally, part);
+    if (name !== null) await record.note(name, tally, takenMs());
+  };
+  await runBootloaders(plan.bootloaders.filter(isLeft), count);
+  const jobs = plan.jobs.filter((job) => isLeft(jobName(job)));
+  await runLab(jobs, wish.jobs, extra, count);
   const { failed } = tally;
-  console.log(closingLine(tally, (performance.now() - sinceMs) / 60_000));
+  console.log(closingLine(tally, takenMs() / 60_000));
   if (failed.length > 0) console.log(`failed: ${failed.join(' ')}`);
   return failed.length === 0 ? 0 : 1;
 };

@@ -34,7 +34,22 @@ export const helperMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'helper-confirms-the-slot-that-it-is-told',
-    edits: one(guard, 'if (slot !== booted)', 'if (false)'),
+    edits: one(guard, 'if (slot !== status.booted)', 'if (false)'),
+    suite: helper,
+  },
+  {
+    name: 'helper-leaves-a-lost-root-lost',
+    edits: one(guard, 'await lostRoot(status, signal)', 'undefined'),
+    suite: helper,
+  },
+  {
+    name: 'helper-gives-the-bootloader-a-root-of-nobody',
+    edits: one(guard, 'if (signedAs(known, record) === null &&', 'if (false &&'),
+    suite: helper,
+  },
+  {
+    name: 'helper-gives-the-bootloader-a-root-unread',
+    edits: one(guard, 'await requireBytes(booted, record, signal);', ''),
     suite: helper,
   },
   {

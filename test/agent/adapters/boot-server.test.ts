@@ -13,14 +13,16 @@ import { plainVerbs, serveMachine, serveVerbs } from '../../support/served-contr
 describeBootControl(
   "reference model behind the helper's socket",
   () => Promise.resolve(createModelMachine()).then(serveMachine),
-  { triesMax: 9, walks: 2, steps: 60 },
+  { knowsRoot: true, triesMax: 9, walks: 2, steps: 60 },
 );
 describeBootControl("U-Boot behind the helper's socket", () => createUbootMachine(2).then(serveMachine), {
+  knowsRoot: true,
   triesMax: 9,
   walks: 1,
   steps: 20,
 });
 describeBootControl("systemd-boot behind the helper's socket", () => createSystemdBootMachine().then(serveMachine), {
+  knowsRoot: true,
   triesMax: 9,
   walks: 1,
   steps: 20,

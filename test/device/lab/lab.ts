@@ -13,7 +13,7 @@ import { recordFiles } from './record.ts';
 import { deviceFolder, type LabReleases, prepareReleases } from './releases.ts';
 import type { Site } from './site.ts';
 import { newStage, type StageName, stageWays } from './stages.ts';
-import { addTally, noTally, type Tally } from './tally.ts';
+import { type Count, noTally } from './tally.ts';
 
 export interface Job {
   readonly board: LabBoard;
@@ -37,7 +37,7 @@ interface Workshop {
   readonly debian: DebianRoot;
   /** Short, since unix sockets lie below it. */
   readonly folder: string;
-  readonly onRestarts: (count: number) => void;
+  readonly onRestarts: (restarts: number) => Promise<void>;
   nextNumber(): number;
 }
 
@@ -77,7 +77,7 @@ const openShelf = (shop: Workshop, board: LabBoard, releases: LabReleases): Shel
         return await context.machine.saveTo(folder, update);
       },
     );
-    shop.onRestarts(restarts);
+    await shop.onRestarts(restarts);
     if (error !== null)
       throw new Error(`stage ${name}: ${error.message}; console: ${options.logFolder}`, { cause: error });
     console.log(`  ready   stage ${name} of ${board.name} (${seconds(sinceMs)})`);
@@ -128,17 +128,14 @@ const runJob = async (shop: Workshop, shelf: Shelf, job: Job, releases: LabRelea
 };
 
 /** Runs the jobs, `width` machines at a time; builds nothing for none. `extra`: words that make the same cases again. */
-export const runLab = async (jobs: readonly Job[], width: number, extra: string): Promise<Tally> => {
-  if (jobs.length === 0) return noTally;
+export const runLab = async (jobs: readonly Job[], width: number, extra: string, count: Count): Promise<void> => {
+  if (jobs.length === 0) return;
   const debian = await prepareDebianRoot();
   const folder = await mkdtemp(join(tmpdir(), 'lab-'));
-  let tally = noTally;
   let number = 0;
   const shop: Workshop = {
     ...{ debian, folder },
-    onRestarts: (restarts) => {
-      tally = addTally(tally, { ...noTally, restarts });
-    },
+    onRestarts: (restarts) => count(null, { ...noTally, restarts }),
     nextNumber: () => {
       number += 1;
       return number;
@@ -163,7 +160,7 @@ export const runLab = async (jobs: readonly Job[], width: number, extra: string)
         const outcome = await runJob(shop, bench.shelf, job, bench.releases);
         const failed = outcome.error === null ? [] : [jobName(job)];
         const { restarts, cuts } = outcome;
-        tally = addTally(tally, { paths: [job.board.name], cases: 1, failed, cuts, restarts });
+        await count(jobName(job), { paths: [job.board.name], cases: 1, failed, cuts, restarts });
         console.log(describe(job, outcome, extra, sinceMs));
       }
     };
@@ -172,5 +169,4 @@ export const runLab = async (jobs: readonly Job[], width: number, extra: string)
     for (const { shelf } of shelves.values()) await shelf.close();
     await rm(folder, { recursive: true, force: true });
   }
-  return tally;
 };

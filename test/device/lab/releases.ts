@@ -57,7 +57,7 @@ const inputs = [
   'dist/test/device/lab/releases.js',
 ];
 
-const hashInputs = async (): Promise<string> => {
+const hashTree = async (names: readonly string[]): Promise<string> => {
   const hash = createHash('sha256');
   /** A link counts by where it points: masked and enabled units are nothing else. */
   const add = async (name: string): Promise<void> => {
@@ -71,9 +71,12 @@ const hashInputs = async (): Promise<string> => {
     const bytes = isLink ? Buffer.from(await readlink(path)) : await readFile(path);
     hash.update(`${name}\n${isLink ? 'link' : found.mode & 0o111} ${bytes.length}\n`).update(bytes);
   };
-  for (const input of inputs) await add(input);
+  for (const name of names) await add(name);
   return hash.digest('hex');
 };
+
+/** Whatever decides what a case says: gateways, releases and the lab itself. */
+export const labDigest = (): Promise<string> => hashTree([...inputs, 'dist/test/device']);
 
 /** What makes a channel's release differ, as a folder of files over the factory's tree. */
 const changesOf = (channel: LabChannel): string => join(projectFolder, 'test/device/lab-releases', channel);
@@ -210,7 +213,7 @@ export const prepareReleases = async (
 ): Promise<LabReleases> => {
   const folder = join(deviceFolder, 'lab');
   const stamp = join(folder, 'ready');
-  const wanted = await hashInputs();
+  const wanted = await hashTree(inputs);
   if ((await readFile(stamp, 'utf8').catch(() => '')) !== wanted) {
     await rm(folder, { recursive: true, force: true });
     await mkdir(folder, { recursive: true });

@@ -12,6 +12,9 @@ export interface Tally {
   readonly restarts: number;
 }
 
+/** Takes in what a case that has ended adds; null: no case, what it took to make a stage. */
+export type Count = (name: string | null, part: Tally) => Promise<void>;
+
 export const noTally: Tally = { paths: [], cases: 0, failed: [], cuts: 0, restarts: 0 };
 
 export const addTally = (one: Tally, other: Tally): Tally => ({

@@ -6,6 +6,8 @@ export interface Wish {
   readonly isHelp: boolean;
   readonly isList: boolean;
   readonly isSmoke: boolean;
+  /** Goes on with the same run of the same tree. */
+  readonly isContinued: boolean;
   /** Empty: all. */
   readonly cases: readonly string[];
   /** Power cuts a boot path; null: what the length of the run asks for. */
@@ -23,6 +25,7 @@ Boots the reference image in QEMU, on every boot path, and does to it what gatew
   --case NAME      only this case, on every boot path, or NAME@PATH; may be repeated (power-cut: all of them)
   --smoke          the short run: both boot paths, install and confirm, two sick kinds, rollback,
                    sandbox, four power cuts
+  --continue       go on with the same run of the same tree, after the cases that have ended
   --cuts N         power cuts a boot path (20; with --smoke 2)
   --seed S         where the power cuts strike (1)
   --jobs N         machines at the same time (2)
@@ -32,6 +35,7 @@ const options = {
   help: { type: 'boolean', short: 'h' },
   list: { type: 'boolean' },
   smoke: { type: 'boolean' },
+  continue: { type: 'boolean' },
   case: { type: 'string', multiple: true },
   cuts: { type: 'string' },
   seed: { type: 'string', default: '1' },
@@ -55,6 +59,7 @@ export const readWords = (words: readonly string[]): Wish => {
     isHelp: values.help === true,
     isList: values.list === true,
     isSmoke: values.smoke === true,
+    isContinued: values.continue === true,
     cases: values.case ?? [],
     cuts: values.cuts === undefined ? null : wholeNumber('cuts', values.cuts),
     seed: wholeNumber('seed', values.seed),
