@@ -69,6 +69,8 @@ const benchPackages = [
   { name: 'zsync', command: 'zsync' },
   { name: 'casync', command: 'casync' },
   { name: 'ostree', command: 'ostree' },
+  { name: 'bsdiff', command: 'bsdiff' },
+  { name: 'time', command: 'time' },
   { name: 'gcc', command: 'cc' },
   { name: 'libc6-dev', file: '/usr/include/stdio.h' },
   { name: 'libssl-dev', file: '/usr/include/openssl/sha.h' },
