@@ -1,6 +1,8 @@
 // What may be meant otherwise in a release that is allowed: an image that could never update again, an older version on
 // top of a newer one, a name that is new here. Warns only; what is refused stands in release-plan.ts.
 
+import { type BootArtifact, bootArtifactsOf } from '../../agent/core/boot-set.ts';
+import type { Release } from '../../agent/core/types.ts';
 import { compareVersions } from '../../agent/core/version.ts';
 import { nearest } from '../../agent/edit-distance.ts';
 import type { ImageIdentity } from '../images/os-release.ts';
@@ -45,6 +47,14 @@ export const warnOfImage = async (
       ]),
   ...(await warnOfRoot(imagePath, paths, rootVersion, signal)),
 ];
+
+/** `current`: what the channel offers until now. */
+export const warnOfBootFiles = (current: Release | null, bootSet: readonly BootArtifact[]): readonly string[] =>
+  current === null || bootSet.length > 0 || bootArtifactsOf(current).length === 0
+    ? []
+    : [
+        `${current.version} came with boot files and this release with none: gateways start it by the kernel that its slot has, whatever modules are in the image; give them with --boot`,
+      ];
 
 const warnOfNew = (setting: 'compatible' | 'channel', name: string, near: string | null): string =>
   `${setting} '${name}' is new in this repository: only gateways that are set to it take the release${near === null ? '' : `; did you mean '${near}'?`}`;
