@@ -41,8 +41,11 @@ const progressText = (status: StatusBody): string | null => {
   if (progress === null) return null;
   const sizes = `${sizeText(progress.doneBytes)} of ${sizeText(progress.totalBytes)}`;
   const saved = progress.savedBytes === 0 ? '' : `, ${sizeText(progress.savedBytes)} saved`;
+  const rebuilt = progress.rebuiltBytes === 0 ? '' : `, ${sizeText(progress.rebuiltBytes)} by patch`;
+  const copied = progress.copiedBytes === 0 ? '' : `, ${sizeText(progress.copiedBytes)} copied`;
   const left = progress.secondsLeft === null ? '' : `, ${durationText(progress.secondsLeft)} left`;
-  return `${progress.percent} %, ${sizes}, ${sizeText(progress.fetchedBytes)} over the network${saved}${left}`;
+  const split = `${rebuilt}${copied}, ${sizeText(progress.fetchedBytes)} fetched`;
+  return `${progress.percent} %, ${sizes}${split}${saved}${left}`;
 };
 
 /** What the last check said that does not stand above it already. */
