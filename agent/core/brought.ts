@@ -2,7 +2,8 @@
 
 import type { Brought } from './effects.ts';
 
-const sizeText = (bytes: number): string =>
+/** For sentences; otactl has its own. */
+export const sizeText = (bytes: number): string =>
   bytes < 1024 * 1024 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / (1024 * 1024)).toFixed(1)} MiB`;
 
 export const broughtSentence = ({ fetchedBytes, copiedBytes, rebuiltBytes, detour }: Brought): string =>
