@@ -130,7 +130,7 @@ export const metrics: readonly Metric[] = [
   {
     name: 'otad_progress_fetched_bytes',
     type: 'gauge',
-    help: 'Bytes that came over the network in this attempt; absent when no step runs.',
+    help: 'Bytes that came over the network, or from the offered folder, in this attempt; absent when no step runs.',
     samples: (status) => ofProgress(status, (progress) => progress.fetchedBytes),
   },
   {

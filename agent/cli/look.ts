@@ -138,11 +138,14 @@ export const runWhy: CommandRun = async (context) => {
 
 type Entry = HistoryBody['history'][number];
 
-/** The reason and the code, unless the entry right above has given the same reason for the same release. */
+/** The reason and the code; of a reason that the entry right above has given for the same release, only what it left out. */
 const reasonText = (entry: Entry, above: Entry | undefined): string => {
   const { reason, version, code } = entry;
-  const isSaid = reason !== null && above?.reason === reason && above.version === version;
-  return plain([isSaid ? '(as above)' : (reason ?? ''), code === null ? '' : `[${code}]`].join(' '));
+  const said = above?.version === version ? (above.reason ?? '') : '';
+  const isSaid = reason !== null && said !== '' && `${reason} `.startsWith(`${said} `);
+  return plain(
+    [isSaid ? `(as above)${reason.slice(said.length)}` : (reason ?? ''), code === null ? '' : `[${code}]`].join(' '),
+  );
 };
 
 export const runHistory: CommandRun = async (context) => {
