@@ -154,14 +154,23 @@ test('control sequences from outside never reach the terminal', async (t) => {
   }
 });
 
-test('without otad every command says how to start it', async (t) => {
-  const directory = await temporaryDirectory(t);
+test('without otad every command says how to start it', async () => {
+  // No machine of tests runs otad as a service.
   for (const command of ['status', 'check', 'watch', 'hold']) {
-    assertExit(
-      await otactl(directory, command),
-      1,
-      /otad is not running: .*systemctl start otad.*\[AGENT_UNREACHABLE\]/,
-    );
+    assertExit(await ended(start([command])), 1, /otad is not running: .*systemctl start otad.*\[AGENT_UNREACHABLE\]/);
+  }
+});
+
+test('where somebody has named the place of the sockets, nobody is told to start a service', async (t) => {
+  const directory = await temporaryDirectory(t);
+  for (const [options, name] of [
+    [['--socket', directory], '--socket'],
+    [[], 'OTAD_SOCKET_DIR'],
+  ] as const) {
+    const result = await otactl(directory, 'status', ...options);
+    assertExit(result, 1, new RegExp(`Nobody answers at ${directory}/status.sock. ${name} names that place`));
+    assert.match(result.err, /while its gateway reboots, nobody answers; try again then\. \[AGENT_UNREACHABLE\]/);
+    assert.doesNotMatch(result.err, /systemctl/);
   }
   const { code, out } = await otactl(directory, 'status', '--json');
   assert.equal(code, 1);
