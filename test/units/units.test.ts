@@ -485,7 +485,7 @@ describe('the journal catalog', () => {
     );
   };
 
-  test('has one entry for each kind of history, and no other', async () => {
+  test('has one entry for each kind of entry that has a message id, and no other', async () => {
     assert.deepEqual(Object.fromEntries(await entries()), messageIds);
     const ids = Object.values(messageIds);
     assert.equal(new Set(ids).size, ids.length);

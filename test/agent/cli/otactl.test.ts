@@ -98,6 +98,14 @@ test('slots shows device, root and offset, and config every setting with its ori
   assertExit(await otactl(directory, 'config'), 0, /source\.baseUrl +"https:\/\/updates\.example\/gw" +\/etc\/otad\//);
 });
 
+test('of a reason that was just given history says only what it left out', async (t) => {
+  const { agent, directory } = await openApi(t);
+  agent.note('install-failed', { version: '1.2', reason: 'It is wrong. 2.0 MiB came.', code: 'DISK_FULL' });
+  agent.note('denied', { version: '1.2', reason: 'It is wrong.' });
+  const { out } = await otactl(directory, 'history');
+  assert.match(out, /denied +1\.2 +- +It is wrong\.\n.*1\.2 +- +\(as above\) 2\.0 MiB came\. \[DISK_FULL\]\n/);
+});
+
 test('history says a reason once, and explains the mark once when every time is doubtful', async (t) => {
   const { agent, directory } = await openApi(t);
   for (const type of ['health-failed', 'denied', 'rolled-back'] as const)
