@@ -51,6 +51,13 @@ export const expectConfirmed = async ({ guest }: CaseContext, expected: Expected
   );
 };
 
+/** systemd calls the boot good, not before a trial was confirmed, and whoever waits for that has got it. */
+export const expectGoodBoot = async ({ guest }: CaseContext): Promise<void> => {
+  await guest.ok('until systemctl is-active --quiet lab-blessed.service; do sleep 1; done');
+  assert.equal(await guest.ok('cat /run/lab-blessed'), 'in time');
+  await guest.ok('systemctl is-active otad-gate.service boot-complete.target');
+};
+
 /** Until the release of the channel is confirmed; the console since the mark counts. */
 export const untilConfirmed = async (
   context: CaseContext,

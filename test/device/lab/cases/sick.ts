@@ -60,11 +60,18 @@ const expectDeadMan = async ({ guest }: CaseContext): Promise<void> => {
     entries.filter(({ MESSAGE = '' }) => deadManFired.test(MESSAGE)).map((entry) => entry._BOOT_ID),
   );
   assert.equal(boots.size, trialTries, 'each trial was ended by the timer');
-  for (const boot of boots)
+  for (const boot of boots) {
     assert.match(
       await guest.ok(`journalctl --no-pager -o cat -k _BOOT_ID=${boot} | grep -m 1 otad.slot=`),
       /otad\.slot=b/,
     );
+    // To the end of the trial the gate let nobody take the boot for a good one.
+    const gate = await guest.ok(
+      `journalctl --no-pager -o cat -b ${boot} -u otad-gate -u boot-complete.target -u lab-blessed`,
+    );
+    assert.match(gate, /^Starting otad-gate\.service/m);
+    assert.doesNotMatch(gate, /^(Finished|Reached)/m);
+  }
 };
 
 const expectWatchdog = async ({ machine }: CaseContext, mark: number): Promise<void> => {
