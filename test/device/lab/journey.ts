@@ -9,7 +9,7 @@ import { planDisk } from '../../../image/partitions.ts';
 import { isAcceptedByVeritysetup } from '../../support/veritysetup.ts';
 import type { CaseContext } from './case.ts';
 import { CutOff } from './control-channel.ts';
-import { extractSlot } from './qcow-disk.ts';
+import { extractPartition } from './qcow-disk.ts';
 import { type LabChannel, labReleases } from './releases.ts';
 
 export const versionOf = (channel: LabChannel): string => labReleases[channel].version;
@@ -99,7 +99,7 @@ export const expectSlotOnDisk = async (context: CaseContext, slot: SlotName, cha
   await context.keepRecord();
   await machine.powerOff();
   const file = join(machine.folder, `slot-${slot}`);
-  await extractSlot(debian, machine.diskPath, planDisk(board.image), slot, file);
+  await extractPartition(debian, machine.diskPath, planDisk(board.image), `system_${slot}`, file);
   const { rootHex, lengthBytes } = releases.images[channel];
   const isAccepted = isAcceptedByVeritysetup(file, { rootHex, hashOffsetBytes: lengthBytes });
   await rm(file);
