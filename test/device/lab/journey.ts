@@ -2,6 +2,7 @@
 // is wrong is told with what was seen instead.
 
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SlotName } from '../../../agent/core/types.ts';
@@ -49,6 +50,12 @@ export const expectConfirmed = async ({ guest }: CaseContext, expected: Expected
     { version, slot: booted, confirmed, primary },
     { ...expected, confirmed: true, primary: expected.slot },
   );
+};
+
+/** The name that the gateway has from its hardware, and nothing else: `gw-` and eight digits of a digest. */
+export const expectName = async ({ guest, board }: CaseContext): Promise<void> => {
+  const name = `gw-${createHash('sha256').update(`${board.hardwareId}\n`).digest('hex').slice(0, 8)}`;
+  assert.equal(await guest.ok('cat /etc/hostname /proc/sys/kernel/hostname'), `${name}\n${name}`);
 };
 
 /** systemd calls the boot good, not before a trial was confirmed, and whoever waits for that has got it. */

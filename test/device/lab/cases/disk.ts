@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { planDisk } from '../../../../image/partitions.ts';
 import { runTool } from '../../../../image/tool.ts';
 import type { CaseContext, LabCase } from '../case.ts';
-import { expectConfirmed, follow, restart, untilConfirmed, versionOf } from '../journey.ts';
+import { expectConfirmed, expectName, follow, restart, untilConfirmed, versionOf } from '../journey.ts';
 import type { PowerOptions } from '../machine.ts';
 import { enlargeDisk, extractPartition, replacePartition, zeroPartition } from '../qcow-disk.ts';
 
@@ -73,7 +73,8 @@ export const diskCases: readonly LabCase[] = [
   },
   {
     name: 'data-zeroed',
-    claim: 'with zeros in place of its data the gateway starts, updates, and keeps settings again once it is formatted',
+    claim:
+      'with zeros in place of its data the gateway starts under its name, updates, and keeps settings again once it is formatted',
     from: 'factory',
     isSmoke: false,
     run: async (context) => {
@@ -83,6 +84,7 @@ export const diskCases: readonly LabCase[] = [
       await machine.nextBoot(await withPowerOff(context, zero));
       await machine.said(/no data partition: settings and state are kept in RAM/, mark, 'word of the loss');
       await guest.ok('test -e /run/gateway/degraded');
+      await expectName(context);
       await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
       await follow(context, 'good');
       await untilConfirmed(context, 'good', mark, 'b');

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { messageIds } from '../../../../agent/log/message-ids.ts';
 import type { LabBoard } from '../boards.ts';
 import type { CaseContext, LabCase } from '../case.ts';
-import { expectConfirmed, follow, restart, sentences, untilConfirmed, versionOf } from '../journey.ts';
+import { expectConfirmed, expectName, follow, restart, sentences, untilConfirmed, versionOf } from '../journey.ts';
 import { projectFolder } from '../releases.ts';
 
 const nobody = 'setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs';
@@ -51,12 +51,14 @@ const argumentOf = ({ board }: CaseContext): NonNullable<LabBoard['argument']> =
 export const systemCases: readonly LabCase[] = [
   {
     name: 'kept',
-    claim: 'machine-id, host keys, name and network settings stay over update and rollback, and /etc follows the image',
+    claim:
+      'machine-id, host keys, the name from the hardware and network settings stay over update and rollback, and /etc follows the image',
     from: 'factory',
     isSmoke: false,
     run: async (context) => {
       const { machine, guest } = context;
       await guest.write('/etc/systemd/network/10-site.network', '[Match]\nName=site0\n[Network]\nDHCP=no');
+      await expectName(context);
       const before = await guest.ok(identity);
       assert.equal(await guest.ok('cat /etc/lab/release'), 'factory');
       const mark = machine.console.mark();
