@@ -62,7 +62,7 @@ const expectDeadMan = async ({ guest }: CaseContext): Promise<void> => {
   assert.equal(boots.size, trialTries, 'each trial was ended by the timer');
   for (const boot of boots) {
     assert.match(
-      await guest.ok(`journalctl --no-pager -o cat -k _BOOT_ID=${boot} | grep -m 1 otad.slot=`),
+      await guest.ok(`journalctl --no-pager -o cat -b ${boot} _TRANSPORT=kernel | grep -m 1 otad.slot=`),
       /otad\.slot=b/,
     );
     // To the end of the trial the gate let nobody take the boot for a good one.
