@@ -80,7 +80,7 @@ const ubootVariable = (slot: SlotName, name: string): string => `otad_${slot}_${
 const uboot: LabBoard = {
   name: 'u-boot',
   image: imageBoard('qemu-amd64-uboot'),
-  // This U-Boot makes tables of its own, which have no number.
+  // This U-Boot hands on no table that has a number.
   hardwareId: hardware.address,
   memoryFiles: ['u-boot.rom'],
   prepareMemory: async (_, folder) => {
