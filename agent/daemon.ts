@@ -42,6 +42,7 @@ import type { Log } from './log/log.ts';
 import { withBootSets } from './runtime/boot-set-control.ts';
 import { createExecutors } from './runtime/executors.ts';
 import { createInstall } from './runtime/install.ts';
+import { withJournal } from './runtime/install-journal.ts';
 import type { Runtime } from './runtime/runtime.ts';
 import { createRuntime } from './runtime/runtime.ts';
 import { agentVersion } from './version.ts';
@@ -273,7 +274,10 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
     openBudget: () => createTimeBudget(config.http.downloadTimeoutMs, () => performance.now()),
     log,
   });
-  const executors = createExecutors({ boot, install, source, health, rebooter });
+  const executors = createExecutors({
+    ...{ boot, source, health, rebooter },
+    install: withJournal(install, { monoMs: () => performance.now(), log }),
+  });
   const { store, close: closeStore } = openStore(ground);
   onStop(closeStore);
   const runtime = createRuntime({ store, boot, clock, executors, policy, log, onFatal });

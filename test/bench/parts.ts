@@ -1,11 +1,11 @@
 // All that `npm run bench` measures, in the order in which it runs, with the budgets of docs/benchmarks.md.
 
 import { measureMemory } from './memory.ts';
-import { measurePatch } from './patch.ts';
+import { type MakingCost, measureApply, measureLibrary } from './patch.ts';
 import type { Part } from './rows.ts';
 import { measureStream } from './stream.ts';
 import { measureVerity } from './verity.ts';
-import { measureWire } from './wire.ts';
+import { measureWire, readImages } from './wire.ts';
 import { pairLines, sizeOf, wireRowNames, wireRows } from './wire-rows.ts';
 
 const stream: Part = {
@@ -49,10 +49,27 @@ const patch: Part = {
   name: 'patch',
   rows: ['patch/recompression'],
   measure: async () => {
-    const cost = await measurePatch();
+    const cost = await measureApply();
     const sizes = `${cost.blocks} blocks; ${cost.patchBytes} bytes for ${cost.imageBytes}`;
     const facts = `CPU ${cost.applyS.toFixed(2)} s beside ${cost.recompressS.toFixed(2)} for ${sizes}`;
     return { rows: [{ name: 'patch/recompression', ratio: cost.ratio, budget: 1.3, facts }], details: cost };
+  },
+};
+
+const making = ({ patchBytes, cpuS, peakMib }: MakingCost): string =>
+  `${patchBytes} bytes, CPU ${cpuS.toFixed(1)} s, ${peakMib.toFixed(0)} MiB`;
+
+const library: Part = {
+  name: 'library',
+  rows: ['patch-bytes/bsdiff'],
+  measure: async () => {
+    const cost = await measureLibrary(await readImages());
+    const { ours, bsdiff } = cost;
+    const facts = `${making(ours)} beside ${making(bsdiff)} for ${cost.library}, ${sizeOf(cost.libraryBytes)}`;
+    return {
+      rows: [{ name: 'patch-bytes/bsdiff', ratio: ours.patchBytes / bsdiff.patchBytes, budget: 1.05, facts }],
+      details: cost,
+    };
   },
 };
 
@@ -72,4 +89,4 @@ const wire: Part = {
   },
 };
 
-export const parts: readonly Part[] = [stream, verity, memory, patch, wire];
+export const parts: readonly Part[] = [stream, verity, memory, patch, library, wire];

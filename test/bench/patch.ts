@@ -1,91 +1,96 @@
-// CPU of applying a patch beside compressing its blocks again and nothing else, in the same run: what reading, unpacking and
-// putting together cost on top.
+// CPU of applying a patch beside compressing its blocks again and nothing else: what reading, unpacking and putting together cost
+// on top. And what making one costs, in bytes, CPU and memory, beside Debian's bsdiff on the same file.
 
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { bytesSource } from '../../delta/byte-source.ts';
-import { applyPatch } from '../../delta/patch-apply.ts';
-import { openPatch } from '../../delta/patch-format.ts';
-import { makePatch } from '../../delta/patch-make.ts';
-import { loadZstd } from '../../delta/zstd-module.ts';
-import { median, medianRatio } from './median.ts';
+import { basename, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { runTool } from '../../image/tool.ts';
+import { prepareToolbox } from '../../image/toolbox.ts';
+import { readAgentUnit } from '../e2e/agent-unit.ts';
+import type { BenchImages } from './image-pair.ts';
+import type { ApplyCost } from './patch-applier.ts';
 
-/** Of Node's own program: machine code, as large libraries are. */
-const programBytes = 12 * 1024 * 1024;
-/** About where a linker's addresses move. */
-const changeEveryBytes = 397;
-/** Level and block size that all releases of libzstd make the same bytes at, so that every mksquashfs serves. */
-const zstdLevel = '9';
-const blockBytes = '16384';
-const rounds = 3;
+/** With the flags and the environment of the service. */
+export const measureApply = async (): Promise<ApplyCost> => {
+  const unit = await readAgentUnit();
+  const applier = join(import.meta.dirname, 'patch-applier.js');
+  const env = { ...process.env, ...unit.environment };
+  const { stdout } = await promisify(execFile)(process.execPath, [...unit.nodeFlags, applier], { env });
+  return JSON.parse(stdout) as ApplyCost;
+};
 
-export interface PatchCost {
-  /** Applying divided by compressing alone. */
-  readonly ratio: number;
-  /** CPU seconds, user and system: the median of the rounds. */
-  readonly applyS: number;
-  readonly recompressS: number;
-  readonly imageBytes: number;
+/** Of one program that made a patch. */
+export interface MakingCost {
   readonly patchBytes: number;
-  readonly blocks: number;
+  /** Seconds, user and system. */
+  readonly cpuS: number;
+  readonly peakMib: number;
 }
 
-const cpuOf = async (run: () => Promise<void> | void): Promise<number> => {
-  const before = process.cpuUsage();
-  await run();
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1e6;
+export interface LibraryCost {
+  readonly library: string;
+  readonly libraryBytes: number;
+  readonly ours: MakingCost;
+  readonly bsdiff: MakingCost;
+}
+
+/** GNU time counts what the program and its children took. */
+const timed = async (folder: string, patchPath: string, words: readonly string[]): Promise<MakingCost> => {
+  const said = join(folder, 'time');
+  await runTool('time', ['-f', '%U %S %M', '-o', said, ...words]);
+  const [userS = 0, systemS = 0, peakKib = 0] = (await readFile(said, 'utf8')).trim().split(' ').map(Number);
+  const { size } = await stat(patchPath);
+  return { patchBytes: size, cpuS: userS + systemS, peakMib: peakKib / 1024 };
 };
 
-const imageOf = (folder: string, name: string, program: Buffer): Buffer => {
-  const tree = join(folder, `${name}.tree`);
-  mkdirSync(tree);
-  writeFileSync(join(tree, 'program'), program);
-  const image = join(folder, name);
-  const args = ['-noappend', '-quiet', '-no-progress', '-all-time', '0', '-mkfs-time', '0', '-b', blockBytes];
-  execFileSync('mksquashfs', [tree, image, ...args, '-comp', 'zstd', '-Xcompression-level', zstdLevel]);
-  return readFileSync(image);
+interface Version {
+  /** The file itself, and an image of it alone. */
+  readonly path: string;
+  readonly image: string;
+}
+
+/** The library of Node, the largest file of the image: its bytes, and an image that holds nothing else. */
+const takeLibrary = async (folder: string, imagePath: string): Promise<Version> => {
+  await mkdir(folder);
+  const tree = join(folder, 'tree');
+  await runTool('unsquashfs', [
+    '-quiet',
+    '-no-progress',
+    '-no-xattrs',
+    '-d',
+    tree,
+    imagePath,
+    'usr/lib/*/libnode.so.*',
+  ]);
+  const names = await readdir(tree, { recursive: true, withFileTypes: true });
+  const found = names.find((entry) => entry.isFile());
+  if (found === undefined) throw new Error(`${imagePath} has no library of Node`);
+  const [root, image] = [join(folder, 'root'), join(folder, 'image')];
+  await mkdir(root);
+  const path = join(root, found.name);
+  await rename(join(found.parentPath, found.name), path);
+  const args = ['-noappend', '-quiet', '-no-progress', '-all-time', '0', '-mkfs-time', '0', '-b', '131072'];
+  await runTool('mksquashfs', [root, image, ...args, '-comp', 'zstd', '-Xcompression-level', '15']);
+  return { path, image };
 };
 
-export const measurePatch = async (): Promise<PatchCost> => {
-  const folder = mkdtempSync(join(tmpdir(), 'otad-bench-'));
+/** Takes minutes. Changes PATH of this process: the programs of Debian 13 come first. */
+export const measureLibrary = async ({ before, after }: BenchImages): Promise<LibraryCost> => {
+  const toolbox = await prepareToolbox(join(dirname(before), 'cache'), {});
+  process.env.PATH = `${toolbox.path}:${process.env.PATH}`;
+  const folder = await mkdtemp(join(tmpdir(), 'otad-bench-'));
   try {
-    const program = readFileSync(process.execPath).subarray(0, programBytes);
-    const old = imageOf(folder, 'old', program);
-    const changed = Buffer.from(program);
-    for (let at = 0; at < changed.length; at += changeEveryBytes) changed[at] = ((changed[at] ?? 0) + 8) & 0xff;
-    const image = imageOf(folder, 'new', changed);
-    const zstd = await loadZstd();
-    const { bytes } = await makePatch(bytesSource(old), bytesSource(image), { zstd });
-    const raws: { readonly raw: Uint8Array; readonly level: number }[] = [];
-    const noting = {
-      ...zstd,
-      compress: (raw: Uint8Array, level: number) => {
-        raws.push({ raw: raw.slice(), level });
-        return zstd.compress(raw, level);
-      },
-    };
-    const apply = async (library: typeof zstd): Promise<void> => {
-      const patch = await openPatch(bytesSource(bytes));
-      for await (const piece of applyPatch(patch, bytesSource(old), { zstd: library })) {
-        if (piece.kind === 'missing') throw new RangeError('the patch does not apply');
-      }
-    };
-    await apply(noting);
-    const [applyS, recompressS]: [number[], number[]] = [[], []];
-    for (let round = 0; round < rounds; round += 1) {
-      const alone = (): void => {
-        for (const { raw, level } of raws) zstd.compress(raw, level);
-      };
-      recompressS.push(await cpuOf(alone));
-      applyS.push(await cpuOf(() => apply(zstd)));
-    }
-    const sizes = { imageBytes: image.length, patchBytes: bytes.length, blocks: raws.length };
-    const seconds = { applyS: median(applyS), recompressS: median(recompressS) };
-    return { ratio: medianRatio(applyS, recompressS), ...seconds, ...sizes };
+    const old = await takeLibrary(join(folder, 'old'), before);
+    const fresh = await takeLibrary(join(folder, 'new'), after);
+    const [mine, theirs] = [join(folder, 'ours.patch'), join(folder, 'bsdiff.patch')];
+    const otapub = join(import.meta.dirname, '../../publish/otapub.js');
+    const ours = await timed(folder, mine, [process.execPath, otapub, 'patch', old.image, fresh.image, '-o', mine]);
+    const bsdiff = await timed(folder, theirs, ['bsdiff', old.path, fresh.path, theirs]);
+    const { size } = await stat(fresh.path);
+    return { library: basename(fresh.path), libraryBytes: size, ours, bsdiff };
   } finally {
-    rmSync(folder, { recursive: true });
+    await rm(folder, { recursive: true });
   }
 };

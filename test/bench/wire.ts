@@ -23,7 +23,8 @@ export interface WireCost {
 
 const say = (line: string): void => void process.stderr.write(`bench: ${line}\n`);
 
-const readImages = async (): Promise<BenchImages> => {
+/** Those of an earlier run, or new ones, which takes minutes. */
+export const readImages = async (): Promise<BenchImages> => {
   const script = join(import.meta.dirname, 'build-images.js');
   const building = promisify(execFile)(process.execPath, [script], { timeout: buildMs });
   building.child.stderr?.pipe(process.stderr);
