@@ -61,6 +61,11 @@ const devicePackages = [
   { name: 'mmdebstrap', command: 'mmdebstrap' },
   { name: 'xz-utils', command: 'xz' },
 ];
+/** What the device lab has of the machine itself: a technician's way in, and tools for a file system that is damaged. */
+const labPackages = [
+  { name: 'openssh-client', command: 'ssh' },
+  { name: 'e2fsprogs', command: 'debugfs' },
+];
 /** What builds it for the other architecture as well. */
 const imagePackages = [...devicePackages, { name: 'g++-aarch64-linux-gnu', command: 'aarch64-linux-gnu-g++' }];
 /** The peers of the benchmarks, what compiles the one in C, and what builds the images. */
@@ -293,6 +298,7 @@ const main = async () => {
     ...runPackages,
     ...(isFor('tests') ? testPackages : []),
     ...(isFor('device') ? devicePackages : []),
+    ...(isFor('device') && isFor('tests') ? labPackages : []),
     ...(isFor('image') ? imagePackages : []),
     ...(isFor('bench') ? benchPackages : []),
   ]);

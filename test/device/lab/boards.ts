@@ -7,11 +7,14 @@ import type { SlotName } from '../../../agent/core/types.ts';
 import { type Board, findBoard } from '../../../image/boards.ts';
 import type { DebianRoot } from '../debian-root.ts';
 import { buildUboot } from '../u-boot-build.ts';
+import { hardware } from './emulator.ts';
 
 export interface LabBoard {
   /** The boot path. */
   readonly name: 'systemd-boot' | 'u-boot';
   readonly image: Board;
+  /** What tells this board from others, as its firmware hands it on to Linux. */
+  readonly hardwareId: string;
   /** Files of the firmware: what it is, and what it keeps while the power is off. */
   readonly memoryFiles: readonly string[];
   /** Makes them as the factory has them. */
@@ -48,6 +51,7 @@ const entryOf = (slot: SlotName): string => `/efi/loader/entries/otad-${slot}*.c
 const systemdBoot: LabBoard = {
   name: 'systemd-boot',
   image: imageBoard('qemu-amd64'),
+  hardwareId: hardware.uuid,
   memoryFiles: ['vars.fd'],
   prepareMemory: (debian, folder) =>
     copyFile(join(debian.root, 'usr/share/OVMF/OVMF_VARS_4M.fd'), join(folder, 'vars.fd')),
@@ -76,6 +80,8 @@ const ubootVariable = (slot: SlotName, name: string): string => `otad_${slot}_${
 const uboot: LabBoard = {
   name: 'u-boot',
   image: imageBoard('qemu-amd64-uboot'),
+  // This U-Boot hands on no table that has a number.
+  hardwareId: hardware.address,
   memoryFiles: ['u-boot.rom'],
   prepareMemory: async (_, folder) => {
     const build = await buildUboot('qemu-amd64');

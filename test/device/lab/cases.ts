@@ -1,6 +1,7 @@
 // Every case of the lab, in the order in which they run.
 
 import type { LabCase } from './case.ts';
+import { asShipped } from './cases/as-shipped.ts';
 import { diskCases } from './cases/disk.ts';
 import { installCases } from './cases/install.ts';
 import { type CutOptions, powerCutCases } from './cases/power-cut.ts';
@@ -19,4 +20,5 @@ export const labCases = (cuts: CutOptions): readonly LabCase[] => [
   ...diskCases,
   ...systemCases,
   ...sandboxCases,
+  asShipped,
 ];

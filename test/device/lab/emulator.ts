@@ -43,6 +43,9 @@ export interface Emulator {
 
 const complaintCharsMax = 4096;
 
+/** What this board has of its own and no other has: the number in its firmware's tables, and the address of its network card. */
+export const hardware = { uuid: '6f0e9b52-4c1d-4f7a-9a53-2b8c7d1e0f46', address: '52:54:00:4f:54:41' } as const;
+
 /** One processor: two machines share the cores of the lab, and a second processor would only wait for the first. */
 const memory = ['-m', '512', '-smp', '1', '-accel', 'tcg,thread=multi,tb-size=512'];
 
@@ -62,9 +65,10 @@ const argumentsOf = (options: EmulatorOptions): readonly string[] => {
     ...['-chardev', socket('console'), '-serial', 'chardev:console'],
     ...['-chardev', socket('monitor'), '-mon', 'chardev=monitor,mode=control'],
     ...boardArguments,
+    ...['-uuid', hardware.uuid],
     ...['-drive', `if=none,id=disk,format=qcow2,discard=unmap,file=${diskPath}`],
     ...['-device', 'virtio-blk-pci,drive=disk,bootindex=1'],
-    ...['-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net,romfile='],
+    ...['-netdev', 'user,id=net', '-device', `virtio-net-pci,netdev=net,mac=${hardware.address},romfile=`],
     ...['-device', 'virtio-rng-pci', '-device', 'i6300esb', '-action', 'watchdog=reset'],
     ...['-device', 'virtio-serial-pci', '-chardev', socket('control')],
     ...['-device', 'virtserialport,chardev=control,name=otad.lab'],

@@ -2,6 +2,7 @@
 // is wrong is told with what was seen instead.
 
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SlotName } from '../../../agent/core/types.ts';
@@ -9,7 +10,7 @@ import { planDisk } from '../../../image/partitions.ts';
 import { isAcceptedByVeritysetup } from '../../support/veritysetup.ts';
 import type { CaseContext } from './case.ts';
 import { CutOff } from './control-channel.ts';
-import { extractSlot } from './qcow-disk.ts';
+import { extractPartition } from './qcow-disk.ts';
 import { type LabChannel, labReleases } from './releases.ts';
 
 export const versionOf = (channel: LabChannel): string => labReleases[channel].version;
@@ -49,6 +50,19 @@ export const expectConfirmed = async ({ guest }: CaseContext, expected: Expected
     { version, slot: booted, confirmed, primary },
     { ...expected, confirmed: true, primary: expected.slot },
   );
+};
+
+/** The name that the gateway has from its hardware, and nothing else: `gw-` and eight digits of a digest. */
+export const expectName = async ({ guest, board }: CaseContext): Promise<void> => {
+  const name = `gw-${createHash('sha256').update(`${board.hardwareId}\n`).digest('hex').slice(0, 8)}`;
+  assert.equal(await guest.ok('cat /etc/hostname /proc/sys/kernel/hostname'), `${name}\n${name}`);
+};
+
+/** systemd calls the boot good, not before a trial was confirmed, and whoever waits for that has got it. */
+export const expectGoodBoot = async ({ guest }: CaseContext): Promise<void> => {
+  await guest.ok('until systemctl is-active --quiet lab-blessed.service; do sleep 1; done');
+  assert.equal(await guest.ok('cat /run/lab-blessed'), 'in time');
+  await guest.ok('systemctl is-active otad-gate.service boot-complete.target');
 };
 
 /** Until the release of the channel is confirmed; the console since the mark counts. */
@@ -92,7 +106,7 @@ export const expectSlotOnDisk = async (context: CaseContext, slot: SlotName, cha
   await context.keepRecord();
   await machine.powerOff();
   const file = join(machine.folder, `slot-${slot}`);
-  await extractSlot(debian, machine.diskPath, planDisk(board.image), slot, file);
+  await extractPartition(debian, machine.diskPath, planDisk(board.image), `system_${slot}`, file);
   const { rootHex, lengthBytes } = releases.images[channel];
   const isAccepted = isAcceptedByVeritysetup(file, { rootHex, hashOffsetBytes: lengthBytes });
   await rm(file);

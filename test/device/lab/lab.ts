@@ -12,7 +12,7 @@ import type { Stage } from './machine.ts';
 import { recordFiles } from './record.ts';
 import { deviceFolder, type LabReleases, prepareReleases } from './releases.ts';
 import type { Site } from './site.ts';
-import { newStage, type StageName, stageWays } from './stages.ts';
+import { newStage, type StageName, stageNames, stageWays } from './stages.ts';
 import { type Count, noTally } from './tally.ts';
 
 export interface Job {
@@ -23,6 +23,7 @@ export interface Job {
 export const jobName = ({ board, labCase }: Job): string => `${labCase.name}@${board.name}`;
 
 const logsFolder = join(deviceFolder, 'logs');
+const stageLog = (name: StageName, { name: path }: LabBoard): string => join(logsFolder, `stage-${name}@${path}`);
 const seconds = (sinceMs: number): string => `${Math.round((performance.now() - sinceMs) / 1000)} s`;
 
 /** What the cases of one boot path start from. Made when the first case asks for it. */
@@ -47,7 +48,7 @@ const benchOptions = (
   releases: LabReleases,
   stage: Stage,
   shelf: Shelf,
-  name: string,
+  logFolder: string,
 ): BenchOptions => ({
   ...{ debian: shop.debian, board, releases, stage },
   update: async () => {
@@ -57,8 +58,16 @@ const benchOptions = (
   },
   keepSite: null,
   folder: join(shop.folder, String(shop.nextNumber())),
-  logFolder: join(logsFolder, name),
+  logFolder,
 });
+
+/** What an earlier run left of these cases, and of the stages on the way to them, goes before anything begins. */
+export const clearLogs = async (jobs: readonly Job[]): Promise<void> => {
+  const boards = [...new Set(jobs.map(({ board }) => board))];
+  const ofStages = boards.flatMap((board) => stageNames.map((name) => stageLog(name, board)));
+  const ofCases = jobs.map((job) => join(logsFolder, jobName(job)));
+  for (const folder of [...ofStages, ...ofCases]) await rm(folder, { recursive: true, force: true });
+};
 
 const openShelf = (shop: Workshop, board: LabBoard, releases: LabReleases): Shelf => {
   const stages = new Map<StageName, Promise<Stage>>();
@@ -68,7 +77,7 @@ const openShelf = (shop: Workshop, board: LabBoard, releases: LabReleases): Shel
     if (name === 'new') return await newStage(shop.debian, board, releases, folder);
     const sinceMs = performance.now();
     const { from, go } = stageWays[name];
-    const options = benchOptions(shop, board, releases, await stage(from), shelf, `stage-${name}@${board.name}`);
+    const options = benchOptions(shop, board, releases, await stage(from), shelf, stageLog(name, board));
     // Whoever goes on from the stage still asks the server that it was made with.
     const { error, value, restarts } = await runOnBench(
       { ...options, keepSite: (site) => sites.push(site) },
@@ -121,7 +130,10 @@ const runJob = async (shop: Workshop, shelf: Shelf, job: Job, releases: LabRelea
     const { from, after } = job.labCase;
     if (after !== undefined) await shelf.stage(after);
     const stage = await shelf.stage(from);
-    return await runOnBench(benchOptions(shop, job.board, releases, stage, shelf, jobName(job)), job.labCase.run);
+    return await runOnBench(
+      benchOptions(shop, job.board, releases, stage, shelf, join(logsFolder, jobName(job))),
+      job.labCase.run,
+    );
   } catch (error) {
     return { restarts: 0, cuts: 0, error: error as Error, value: null };
   }

@@ -66,6 +66,8 @@ export interface Machine {
   /** The reset button. */
   reset(): Promise<void>;
   setCable(isPluggedIn: boolean): Promise<void>;
+  /** A port on the host's loopback that leads to this one of the guest, until the power goes. */
+  forward(guestPort: number): Promise<number>;
   /** Boot that answers now; null: none did yet. */
   boot(): string | null;
   /** Until a boot other than this one answers. */
@@ -189,6 +191,7 @@ export const createMachine = async (options: MachineOptions): Promise<Machine> =
       console.note(isPluggedIn ? 'the network cable is plugged in' : 'the network cable is pulled out');
       await on().emulator.monitor.setCable(isPluggedIn);
     },
+    forward: (guestPort) => on().emulator.monitor.forward(guestPort),
     isOn: () => running !== null,
     boot: () => on().channel.boot(),
     nextBoot: (than) =>

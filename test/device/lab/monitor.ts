@@ -1,4 +1,4 @@
-// The monitor of the emulator (QMP): pause, snapshot to a file, network cable, hard reset. One command at a time.
+// The monitor of the emulator (QMP): pause, snapshot to a file, network cable and ports, hard reset. One command at a time.
 
 import { limits } from './limits.ts';
 import { openLineSocket } from './line-socket.ts';
@@ -8,6 +8,8 @@ export interface Monitor {
   /** Pauses the machine and writes its whole state into the file. */
   saveState(path: string): Promise<void>;
   setCable(isPluggedIn: boolean): Promise<void>;
+  /** Opens a free port of the host's loopback that leads to this one of the guest. */
+  forward(guestPort: number): Promise<number>;
   /** As the reset button does it: the machine gets no word of it. */
   reset(): Promise<void>;
   close(): void;
@@ -78,6 +80,15 @@ export const openMonitor = async (
     },
     setCable: async (isPluggedIn) => {
       await command('set_link', { name: 'net', up: isPluggedIn });
+    },
+    forward: async (guestPort) => {
+      const ask = (line: string): Promise<unknown> => command('human-monitor-command', { 'command-line': line });
+      const complaint = await ask(`hostfwd_add net tcp:127.0.0.1:0-:${guestPort}`);
+      // One line a connection: protocol, file, and the addresses with their ports, of the host and of the guest.
+      const port = new RegExp(`HOST_FORWARD\\]\\s+\\S+\\s+127\\.0\\.0\\.1\\s+(\\d+)\\s+\\S+\\s+${guestPort}\\s`);
+      const found = port.exec(String(await ask('info usernet')))?.[1];
+      if (found === undefined) throw new Error(`port ${guestPort} of the guest is not forwarded: ${complaint}`);
+      return Number(found);
     },
     reset: async () => {
       await command('system_reset');

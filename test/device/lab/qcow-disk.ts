@@ -5,7 +5,6 @@
 import { execFile } from 'node:child_process';
 import { rm, truncate } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import type { SlotName } from '../../../agent/core/types.ts';
 import { findPartition } from '../../../image/disk.ts';
 import type { DiskPlan } from '../../../image/partitions.ts';
 import type { DebianRoot } from '../debian-root.ts';
@@ -44,19 +43,33 @@ export const enlargeDisk = async (debian: DebianRoot, diskPath: string, moreByte
   await qemuImg(debian, ['resize', '-q', '-f', 'qcow2', diskPath, `+${moreBytes}`]);
 };
 
-/** The bytes of a slot, as a machine that is off has left them, in a plain file. */
-export const extractSlot = async (
+/** The bytes of a partition, as a machine that is off has left them, in a plain file. */
+export const extractPartition = async (
   debian: DebianRoot,
   diskPath: string,
   plan: DiskPlan,
-  slot: SlotName,
+  label: string,
   target: string,
 ): Promise<void> => {
-  const { offsetBytes, sizeBytes } = findPartition(plan, `system_${slot}`);
+  const { offsetBytes, sizeBytes } = findPartition(plan, label);
   // qemu-img counts from the beginning of the disk, not from where it starts to copy.
-  const place = [`skip=${offsetBytes / blockBytes}`, `count=${(offsetBytes + sizeBytes) / blockBytes}`];
+  const endBlocks = Math.ceil((offsetBytes + sizeBytes) / blockBytes);
+  const place = [`skip=${offsetBytes / blockBytes}`, `count=${endBlocks}`];
   await rm(target, { force: true });
   const ends = [`if=${diskPath}`, `of=${target}`];
   await qemuImg(debian, ['dd', '-f', 'qcow2', '-O', 'raw', `bs=${blockBytes}`, ...place, ...ends]);
   await truncate(target, sizeBytes);
+};
+
+/** The way back: the file's bytes are the partition's. */
+export const replacePartition = async (
+  debian: DebianRoot,
+  diskPath: string,
+  plan: DiskPlan,
+  label: string,
+  source: string,
+): Promise<void> => {
+  const { offsetBytes, sizeBytes } = findPartition(plan, label);
+  const [program, ...first] = debian.command('usr/bin/qemu-io');
+  await run(program, [...first, '-f', 'qcow2', '-c', `write -s ${source} ${offsetBytes} ${sizeBytes}`, diskPath]);
 };

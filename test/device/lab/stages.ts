@@ -11,7 +11,8 @@ import type { Leg, MeasuredUpdate, Stage } from './machine.ts';
 import type { LabReleases } from './releases.ts';
 import { updateLegs } from './update-legs.ts';
 
-export type StageName = 'new' | 'factory' | 'updated';
+export const stageNames = ['new', 'factory', 'updated'] as const;
+export type StageName = (typeof stageNames)[number];
 
 const diskOf = ({ image }: LabBoard, { disks }: LabReleases): string => {
   const path = disks[image.name];

@@ -1,13 +1,14 @@
-// What technicians do to disks: leave the old one in, wipe it, or copy it to a larger one.
+// What technicians and years do to disks: leave the old one in, wipe it, copy it to a larger one; let its metadata rot.
 
 import assert from 'node:assert/strict';
-import { copyFile } from 'node:fs/promises';
+import { copyFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { planDisk } from '../../../../image/partitions.ts';
+import { runTool } from '../../../../image/tool.ts';
 import type { CaseContext, LabCase } from '../case.ts';
-import { expectConfirmed, follow, restart, untilConfirmed, versionOf } from '../journey.ts';
+import { expectConfirmed, expectName, follow, restart, untilConfirmed, versionOf } from '../journey.ts';
 import type { PowerOptions } from '../machine.ts';
-import { enlargeDisk, zeroPartition } from '../qcow-disk.ts';
+import { enlargeDisk, extractPartition, replacePartition, zeroPartition } from '../qcow-disk.ts';
 
 const mebibyte = 1024 * 1024;
 const moreBytes = 256 * mebibyte;
@@ -30,6 +31,24 @@ const withPowerOff = async (
 
 const dataBytes = async ({ guest }: CaseContext): Promise<number> =>
   Number(await guest.ok('df --block-size=1 --output=size /data | tail -n 1'));
+
+const lostFolder = '/var/lib/lab/lost';
+
+/**
+ * Takes a folder out of its parent, so that nothing leads to it any more, and leaves the mark of a kernel that has noticed
+ * something. e2fsck -p gives up at that: where the folder belongs is for a human to say.
+ */
+const loseFolder = async ({ debian, board, machine }: CaseContext): Promise<void> => {
+  const plan = planDisk(board.image);
+  const file = join(machine.folder, 'data.ext4');
+  await extractPartition(debian, machine.diskPath, plan, 'data', file);
+  // The journal first, or its replay would put the folder back. Exit status 1: it was replayed.
+  await runTool('sh', ['-c', 'e2fsck -p "$1" > /dev/null || [ $? = 1 ]', 'sh', file]);
+  await runTool('debugfs', ['-w', '-R', `unlink ${lostFolder}`, file]);
+  await runTool('debugfs', ['-w', '-R', 'set_super_value state 2', file]);
+  await replacePartition(debian, machine.diskPath, plan, 'data', file);
+  await rm(file);
+};
 
 export const diskCases: readonly LabCase[] = [
   {
@@ -54,7 +73,8 @@ export const diskCases: readonly LabCase[] = [
   },
   {
     name: 'data-zeroed',
-    claim: 'with zeros in place of its data the gateway starts, updates, and keeps settings again once it is formatted',
+    claim:
+      'with zeros in place of its data the gateway starts under its name, updates, and keeps settings again once it is formatted',
     from: 'factory',
     isSmoke: false,
     run: async (context) => {
@@ -64,6 +84,7 @@ export const diskCases: readonly LabCase[] = [
       await machine.nextBoot(await withPowerOff(context, zero));
       await machine.said(/no data partition: settings and state are kept in RAM/, mark, 'word of the loss');
       await guest.ok('test -e /run/gateway/degraded');
+      await expectName(context);
       await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
       await follow(context, 'good');
       await untilConfirmed(context, 'good', mark, 'b');
@@ -71,6 +92,25 @@ export const diskCases: readonly LabCase[] = [
       await restart(context);
       await expectConfirmed(context, { version: versionOf('good'), slot: 'b' });
       await guest.ok('test ! -e /run/gateway/degraded && findmnt --types ext4 /data');
+    },
+  },
+  {
+    name: 'data-damaged',
+    claim: 'a data partition with damage that asks for a human is mended at the start, and what was not hit is kept',
+    from: 'factory',
+    isSmoke: false,
+    run: async (context) => {
+      const { machine, guest } = context;
+      const kept = 'cat /etc/machine-id /etc/hostname /etc/ssh/ssh_host_ed25519_key.pub /etc/site';
+      await guest.ok(`echo north > /etc/site && mkdir -p ${lostFolder} && echo found > ${lostFolder}/again`);
+      const before = await guest.ok(kept);
+      const mark = machine.console.mark();
+      await machine.nextBoot(await withPowerOff(context, () => loseFolder(context)));
+      await machine.said(/otad-initramfs: data partition: mended/, mark, 'word of the mending');
+      assert.equal(await guest.ok(kept), before);
+      await guest.ok(`test ! -e ${lostFolder} && test ! -e /run/gateway/degraded`);
+      assert.equal(await guest.ok('cat /data/lost+found/*/again'), 'found');
+      await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
     },
   },
   {

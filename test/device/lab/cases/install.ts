@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import type { LabCase } from '../case.ts';
-import { expectBootSet, expectConfirmed, expectSlotOnDisk, sentences, versionOf } from '../journey.ts';
+import { expectBootSet, expectConfirmed, expectGoodBoot, expectSlotOnDisk, sentences, versionOf } from '../journey.ts';
 
 /** Beside the image: metadata, release document, headers of answers, one chunk twice. */
 const overheadBytesMax = 1024 * 1024;
@@ -37,9 +37,7 @@ export const installCases: readonly LabCase[] = [
       assert.match(await guest.ok('cat /proc/cmdline'), new RegExp(`otad.slot=b .*otad.root=${rootHex}`));
       await expectBootSet(context, 'b', 'good');
       await expectBootSet(context, 'a', 'factory');
-      // Confirmed also for whoever waits for systemd's word of it; the image has nobody who does.
-      await guest.ok('test -e /run/otad-boot/confirmed && systemctl start boot-complete.target');
-      await guest.ok('systemctl is-active otad-gate.service boot-complete.target');
+      await expectGoodBoot(context);
       await expectSlotOnDisk(context, 'b', 'good');
       await expectSlotOnDisk(context, 'a', 'factory');
     },

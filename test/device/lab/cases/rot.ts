@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import type { LabCase } from '../case.ts';
-import { expectConfirmed, restart, versionOf } from '../journey.ts';
+import { expectConfirmed, expectGoodBoot, restart, versionOf } from '../journey.ts';
 
 const blockBytes = 4096;
 /** Both copies of U-Boot's environment. */
@@ -61,7 +61,7 @@ export const rotCases: readonly LabCase[] = [
       await machine.said(/otad started/, mark, 'the start of the agent');
       const slot = (await guest.status()).booted;
       const version = versionOf(slot === 'a' ? 'factory' : 'good');
-      await guest.ok('/usr/lib/otad/trial wait || systemctl is-active boot-complete.target');
+      await expectGoodBoot(context);
       await expectConfirmed(context, { version, slot });
       // Made whole again by what was confirmed: the bootloader names the root.
       const healed = machine.console.mark();

@@ -60,11 +60,18 @@ const expectDeadMan = async ({ guest }: CaseContext): Promise<void> => {
     entries.filter(({ MESSAGE = '' }) => deadManFired.test(MESSAGE)).map((entry) => entry._BOOT_ID),
   );
   assert.equal(boots.size, trialTries, 'each trial was ended by the timer');
-  for (const boot of boots)
+  for (const boot of boots) {
     assert.match(
-      await guest.ok(`journalctl --no-pager -o cat -k _BOOT_ID=${boot} | grep -m 1 otad.slot=`),
+      await guest.ok(`journalctl --no-pager -o cat -b ${boot} _TRANSPORT=kernel | grep -m 1 otad.slot=`),
       /otad\.slot=b/,
     );
+    // To the end of the trial the gate let nobody take the boot for a good one.
+    const gate = await guest.ok(
+      `journalctl --no-pager -o cat -b ${boot} -u otad-gate -u boot-complete.target -u lab-blessed`,
+    );
+    assert.match(gate, /^Starting otad-gate\.service/m);
+    assert.doesNotMatch(gate, /^(Finished|Reached)/m);
+  }
 };
 
 const expectWatchdog = async ({ machine }: CaseContext, mark: number): Promise<void> => {
@@ -132,8 +139,8 @@ const sickCase = ({ name, claim, isSmoke, prepare = 'true', reason, evidence, ch
   },
 });
 
-/** Verified, activated, and then damaged before it is booted: what only the initramfs can find out. */
-const damageCase = (name: string, claim: string, damage: (context: CaseContext) => string): LabCase => ({
+/** Verified, activated, and then damaged before it is booted. `word`: what the console must have shown of it. */
+const damageCase = (name: string, claim: string, word: RegExp, damage: (context: CaseContext) => string): LabCase => ({
   name,
   claim,
   from: 'factory',
@@ -148,21 +155,32 @@ const damageCase = (name: string, claim: string, damage: (context: CaseContext) 
     await guest.ok(damage(context));
     await guest.ok('sync; echo 3 > /proc/sys/vm/drop_caches');
     await machine.reset();
-    await machine.said(/otad-initramfs: cannot start slot b/, mark, 'the refusal of the initramfs');
+    await machine.said(word, mark, 'word of the damage');
     await untilGivenUp(context, 'good', mark, notUp);
   },
 });
+
+/** By the initramfs, which alone can find it out. */
+const refusedBySlot = /otad-initramfs: cannot start slot b/;
 
 export const sickCases: readonly LabCase[] = [
   ...sicknesses.map(sickCase),
   damageCase(
     'sick-root-hash',
     'a slot that has not the root of its command line is refused in the initramfs and left again',
+    refusedBySlot,
     ({ board }) => board.spoilRoot('b'),
   ),
   damageCase(
     'sick-slot-byte',
     'a slot with one wrong byte is refused in the initramfs and left again',
+    refusedBySlot,
     () => "printf '\\377' | dd of=/dev/disk/by-partlabel/system_b bs=1 seek=100 conv=notrunc 2> /dev/null",
+  ),
+  damageCase(
+    'sick-boot-file',
+    'a slot whose initramfs is cut short panics, starts again by itself, and is left again by the bootloader',
+    /Kernel panic - not syncing/,
+    ({ board }) => `truncate -s 4096 ${board.bootPlace('b')}/initrd`,
   ),
 ];

@@ -2,25 +2,32 @@
 // journal can be asked.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { messageIds } from '../../../../agent/log/message-ids.ts';
 import type { LabBoard } from '../boards.ts';
 import type { CaseContext, LabCase } from '../case.ts';
-import { expectConfirmed, follow, restart, sentences, untilConfirmed, versionOf } from '../journey.ts';
+import { expectConfirmed, expectName, follow, restart, sentences, untilConfirmed, versionOf } from '../journey.ts';
+import { projectFolder } from '../releases.ts';
 
 const nobody = 'setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs';
 const operator = 'setpriv --reuid=65534 --regid=65534 --groups=$(getent group otad-admin | cut -d: -f3) --no-new-privs';
 
-/** Owner, group and mode of what the agent and its boot helper live by, on a gateway that runs slot b. */
+/** Owner, group and mode of what is not in tmpfiles, on a gateway that runs slot b. */
 const owners: Readonly<Record<string, string>> = {
   '/run/otad/status.sock': 'otad otad-admin 666',
   '/run/otad/control.sock': 'otad otad-admin 660',
-  '/run/otad-boot': 'otad-boot otad-boot 755',
   '/run/otad-boot/socket': 'root otad 660',
-  '/var/lib/otad': 'otad otad 700',
-  '/var/lib/otad-boot': 'otad-boot otad-boot 700',
   '/dev/disk/by-partlabel/system_a': 'otad-boot otad 460',
   // The running slot is nobody's to write.
   '/dev/disk/by-partlabel/system_b': 'otad-boot otad 440',
+};
+
+/** The same of the folders that the agent and its boot helper live in, as the package makes them. */
+const folderOwners = async (): Promise<Readonly<Record<string, string>>> => {
+  const rules = await readFile(join(projectFolder, 'units/otad.tmpfiles'), 'utf8');
+  const folders = rules.matchAll(/^d (\S+) 0?(\d+) (\S+) (\S+) /gm);
+  return Object.fromEntries([...folders].map(([, path = '', mode, user, group]) => [path, `${user} ${group} ${mode}`]));
 };
 
 /** What makes a gateway this one and no other, and what a technician left on it. */
@@ -44,12 +51,14 @@ const argumentOf = ({ board }: CaseContext): NonNullable<LabBoard['argument']> =
 export const systemCases: readonly LabCase[] = [
   {
     name: 'kept',
-    claim: 'machine-id, host keys, name and network settings stay over update and rollback, and /etc follows the image',
+    claim:
+      'machine-id, host keys, the name from the hardware and network settings stay over update and rollback, and /etc follows the image',
     from: 'factory',
     isSmoke: false,
     run: async (context) => {
       const { machine, guest } = context;
       await guest.write('/etc/systemd/network/10-site.network', '[Match]\nName=site0\n[Network]\nDHCP=no');
+      await expectName(context);
       const before = await guest.ok(identity);
       assert.equal(await guest.ok('cat /etc/lab/release'), 'factory');
       const mark = machine.console.mark();
@@ -83,12 +92,14 @@ export const systemCases: readonly LabCase[] = [
   },
   {
     name: 'rights',
-    claim: 'the sockets have their owners and modes, and only the group otad-admin can command the agent',
+    claim: 'sockets and folders have their owners and modes, and only the group otad-admin can command the agent',
     from: 'updated',
     isSmoke: false,
     run: async (context) => {
       const { guest, board } = context;
-      for (const [path, expected] of Object.entries(owners))
+      const folders = await folderOwners();
+      assert.ok('/var/lib/otad' in folders && '/run/otad-boot' in folders, Object.keys(folders).join(' '));
+      for (const [path, expected] of Object.entries({ ...owners, ...folders }))
         assert.equal(await guest.ok(`stat -L -c '%U %G %a' ${path}`), expected, path);
       const members = await guest.ok('getent group otad otad-boot | cut -d: -f4 | tr -d "\\n"');
       assert.equal(members, '', 'nobody else is in the groups of the agent and its helper');
