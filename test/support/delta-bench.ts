@@ -18,7 +18,7 @@ import { createPatching } from '../../delta/patching.ts';
 import { createTreeBuilder, treeLengthBytes } from '../../verity/dm-verity.ts';
 import { createSealing } from '../../verity/sealing.ts';
 import { encodeRecord } from '../../verity/slot-record.ts';
-import { noBootStage } from './no-boot-stage.ts';
+import { noBootStage, noHeldBootFiles } from './no-boot-stage.ts';
 import { noise } from './noise.ts';
 import { anArtifact, aRelease, createFileSlots, type FileSlots, sha256Of } from './slot-bench.ts';
 
@@ -183,6 +183,7 @@ export const aDeltaBench = (options: DeltaBenchOptions): DeltaBench => {
         sealing: createSealing(),
         indexing: createIndexing(),
         bootStage: noBootStage,
+        heldBootFiles: noHeldBootFiles,
         patching: createPatching(),
         monoMs: () => performance.now(),
         openBudget: () => (signal, work) => work(signal),

@@ -13,7 +13,7 @@ import { createIndexing } from '../../delta/indexing.ts';
 import { createPatching } from '../../delta/patching.ts';
 import { createTreeBuilder } from '../../verity/dm-verity.ts';
 import { createSealing } from '../../verity/sealing.ts';
-import { noBootStage } from './no-boot-stage.ts';
+import { noBootStage, noHeldBootFiles } from './no-boot-stage.ts';
 
 const aSaltHex = '5a'.repeat(32);
 
@@ -103,6 +103,7 @@ export const anInstall = (ports: Pick<InstallPorts, 'slots' | 'source'> & Partia
     sealing: createSealing(),
     indexing: createIndexing(),
     bootStage: noBootStage,
+    heldBootFiles: noHeldBootFiles,
     patching: createPatching(),
     monoMs: () => 0,
     openBudget: () => (signal, work) => work(signal),
