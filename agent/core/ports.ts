@@ -7,7 +7,6 @@ import type { Failure } from './errors.ts';
 import type { Command, Reply } from './events.ts';
 import type { State } from './state.ts';
 import type {
-  Artifact,
   ArtifactFile,
   BootStatus,
   CheckOutcome,
@@ -80,14 +79,12 @@ export interface ReleaseSource {
   /** Refreshes the signed metadata and reads the release document of this device's channel. Never throws for what a server can do. */
   check(signal: AbortSignal): Promise<CheckOutcome>;
   /** Streams the artifact from `offsetBytes` to its signed end. Throws on anything else than exactly these bytes. */
-  stream(artifact: Artifact, offsetBytes: number, sink: ServedSink, signal: AbortSignal): Promise<void>;
+  stream(file: ArtifactFile, offsetBytes: number, sink: ServedSink, signal: AbortSignal): Promise<void>;
   /**
    * Streams exactly the bytes of `range` of an artifact or of a file that goes with one; several at once are allowed. Throws HTTP_RANGE_MISMATCH where no server gives just
    * those. The bytes are as the server sent them: the caller checks them.
    */
   streamRange(file: ArtifactFile, range: ByteRange, sink: ServedSink, signal: AbortSignal): Promise<void>;
-  /** The whole of a small file that goes with an artifact, from whichever server sends it. Throws unless it has the signed length and digest. */
-  readFile(file: ArtifactFile, signal: AbortSignal): Promise<Uint8Array>;
   /** Among how many servers wrong bytes may be had: whoever asks again does so no more often. */
   readonly serverCount: number;
   /** This server sent wrong bytes: from now on it is asked last. */

@@ -165,6 +165,7 @@ const prepareFill = async (
   const onFetched = (lengthBytes: number): void => {
     tally.fetchedBytes += lengthBytes;
     tally.overheadBytes += lengthBytes;
+    onBytes();
   };
   const index = await loadIndex({ target, handle, source, sealing, indexing, onFetched, trouble }, signal);
   onBytes();

@@ -187,8 +187,8 @@ export const bootSetMutants: readonly SuiteMutant[] = [
     suite: install,
   },
   {
-    name: 'boot-files-are-fetched-though-they-are-here',
-    edits: one('agent/runtime/boot-fetch.js', 'if (!isHeld)', ''),
+    name: 'boot-files-of-the-running-slot-not-looked-for',
+    edits: one('agent/runtime/boot-fetch.js', 'copyFrom(otherSlot(slot), file,', 'copyFrom(slot, file,'),
     suite: install,
   },
   {

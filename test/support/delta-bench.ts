@@ -103,12 +103,6 @@ export const aMirrorSource = (t: TestContext, baseUrls: readonly string[]): Rele
     stream: ({ path, lengthBytes }, offset, sink, signal) => mirrors.stream(path, offset, lengthBytes, sink, signal),
     streamRange: ({ path, lengthBytes: lengthTotal }, { offsetBytes: offset, lengthBytes }, sink, signal) =>
       mirrors.streamRange(path, { offset, end: offset + lengthBytes, lengthTotal }, sink, signal),
-    readFile: async (file, signal) => {
-      const check = (bytes: Uint8Array): void => {
-        if (sha256Of(bytes) !== file.sha256Hex) throw new OtadError('TARGET_DIGEST_MISMATCH', { path: file.path });
-      };
-      return mirrors.fetchChecked(file.path, file.lengthBytes, check, signal);
-    },
     serverCount: baseUrls.length,
     distrust: (server) => mirrors.demote(server),
   };

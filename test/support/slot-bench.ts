@@ -112,9 +112,8 @@ export const anInstall = (ports: Pick<InstallPorts, 'slots' | 'source'> & Partia
   });
 
 /** The rest of a source that has one stream and nothing else. */
-export const streamOnly: Pick<ReleaseSource, 'streamRange' | 'readFile' | 'serverCount' | 'distrust'> = {
+export const streamOnly: Pick<ReleaseSource, 'streamRange' | 'serverCount' | 'distrust'> = {
   streamRange: () => Promise.reject(new OtadError('HTTP_RANGE_MISMATCH')),
-  readFile: () => Promise.reject(new OtadError('TARGET_UNKNOWN')),
   serverCount: 1,
   distrust: () => undefined,
 };
