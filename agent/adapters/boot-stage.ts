@@ -25,7 +25,7 @@ const partSuffix = '.part';
 /** Beside what was fetched of the same file, which stays until the copy is known to be right. */
 const copySuffix = '.copy';
 /** After a power cut at most this much of a file comes again. */
-const syncEveryBytes = 4 * 1024 * 1024;
+const syncEveryBytes = 1024 * 1024;
 /** Left for the database and for everybody else on the data partition. */
 const reserveBytes = 4 * 1024 * 1024;
 const fileMode = 0o644;

@@ -95,6 +95,15 @@ export const indexMutants: readonly SuiteMutant[] = [
     suite: resume,
   },
   {
+    name: 'image-marked-a-few-times-only',
+    edits: one(
+      'agent/runtime/slot-fill.js',
+      'const checkpointBytesMin = 1024 * 1024;',
+      'const checkpointBytesMin = 2 ** 40;',
+    ),
+    suite: ['agent/runtime/cut-cost.test.js'],
+  },
+  {
     name: 'index-begun-again-after-each-cut',
     edits: one('agent/runtime/slot-index.js', '? keptPart(stored)', '? new Uint8Array(0)'),
     suite: fetching,

@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  type FileHandle,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -99,6 +111,30 @@ test('a copy takes the place of what was fetched of the file, and a wrong one le
   await stage.fill(file, fetch());
   assert.deepEqual(asked, [0]);
   assert.deepEqual(new Uint8Array(await readFile(path)), new Uint8Array(bytes));
+});
+
+test('what arrives of a file is made durable after every MiB', async () => {
+  const large = noise(5_300_007);
+  const kernel = { name: 'kernel', lengthBytes: large.length, sha256Hex: sha256Of(large) };
+  const { folder, stage } = await aStage();
+  await stage.begin(encodeBootManifest([kernel]), [kernel]);
+  const other = await open(join(folder, 'manifest'));
+  const handles: { datasync(): Promise<void> } = Object.getPrototypeOf(other);
+  await other.close();
+  const { datasync } = handles;
+  const synced: number[] = [];
+  handles.datasync = async function (this: FileHandle) {
+    synced.push((await this.stat()).size);
+    return datasync.call(this);
+  };
+  try {
+    await stage.fill(kernel, createServer(large).fetch());
+  } finally {
+    handles.datasync = datasync;
+  }
+  assert.equal(synced.length, 5);
+  const unsynced = [...synced, large.length].map((end, at) => end - (synced[at - 1] ?? 0));
+  assert.ok(Math.max(...unsynced) < 1024 * 1024 + 10_000, String(unsynced));
 });
 
 test('one set is kept: what belongs to no file of it goes, and dropping it leaves nothing', async () => {
