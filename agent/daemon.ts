@@ -43,6 +43,7 @@ import { withBootSets } from './runtime/boot-set-control.ts';
 import { createExecutors } from './runtime/executors.ts';
 import { createHeldBootFiles } from './runtime/held-boot-files.ts';
 import { createInstall } from './runtime/install.ts';
+import { withJournal } from './runtime/install-journal.ts';
 import type { Runtime } from './runtime/runtime.ts';
 import { createRuntime } from './runtime/runtime.ts';
 import { agentVersion } from './version.ts';
@@ -278,7 +279,10 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
     openBudget: () => createTimeBudget(config.http.downloadTimeoutMs, () => performance.now()),
     log,
   });
-  const executors = createExecutors({ boot, install, source, health, rebooter });
+  const executors = createExecutors({
+    ...{ boot, source, health, rebooter },
+    install: withJournal(install, { monoMs: () => performance.now(), log }),
+  });
   const { store, close: closeStore } = openStore(ground);
   onStop(closeStore);
   const runtime = createRuntime({ store, boot, clock, executors, policy, log, onFatal });

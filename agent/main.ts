@@ -22,7 +22,7 @@ The update agent. It is run by systemd (otad.service); technicians use otactl.
   --trust-root FILE  root metadata that came with the image; default: /usr/lib/otad/root.json
   --os-release FILE  default: /etc/os-release, then /usr/lib/os-release
   --boot-id FILE     default: /proc/sys/kernel/random/boot_id
-  --check-config     say whether the settings are right, and exit
+  --check-config     say whether the settings are well formed and fit this machine, and exit
   --version, --help
 `;
 
@@ -53,9 +53,11 @@ const run = async (parsed: Flags): Promise<number> => {
   const dirs = parsed['config-dir'] ?? defaultConfigDirs;
   if (parsed['check-config']) {
     const { config } = await loadConfig(dirs);
-    process.stdout.write('The settings are right.\n');
     // They may be judged on another machine than the one that they are for: said, and no error.
-    for (const line of await unusableHere(config)) process.stdout.write(`Not usable on this machine: ${line}\n`);
+    const unusable = await unusableHere(config);
+    const where = unusable.length === 0 ? '' : ', but this machine does not fit them';
+    process.stdout.write(`The settings are well formed${where}.\n`);
+    for (const line of unusable) process.stdout.write(`Not usable on this machine: ${line}\n`);
     return 0;
   }
   const loaded = await loadConfigTolerantly(dirs);

@@ -28,7 +28,10 @@ export interface DebianRootOptions {
 export const excludedFolders = [
   ...['man', 'doc', 'info', 'locale', 'i18n', 'lintian', 'bug', 'bash-completion', 'zsh', 'fish'],
 ].map((name) => `usr/share/${name}`);
+/** Of the character sets only that of FAT, which fsck.fat asks for at each start, with the list by which it is found. */
+export const keptCharacterSets = ['IBM850.so', 'gconv-modules.cache'];
 const excludedPaths = [...excludedFolders.map((folder) => `/${folder}/*`), '/usr/lib/*/gconv/*'];
+const includedPaths = keptCharacterSets.map((name) => `/usr/lib/*/gconv/${name}`);
 
 /** Where mmdebstrap leaves the names and versions of what it installed. */
 export const manifestPath = 'usr/share/gateway/packages';
@@ -72,6 +75,7 @@ export const buildDebianRoot = async (options: DebianRootOptions): Promise<strin
   const hooks = [
     ...['--variant=essential', `--include=${packages.join(',')}`, '--aptopt=APT::Install-Recommends "false"'],
     ...excludedPaths.map((path) => `--dpkgopt=path-exclude=${path}`),
+    ...includedPaths.map((path) => `--dpkgopt=path-include=${path}`),
     ...[`--customize-hook=${writeManifest}`],
   ];
   await mkdir(cacheFolder, { recursive: true });

@@ -10,6 +10,7 @@ import {
   buildDebianRoot,
   type DebianRootOptions,
   excludedFolders,
+  keptCharacterSets,
   manifestPath,
   unpackDebianRoot,
 } from './debian-root.ts';
@@ -66,8 +67,10 @@ export const hostArchitecture = async (): Promise<string> => (await runTool('dpk
 
 /** Never read on a gateway; mmdebstrap leaves the same ones out. */
 const dropExcluded = async (root: string, tuple: string): Promise<void> => {
-  for (const folder of [...excludedFolders, `usr/lib/${tuple}/gconv`]) {
-    await rm(join(root, folder), { recursive: true, force: true });
+  for (const folder of excludedFolders) await rm(join(root, folder), { recursive: true, force: true });
+  const sets = join(root, `usr/lib/${tuple}/gconv`);
+  for (const name of await readdir(sets)) {
+    if (!keptCharacterSets.includes(name)) await rm(join(sets, name), { recursive: true });
   }
 };
 

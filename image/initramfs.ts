@@ -11,6 +11,8 @@ import { type Kernel, readModule, selectModules } from './kernel.ts';
 import { runTool } from './tool.ts';
 
 const scriptPath = (name: string): string => fileURLToPath(new URL(`../../image/initramfs/${name}`, import.meta.url));
+/** Functions of the script. */
+const sourced = ['find-slot', 'leave-slot', 'feed-watchdog', 'check-data'];
 /** What the script calls; all else of busybox is left out of sight. */
 const applets =
   'sh awk basename cat cp dd dirname echo grep head insmod ln ls mkdir mount od readlink reboot rm sed sha256sum sleep sync switch_root tail tr umount usleep'.split(
@@ -72,8 +74,7 @@ export const makeInitramfs = async (options: InitramfsOptions): Promise<Uint8Arr
     // The kernel opens it for the first process before anything is mounted.
     { kind: 'device', path: 'dev/console', major: 5, minor: 1 },
     file('init', await readFile(scriptPath('init')), true),
-    file('find-slot', await readFile(scriptPath('find-slot')), false),
-    file('leave-slot', await readFile(scriptPath('leave-slot')), false),
+    ...(await Promise.all(sourced.map(async (name) => file(name, await readFile(scriptPath(name)), false)))),
     file('bin/busybox', await readFile(join(root, 'usr/bin/busybox')), true),
     ...applets.map((name): CpioEntry => ({ kind: 'link', path: `bin/${name}`, target: 'busybox' })),
     ...(await withLibraries(root, architecture)),

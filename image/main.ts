@@ -1,11 +1,15 @@
 // `npm run image`: builds the reference image of one or more boards. Reads the words of the command line and says what was made.
 
-import { mkdir, readFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { mkdir, readFile, stat } from 'node:fs/promises';
 import { constants, setPriority } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { OtadError, toFailure } from '../agent/core/errors.ts';
+import { errorCodes, OtadError, toFailure } from '../agent/core/errors.ts';
+import { nameExpectation } from '../agent/core/name.ts';
+import { parseWords } from '../publish/commands/command.ts';
+import { readLayers } from '../publish/images/layers.ts';
+import { compatibleSchema, versionExpectation, versionSchema } from '../publish/images/os-release.ts';
 import { releaseIdOf } from '../publish/releases/release-plan.ts';
 import { boards, findBoard } from './boards.ts';
 import { buildGatewayImage } from './build.ts';
@@ -60,8 +64,10 @@ const options = {
   help: { type: 'boolean', short: 'h' },
 } as const;
 
-const refuseBoard = (found: string, expected: string): OtadError =>
-  new OtadError('CONFIG_INVALID', { key: '--board', expected, found });
+const refuse = (key: string, expected: string, found: string): OtadError =>
+  new OtadError('CONFIG_INVALID', { key, expected, found });
+
+const refuseBoard = (found: string, expected: string): OtadError => refuse('--board', expected, found);
 
 /** Boards that share a root, and that root. */
 const chooseBoards = (names: readonly string[]) => {
@@ -75,32 +81,43 @@ const chooseBoards = (names: readonly string[]) => {
 
 const wholeNumber = (key: string, text: string): number => {
   if (/^[0-9]{1,10}$/.test(text)) return Number(text);
-  throw new OtadError('CONFIG_INVALID', { key, expected: 'a whole number', found: text });
+  throw refuse(key, 'a whole number', text);
 };
 
-const run = async (args: readonly string[]): Promise<number> => {
-  const { values } = parseArgs({ args: [...args], options, strict: true });
-  if (values.help === true) {
-    process.stdout.write(usage);
-    return 0;
-  }
-  // Other people's work on the machine goes first.
-  setPriority(constants.priority.PRIORITY_LOW);
+/** The absolute path of what is to be read, once it is there. */
+const existing = async (key: string, path: string | undefined, kind: 'file' | 'folder'): Promise<string | null> => {
+  if (path === undefined) return null;
+  const facts = await stat(path).catch(() => null);
+  if (kind === 'file' ? facts?.isFile() : facts?.isDirectory()) return resolve(path);
+  throw refuse(key, `a ${kind} that is there`, path);
+};
+
+/** The packages that a build needs; only once all words are right, because they come by apt. */
+const setUp = (): void => {
+  const script = join(projectFolder, 'test/support/setup.mjs');
+  const { status } = spawnSync(process.execPath, [script, '--for-device'], { stdio: 'inherit' });
+  if (status !== 0) throw new OtadError('TOOL_FAILED', { program: script, exitCode: status });
+};
+
+/** All that the words name, checked: nothing is made before. */
+const readWish = async (args: readonly string[]) => {
+  const { values } = parseWords(args, options, { min: 0, max: 0, names: '' });
+  if (values.help === true) return null;
   const { root, chosen } = chooseBoards(values.board ?? [boards[0]?.name ?? '']);
   const compatible = values.compatible ?? `otad-reference-${root.architecture}`;
   const version = values['release-version'];
-  const outputFolder = resolve(values.output ?? join(projectFolder, '.image/out', root.architecture));
-  await mkdir(outputFolder, { recursive: true });
+  if (!compatibleSchema.safeParse(compatible).success) throw refuse('--compatible', nameExpectation, compatible);
+  if (!versionSchema.safeParse(version).success) throw refuse('--release-version', versionExpectation, version);
   const layers = (values.layer ?? [join(projectFolder, 'image/layers/product')]).map((folder) => resolve(folder));
+  await readLayers(layers);
+  const lockPath = await existing('--lock', values.lock, 'file');
   const { SOURCE_DATE_EPOCH: epoch } = process.env;
-  const startMs = performance.now();
-  const atS = (): string => ((performance.now() - startMs) / 1000).toFixed(0).padStart(4);
-  const built = await buildGatewayImage({
+  return {
     root,
     boards: chosen,
     projectFolder,
     cacheFolder: resolve(values.cache ?? join(projectFolder, '.image/cache')),
-    outputFolder,
+    outputFolder: resolve(values.output ?? join(projectFolder, '.image/out', root.architecture)),
     identity: {
       releaseId: releaseIdOf(compatible, version),
       compatible,
@@ -108,21 +125,35 @@ const run = async (args: readonly string[]): Promise<number> => {
       sequence: wholeNumber('--sequence', values.sequence),
     },
     layers,
-    lock: values.lock === undefined ? null : parseLock(await readFile(values.lock, 'utf8')),
-    isDraft: values.draft,
-    firmwareFolder: values.firmware ?? null,
-    ubootPath: values['u-boot'] ?? null,
-    trustRootPath: values['trust-root'] ?? null,
-    settingsPath: values.settings ?? null,
+    lock: lockPath === null ? null : parseLock(await readFile(lockPath, 'utf8')),
+    isDraft: values.draft === true,
+    firmwareFolder: await existing('--firmware', values.firmware, 'folder'),
+    ubootPath: await existing('--u-boot', values['u-boot'], 'file'),
+    trustRootPath: await existing('--trust-root', values['trust-root'], 'file'),
+    settingsPath: await existing('--settings', values.settings, 'file'),
     sourceDateEpochS: epoch === undefined ? null : wholeNumber('SOURCE_DATE_EPOCH', epoch),
     changedAtS: await newestCommitS([projectFolder, ...layers]),
     mirrorWish: {
       main: values.mirror,
       security: values['security-mirror'],
-      isWithoutSecurity: values['no-security'],
+      isWithoutSecurity: values['no-security'] === true,
     },
-    onStep: (line) => console.log(`${atS()} s  ${line}`),
-  });
+  };
+};
+
+const run = async (args: readonly string[]): Promise<number> => {
+  const wish = await readWish(args);
+  if (wish === null) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  // Other people's work on the machine goes first.
+  setPriority(constants.priority.PRIORITY_LOW);
+  setUp();
+  await mkdir(wish.outputFolder, { recursive: true });
+  const startMs = performance.now();
+  const atS = (): string => ((performance.now() - startMs) / 1000).toFixed(0).padStart(4);
+  const built = await buildGatewayImage({ ...wish, onStep: (line) => console.log(`${atS()} s  ${line}`) });
   console.log(`${atS()} s  done`);
   const { disks, ...files } = built;
   for (const [name, path] of Object.entries(disks)) console.log(`disk of ${name}: ${path}`);
@@ -134,7 +165,9 @@ try {
   process.exitCode = await run(process.argv.slice(2));
 } catch (error) {
   const failure = toFailure(error);
-  console.error(`image: ${failure.code}: ${failure.message}`);
+  const isMisuse = error instanceof OtadError && error.code === 'BAD_REQUEST';
+  const words = isMisuse ? `${error.details.problem}\nSee: npm run image -- --help` : failure.message;
+  console.error(`image: ${isMisuse ? '' : `${failure.code}: `}${words}`);
   if (failure.code === 'INTERNAL' && error instanceof Error) console.error(error.stack);
-  process.exitCode = 1;
+  process.exitCode = errorCodes[failure.code].exitCode;
 }

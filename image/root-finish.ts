@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { OtadError } from '../agent/core/errors.ts';
 import { runTool, toolEnvironment } from './tool.ts';
 import { fixedIdsIn, idProblems, namesById, withFixedIds } from './user-ids.ts';
+import { type VarFolder, varRules, varRulesName } from './var-rules.ts';
 
 const setIdBits = 0o6000;
 const dayS = 86_400;
@@ -15,6 +16,8 @@ const removed = [
   'boot',
   'etc/apt',
   'etc/hostname',
+  // The builder's DNS server: mmdebstrap lends its resolv.conf, and systemd-resolved keeps what it finds.
+  'etc/.resolv.conf.systemd-resolved.bak',
   'etc/passwd-',
   'etc/group-',
   'etc/shadow-',
@@ -25,6 +28,7 @@ const removed = [
   'usr/lib/udev/hwdb.bin',
   'usr/lib/udev/hwdb.d',
   'usr/share/nodejs/corepack',
+  'usr/bin/corepack',
   'usr/lib/dpkg',
   'usr/share/initramfs-tools',
 ];
@@ -59,22 +63,30 @@ const forEachEntry = async (
   }
 };
 
-/**
- * /var lies on the data partition, which is empty at the first start and older than the image after an update: its folders
- * become rules of systemd-tmpfiles, which makes at each start those that are missing.
- */
+const rulesFolders = ['usr/lib/tmpfiles.d', 'etc/tmpfiles.d'];
+
+/** Texts of the `.conf` files of the folders, in the order of their names. */
+const readConfFiles = async (root: string, folders: readonly string[]): Promise<readonly string[]> => {
+  const texts: string[] = [];
+  for (const folder of folders) {
+    for (const name of (await readdir(join(root, folder)).catch((): string[] => [])).sort()) {
+      if (name.endsWith('.conf')) texts.push(await readFile(join(root, folder, name), 'utf8'));
+    }
+  }
+  return texts;
+};
+
 const turnVarIntoRules = async (root: string): Promise<void> => {
   const users = namesById(await readFile(join(root, 'etc/passwd'), 'utf8'));
   const groups = namesById(await readFile(join(root, 'etc/group'), 'utf8'));
-  const lines: string[] = [];
+  const found: VarFolder[] = [];
   await forEachEntry(root, 'var', async (path, facts) => {
-    if (!facts.isDirectory() || /^var\/(lib\/(dpkg|apt|ucf)|cache|log\/(apt|runit)|backups)(\/|$)/.test(path)) return;
-    const mode = (Number(facts.mode) & 0o7777).toString(8).padStart(4, '0');
-    const owner = users.get(Number(facts.uid)) ?? 'root';
-    lines.push(`d /${path} ${mode} ${owner} ${groups.get(Number(facts.gid)) ?? 'root'} -`);
+    if (!facts.isDirectory()) return;
+    const [owner, group] = [users.get(Number(facts.uid)) ?? 'root', groups.get(Number(facts.gid)) ?? 'root'];
+    found.push({ path: `/${path}`, mode: Number(facts.mode) & 0o7777, owner, group });
   });
-  const text = `# The folders that the packages of this image expect in /var.\n${lines.join('\n')}\n`;
-  await writeFile(join(root, 'usr/lib/tmpfiles.d/image-var.conf'), text);
+  const text = varRules(found, await readConfFiles(root, rulesFolders));
+  await writeFile(join(root, 'usr/lib/tmpfiles.d', varRulesName), text);
   await rm(join(root, 'var'), { recursive: true });
 };
 
@@ -83,13 +95,7 @@ const idFolders = ['usr/lib/gateway/ids.d', 'usr/lib/sysusers.d'];
 
 /** Numbers of users as every release has them. No file has to change hands: in the image all of them belong to root. */
 const fixIds = async (root: string): Promise<void> => {
-  const texts: string[] = [];
-  for (const folder of idFolders) {
-    for (const name of (await readdir(join(root, folder)).catch((): string[] => [])).sort()) {
-      if (name.endsWith('.conf')) texts.push(await readFile(join(root, folder, name), 'utf8'));
-    }
-  }
-  const fixed = fixedIdsIn(texts);
+  const fixed = fixedIdsIn(await readConfFiles(root, idFolders));
   const [passwd, group] = [join(root, 'etc/passwd'), join(root, 'etc/group')];
   const files = { passwd: await readFile(passwd, 'utf8'), group: await readFile(group, 'utf8') };
   const problems = idProblems(files, fixed);

@@ -163,6 +163,8 @@ export const stateSchema = z.object({
   hold: z.object({ reason: text.nullable(), sinceMs: z.number() }).nullable(),
   failures: count,
   installFailures: z.object({ releaseId: text, count }).nullable(),
+  // Absent in what earlier releases stored.
+  installSpent: z.object({ releaseId: text, attempts: count, fetchedBytes: count }).nullable().default(null),
   nextPollMs: z.number(),
   lastCheck: z
     .object({

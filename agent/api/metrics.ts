@@ -130,8 +130,20 @@ export const metrics: readonly Metric[] = [
   {
     name: 'otad_progress_fetched_bytes',
     type: 'gauge',
-    help: 'Bytes that came over the network in this attempt; absent when no step runs.',
+    help: 'Bytes that came over the network, or from the offered folder, in this attempt; absent when no step runs.',
     samples: (status) => ofProgress(status, (progress) => progress.fetchedBytes),
+  },
+  {
+    name: 'otad_progress_copied_bytes',
+    type: 'gauge',
+    help: "Bytes of the image that this gateway's own slots gave in this attempt; absent when no step runs.",
+    samples: (status) => ofProgress(status, (progress) => progress.copiedBytes),
+  },
+  {
+    name: 'otad_progress_rebuilt_bytes',
+    type: 'gauge',
+    help: 'Bytes of the image that were rebuilt from a patch in this attempt; absent when no step runs.',
+    samples: (status) => ofProgress(status, (progress) => progress.rebuiltBytes),
   },
   {
     name: 'otad_progress_saved_bytes',

@@ -97,9 +97,12 @@ const slotHtml = (slot: SlotBody): string => `<div class="card">
 <p>${escapeHtml(slot.note)}</p>
 ${slot.verityRoot === null ? '' : `<p><code title="dm-verity root">${escapeHtml(slot.verityRoot.slice(0, 16))}…</code></p>`}</div>`;
 
-const progressHtml = (progress: NonNullable<StatusBody['progress']>): string =>
-  `<p><progress value="${progress.percent}" max="100"></progress></p>
-<p class="dim">${mebibytes(progress.doneBytes)} of ${mebibytes(progress.totalBytes)} MiB, ${progress.percent} %, ${mebibytes(progress.fetchedBytes)} MiB over the network, ${mebibytes(progress.savedBytes)} MiB saved</p>`;
+const progressHtml = (progress: NonNullable<StatusBody['progress']>): string => {
+  const { rebuiltBytes, copiedBytes, fetchedBytes, savedBytes } = progress;
+  const split = `${mebibytes(rebuiltBytes)} by patch, ${mebibytes(copiedBytes)} copied, ${mebibytes(fetchedBytes)} fetched, ${mebibytes(savedBytes)} saved`;
+  return `<p><progress value="${progress.percent}" max="100"></progress></p>
+<p class="dim">${mebibytes(progress.doneBytes)} of ${mebibytes(progress.totalBytes)} MiB, ${progress.percent} %; MiB: ${split}</p>`;
+};
 
 const alertsHtml = (status: StatusBody): string =>
   [

@@ -66,7 +66,10 @@ const updateAnswers = (snapshot: Snapshot, moment: Moment): Answer[] => {
           {
             topic: 'update',
             code: failure.code,
-            sentence: `The last check failed: ${asSentence(failure.message)}`,
+            sentence:
+              failure.code === 'SERVER_UNSET'
+                ? failure.message
+                : `The last check failed: ${asSentence(failure.message)}`,
             timeMs,
           },
         ];

@@ -62,7 +62,7 @@ const bootLines = (body: BootBody, terminal: Terminal, isVerbose: boolean): stri
       stateWord(slot, paint),
       slot.triesLeft === null ? '-' : String(slot.triesLeft),
       plain(slot.version ?? 'unknown'),
-      lastGoodText(slot) ?? 'not in the history',
+      lastGoodText(slot) ?? 'no record',
     ]),
   ];
   const witnesses = [

@@ -10,17 +10,19 @@ import { type ErrorCode, errorCodes, OtadError } from '../core/errors.ts';
 
 const answerBytesMax = 4 * 1024 * 1024;
 
-export interface Sockets {
-  readonly status: string;
-  readonly control: string;
+export type Door = 'status' | 'control';
+
+export interface Sockets extends Readonly<Record<Door, string>> {
+  /** Who named the place, such as `--socket`; null: it is where this system's otad listens. */
+  readonly namedBy: string | null;
 }
 
 /** `path` is a directory that holds both sockets, or one socket that is used for everything. */
-export const socketsAt = (path: string): Sockets => {
+export const socketsAt = (path: string, namedBy: string | null = null): Sockets => {
   const isOneSocket = statSync(path, { throwIfNoEntry: false })?.isSocket() === true;
   return isOneSocket
-    ? { status: path, control: path }
-    : { status: join(path, 'status.sock'), control: join(path, 'control.sock') };
+    ? { status: path, control: path, namedBy }
+    : { status: join(path, 'status.sock'), control: join(path, 'control.sock'), namedBy };
 };
 
 /** An error as the server words it; its message already holds the details. */
@@ -31,7 +33,12 @@ export class AnswerError extends OtadError {
   }
 }
 
-const connectionError = (error: NodeJS.ErrnoException, path: string): OtadError => {
+const nobodyAnswers = (path: string, namedBy: string | null): string =>
+  namedBy === null
+    ? `otad is not running: nobody answers at ${path}. Start it with: sudo systemctl start otad. If it does not stay up: journalctl -u otad -n 50`
+    : `Nobody answers at ${path}. ${namedBy} names that place: check that it is where otad has its sockets. While otad starts and while its gateway reboots, nobody answers; try again then.`;
+
+const connectionError = (error: NodeJS.ErrnoException, path: string, namedBy: string | null): OtadError => {
   switch (error.code) {
     case 'EACCES':
     case 'EPERM':
@@ -41,10 +48,7 @@ const connectionError = (error: NodeJS.ErrnoException, path: string): OtadError 
       );
     case 'ENOENT':
     case 'ECONNREFUSED':
-      return new AnswerError(
-        'AGENT_UNREACHABLE',
-        `otad is not running: nobody answers at ${path}. Start it with: sudo systemctl start otad. If it does not stay up: journalctl -u otad -n 50`,
-      );
+      return new AnswerError('AGENT_UNREACHABLE', nobodyAnswers(path, namedBy));
     default:
       return new OtadError(
         'AGENT_UNREACHABLE',
@@ -132,7 +136,7 @@ export interface ApiClient {
   get<T extends object>(path: string): Promise<T>;
   post<T extends object>(path: string, body?: object): Promise<T>;
   /** The status at once and after every change. Ends when otad closes the connection; throws when `signal` fires. */
-  events(door: keyof Sockets, signal: AbortSignal): AsyncGenerator<StatusBody>;
+  events(door: Door, signal: AbortSignal): AsyncGenerator<StatusBody>;
   /** A connection of the control socket on which another protocol goes on. */
   upgrade(path: string, protocol: string): Promise<Socket>;
 }
@@ -162,7 +166,7 @@ export const createClient = (sockets: Sockets, timeoutMs: number): ApiClient => 
     } catch (error) {
       if (error instanceof OtadError) throw error;
       if (signal.aborted) throw tooSlow(call.socket, timeoutMs);
-      throw connectionError(error as NodeJS.ErrnoException, call.socket);
+      throw connectionError(error as NodeJS.ErrnoException, call.socket, sockets.namedBy);
     }
   };
   return {
@@ -178,7 +182,7 @@ export const createClient = (sockets: Sockets, timeoutMs: number): ApiClient => 
       } catch (error) {
         if (error instanceof OtadError) throw error;
         if (signal.aborted) throw tooSlow(sockets.control, timeoutMs);
-        throw connectionError(error as NodeJS.ErrnoException, sockets.control);
+        throw connectionError(error as NodeJS.ErrnoException, sockets.control, sockets.namedBy);
       }
     },
     async *events(door, signal) {
@@ -191,7 +195,7 @@ export const createClient = (sockets: Sockets, timeoutMs: number): ApiClient => 
         if (signal.aborted || error instanceof OtadError) throw error;
         // The connection broke in the middle: the same as its end, since otad may go away at any time.
         if ((error as NodeJS.ErrnoException).code === 'ECONNRESET') return;
-        throw connectionError(error as NodeJS.ErrnoException, sockets[door]);
+        throw connectionError(error as NodeJS.ErrnoException, sockets[door], sockets.namedBy);
       }
     },
   };

@@ -2,10 +2,12 @@
 // one every ten percent. Owns the last line of the screen until `end`.
 
 import type { ProgressBody, StatusBody } from '../api/schema.ts';
-import { bar, durationText, localTime, plain, sizeText, unsyncedMark, wrap } from './layout.ts';
+import { bar, durationText, localTime, plain, shortSize, sizeText, unsyncedMark, wrap } from './layout.ts';
 import type { Terminal } from './terminal.ts';
 
-const barWidth = 24;
+/** The widest that the text leaves room for: in steps, so that it does not shrink and grow with every figure. */
+const barWidths = [24, 12, 6] as const;
+const barWidthMin = 6;
 
 export interface Follower {
   show(status: StatusBody): void;
@@ -28,15 +30,49 @@ const headline = (status: StatusBody): string => {
   return plain(`${withoutPercent(status.now)}${isWaiting ? ` ${status.next}` : ''}${attention}`);
 };
 
-const barLine = (progress: ProgressBody, columns: number): string => {
-  const { percent, bytesPerS, secondsLeft, savedBytes } = progress;
-  const sizes = `${sizeText(progress.doneBytes)} of ${sizeText(progress.totalBytes)}`;
-  const saved = savedBytes === 0 ? '' : `  ${sizeText(savedBytes)} saved`;
-  const rate = bytesPerS === null ? '' : `  ${sizeText(bytesPerS)}/s`;
-  const left = secondsLeft === null ? '' : `  ${durationText(secondsLeft)} left`;
-  const text = `${bar(percent, barWidth)} ${percent.toFixed(1).padStart(5)} %  ${sizes}${saved}${rate}${left}`;
+/** Where the bytes came from that are here so far: of the image by patch and from own slots, and what the network brought. */
+const splitText = ({ rebuiltBytes, copiedBytes, fetchedBytes }: ProgressBody): string =>
+  (
+    [
+      ['patch', rebuiltBytes],
+      ['copied', copiedBytes],
+      ['fetched', fetchedBytes],
+    ] as const
+  )
+    .filter(([, bytes]) => bytes > 0)
+    .map(([word, bytes]) => `${word} ${shortSize(bytes)}`)
+    .join(', ');
+
+/** What stands behind the bar, in this order; where the line is short, the first of `leftOut` goes first. */
+const factsOf = (progress: ProgressBody): ReadonlyMap<string, string> => {
+  const { bytesPerS, secondsLeft, savedBytes } = progress;
+  return new Map([
+    ['percent', `${progress.percent.toFixed(1).padStart(5)} %`],
+    ['sizes', `${sizeText(progress.doneBytes)} of ${sizeText(progress.totalBytes)}`],
+    ['split', splitText(progress)],
+    ['saved', savedBytes === 0 ? '' : `${sizeText(savedBytes)} saved`],
+    ['rate', bytesPerS === null ? '' : `${shortSize(bytesPerS)}/s`],
+    ['left', secondsLeft === null ? '' : `${durationText(secondsLeft)} left`],
+  ]);
+};
+
+const leftOut: readonly string[] = ['saved', 'sizes', 'rate', 'left', 'split'];
+
+const textOf = (facts: ReadonlyMap<string, string>, without: readonly string[]): string =>
+  [...facts]
+    .filter(([name, text]) => text !== '' && !without.includes(name))
+    .map(([, text]) => text)
+    .join('  ');
+
+export const barLine = (progress: ProgressBody, columns: number): string => {
   // A line that wraps cannot be redrawn.
-  return text.slice(0, Math.max(0, columns - 1));
+  const width = Math.max(0, columns - 1);
+  const facts = factsOf(progress);
+  const besidesBar = '[] '.length;
+  const texts = [...leftOut, ''].map((_, count) => textOf(facts, leftOut.slice(0, count)));
+  const text = texts.find(({ length }) => length + besidesBar + barWidthMin <= width) ?? texts.at(-1) ?? '';
+  const barWidth = barWidths.find((one) => text.length + besidesBar + one <= width) ?? barWidthMin;
+  return `${bar(progress.percent, barWidth)} ${text}`.slice(0, width);
 };
 
 export const createFollower = (terminal: Terminal): Follower => {

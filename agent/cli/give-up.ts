@@ -86,7 +86,7 @@ const rollbackRows = (boot: BootBody, reason: string | null): string[][] => {
   return [
     ['From', `${nameOf(from)} in slot ${boot.booted}, ${confirmed}`],
     isReady && other !== undefined
-      ? ['To', `${nameOf(other)} in slot ${other.name}, ${lastGoodText(other) ?? 'not in the history'}`]
+      ? ['To', `${nameOf(other)} in slot ${other.name}, ${lastGoodText(other) ?? 'no record of when it was good here'}`]
       : ['To', `nothing: slot ${other?.name ?? '-'} holds ${nameOf(other)}. ${plain(other?.note ?? '')}`],
     ...(isReady && other !== undefined
       ? [

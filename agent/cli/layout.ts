@@ -67,6 +67,17 @@ export const sizeText = (bytes: number): string => {
   return `${(bytes / 1024 ** 3).toFixed(2)} GiB`;
 };
 
+const shortUnits = ['B', 'K', 'M', 'G'] as const;
+
+/** At most five characters, for where room is short: `512K`, `1.2M`, `185M`. Units of 1024, as in `ls -h`. */
+export const shortSize = (bytes: number): string => {
+  let size = bytes;
+  let unit = 0;
+  // Not 1000 to 1023 of a unit: that would be a character more.
+  for (; size >= 999.5 && unit < shortUnits.length - 1; unit += 1) size /= 1024;
+  return `${unit > 0 && size < 9.95 ? size.toFixed(1) : size.toFixed(0)}${shortUnits[unit]}`;
+};
+
 /** `[#####-----]`, `width` characters inside the brackets. */
 export const bar = (percent: number, width: number): string => {
   const full = Math.round((Math.min(100, Math.max(0, percent)) / 100) * width);

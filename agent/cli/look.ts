@@ -41,8 +41,11 @@ const progressText = (status: StatusBody): string | null => {
   if (progress === null) return null;
   const sizes = `${sizeText(progress.doneBytes)} of ${sizeText(progress.totalBytes)}`;
   const saved = progress.savedBytes === 0 ? '' : `, ${sizeText(progress.savedBytes)} saved`;
+  const rebuilt = progress.rebuiltBytes === 0 ? '' : `, ${sizeText(progress.rebuiltBytes)} by patch`;
+  const copied = progress.copiedBytes === 0 ? '' : `, ${sizeText(progress.copiedBytes)} copied`;
   const left = progress.secondsLeft === null ? '' : `, ${durationText(progress.secondsLeft)} left`;
-  return `${progress.percent} %, ${sizes}, ${sizeText(progress.fetchedBytes)} over the network${saved}${left}`;
+  const split = `${rebuilt}${copied}, ${sizeText(progress.fetchedBytes)} fetched`;
+  return `${progress.percent} %, ${sizes}${split}${saved}${left}`;
 };
 
 /** What the last check said that does not stand above it already. */
@@ -135,11 +138,14 @@ export const runWhy: CommandRun = async (context) => {
 
 type Entry = HistoryBody['history'][number];
 
-/** The reason and the code, unless the entry right above has given the same reason for the same release. */
+/** The reason and the code; of a reason that the entry right above has given for the same release, only what it left out. */
 const reasonText = (entry: Entry, above: Entry | undefined): string => {
   const { reason, version, code } = entry;
-  const isSaid = reason !== null && above?.reason === reason && above.version === version;
-  return plain([isSaid ? '(as above)' : (reason ?? ''), code === null ? '' : `[${code}]`].join(' '));
+  const said = above?.version === version ? (above.reason ?? '') : '';
+  const isSaid = reason !== null && said !== '' && `${reason} `.startsWith(`${said} `);
+  return plain(
+    [isSaid ? `(as above)${reason.slice(said.length)}` : (reason ?? ''), code === null ? '' : `[${code}]`].join(' '),
+  );
 };
 
 export const runHistory: CommandRun = async (context) => {

@@ -35,7 +35,7 @@ export const report = (context: CommandContext, outcome: Outcome): ExitCode => {
   const { exit, ...body } = outcome;
   if (exit !== 1 && exit !== 5) print(context, body, () => wrap(plain(outcome.message), context.terminal.columns));
   else if (context.invocation.isJson) context.terminal.line(JSON.stringify(body, null, 2));
-  else context.terminal.complain(plain(outcome.message));
+  else context.terminal.complain(`${plain(outcome.message)}${outcome.code === undefined ? '' : ` [${outcome.code}]`}`);
   return exit;
 };
 

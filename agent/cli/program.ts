@@ -69,13 +69,14 @@ const run = async (
   env: Readonly<Record<string, string | undefined>>,
   signal: AbortSignal,
 ): Promise<ExitCode> => {
-  const directory = invocation.socket ?? (env.OTAD_SOCKET_DIR || socketDirectory);
+  const fromEnvironment = env.OTAD_SOCKET_DIR || null;
+  const sockets =
+    invocation.socket === null
+      ? socketsAt(fromEnvironment ?? socketDirectory, fromEnvironment === null ? null : 'OTAD_SOCKET_DIR')
+      : socketsAt(invocation.socket, '--socket');
   // For the commands that wait, --timeout bounds the waiting; a single answer keeps its own bound.
   const isBounded = invocation.timeoutMs !== null && !waiting.includes(invocation.command);
-  const api = createClient(
-    socketsAt(directory),
-    isBounded ? (invocation.timeoutMs ?? answerTimeoutMs) : answerTimeoutMs,
-  );
+  const api = createClient(sockets, isBounded ? (invocation.timeoutMs ?? answerTimeoutMs) : answerTimeoutMs);
   return runs[invocation.command]({ invocation, api, terminal, signal });
 };
 

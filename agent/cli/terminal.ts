@@ -2,6 +2,7 @@
 // none of them touches the process.
 
 import { createInterface } from 'node:readline/promises';
+import { OtadError } from '../core/errors.ts';
 import { type Paint, paintAnsi, paintNothing, wrap } from './layout.ts';
 
 export interface Terminal {
@@ -43,6 +44,10 @@ export const createTerminal = (process: NodeJS.Process): Terminal => {
       const reader = createInterface({ input: stdin, output: stderr });
       try {
         return /^y(es)?$/i.test((await reader.question(`${question} [y/N] `, { signal })).trim());
+      } catch (cause) {
+        // Ctrl-C and Ctrl-D end the question here, and come as no signal.
+        stderr.write('\n');
+        throw new OtadError('CANCELLED', { reason: 'no answer was given, so nothing was done' }, { cause });
       } finally {
         reader.close();
       }

@@ -1,5 +1,6 @@
 // The commands that get an update and wait for how it ends: check and install.
 
+import { existsSync } from 'node:fs';
 import type { HistoryBody, StatusBody } from '../api/schema.ts';
 import { type ExitCode, OtadError } from '../core/errors.ts';
 import { UsageError } from './arguments.ts';
@@ -154,10 +155,20 @@ const followInstall = async (context: CommandContext, offer: FolderOffer | null)
   }
 };
 
+/** A folder may be called like a version; what is not there was meant as one. */
+const refuseVersion = (word: string): void => {
+  if (!/^v?\d[0-9A-Za-z.~^+_-]*$/.test(word) || existsSync(word)) return;
+  throw new UsageError(
+    `There is no folder '${word}', and a version cannot be chosen here: 'otactl install' takes the release that the server offers, and 'otactl undeny ${word}' lets a denied one be tried again.`,
+    'install',
+  );
+};
+
 export const runInstall: CommandRun = async (context) => {
   const { invocation, api } = context;
   const [path] = invocation.words;
   if (path === undefined) return followInstall(context, null);
+  refuseVersion(path);
   if (!invocation.isWaiting) {
     throw new UsageError('otactl hands the files of a folder over itself: it takes no --no-wait then.', 'install');
   }

@@ -1,5 +1,6 @@
 // What follows from the end of an effect. One function a kind; a failure goes by its class, never by its code or message.
 
+import { failedSentence } from './brought.ts';
 import type { EffectDone, EffectKind, EffectResult } from './effects.ts';
 import { assertNever, type Failure } from './errors.ts';
 import { markingDone, markingFailed } from './marking.ts';
@@ -20,6 +21,7 @@ import {
   note,
   proceedStaged,
   rest,
+  spentFor,
   startAssess,
   startConfirm,
   startFlip,
@@ -29,6 +31,7 @@ import {
   startVerify,
   startWrite,
   stay,
+  withSpent,
 } from './steps.ts';
 import { type HealthReport, otherSlot, type ReleaseRef, type SlotName, type SlotRecord } from './types.ts';
 
@@ -57,13 +60,17 @@ const checkFailed = (
   why: Failure,
   { halted, folder }: Extract<Phase, { kind: 'checking' }>,
 ): Decision => {
-  // A server that is gone is noted once; what a technician ordered, each time.
-  const isNews = folder !== undefined || state.lastCheck?.failure?.code !== why.code;
+  // A server that is gone is noted once; what a technician ordered, each time. That none is set is how a gateway leaves the
+  // factory, and no event.
+  const isUnset = why.code === 'SERVER_UNSET';
+  const isNews = folder !== undefined || (!isUnset && state.lastCheck?.failure?.code !== why.code);
   const lastCheck = {
     timeMs: context.moment.wallMs,
     release: state.lastCheck?.release ?? null,
     failure: why,
-    reasons: [{ code: 'check-failed' as const, sentence: `The last check failed: ${why.message}` }],
+    reasons: [
+      { code: 'check-failed' as const, sentence: isUnset ? why.message : `The last check failed: ${why.message}` },
+    ],
   };
   const paused = folder === undefined ? backOff(state, context, why, false) : afterFolder(state, context);
   const next = stay(afterCheck({ ...paused, lastCheck }, halted));
@@ -123,7 +130,8 @@ const installFailed = (
   const paused = tooOften
     ? backOffLong(failed, context, why)
     : backOff(failed, context, why, fetchedBytes >= goodAttemptBytes && !counts);
-  const noted = note(stay(paused), context, 'install-failed', { release, reason: why.message, code: why.code });
+  const reason = failedSentence(why.message, fetchedBytes, spentFor(state, release));
+  const noted = note(stay(paused), context, 'install-failed', { release, reason, code: why.code });
   return tooOften && why.class === 'release'
     ? andThen(noted, (next) => deny(next, context, release, why.message))
     : noted;
@@ -133,7 +141,11 @@ const verifyDone = (state: State, context: Context, record: SlotRecord): Decisio
   const { phase, staged } = state;
   if (phase.kind === 'verifying') {
     const { slot, release } = phase;
-    const next = setRecord({ ...state, failures: 0, installFailures: null, attention: null }, slot, record);
+    const next = setRecord(
+      { ...state, failures: 0, installFailures: null, installSpent: null, attention: null },
+      slot,
+      record,
+    );
     // Forced is the install, not the reboot: that is a step of its own, with its own command and window.
     const ready = rest({
       ...next,
@@ -262,9 +274,12 @@ const afterFailure = (state: State, context: Context, why: Failure, fetchedBytes
     case 'checking':
       return checkFailed(state, context, why, phase);
     case 'fetching':
-      return phase.folder !== undefined && ['transient', 'source'].includes(why.class)
+      if (phase.folder === undefined) {
+        return installFailed(withSpent(state, phase, fetchedBytes), context, phase.release, why, fetchedBytes);
+      }
+      return ['transient', 'source'].includes(why.class)
         ? folderInstallFailed(state, context, phase.release, why)
-        : installFailed(state, context, phase.release, why, fetchedBytes);
+        : installFailed(state, context, phase.release, why, 0);
     case 'verifying':
       return installFailed(state, context, phase.release, why, fetchedBytes);
     case 'activating':

@@ -326,6 +326,14 @@ export interface RuntimeLog {
   history(entry: HistoryEntry): void;
 }
 
+/** What the journal says of an install beside its history: how it goes on, and what an attempt brought that ended early. */
+export type TransferNote = 'install-progress' | 'attempt-failed';
+
+export interface TransferLog {
+  /** One line with the MESSAGE_ID of its kind. */
+  transfer(note: TransferNote, message: string, fields: Readonly<Record<string, unknown>>): void;
+}
+
 /** Runs one kind of effect to its result. Throws OtadError; the runtime turns that into a failed result. */
 export type Executors = {
   readonly [K in Effect['kind']]: (

@@ -95,6 +95,7 @@ const rebuild = (facts: DeviceFacts, context: Context): State => {
     hold: null,
     failures: 0,
     installFailures: null,
+    installSpent: null,
     nextPollMs: firstPoll(context.moment, context.policy),
     lastCheck: null,
     attention: facts.problems[0] ?? null,

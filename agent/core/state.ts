@@ -89,6 +89,14 @@ export interface Staged {
   readonly failureReason: string | null;
 }
 
+/** What the release that is being installed has cost so far. An attempt that power, a restart or an order cut off is not in it. */
+export interface InstallSpent {
+  readonly releaseId: string;
+  /** That were made over the network and came to an end, good or bad. */
+  readonly attempts: number;
+  readonly fetchedBytes: number;
+}
+
 export interface DenyEntry {
   readonly release: ReleaseRef;
   readonly reason: string;
@@ -140,6 +148,8 @@ export interface State {
   readonly failures: number;
   /** Failed installs of one release that were the release's own fault or the device's. */
   readonly installFailures: { readonly releaseId: string; readonly count: number } | null;
+  /** null: nothing was fetched since a release was installed. */
+  readonly installSpent: InstallSpent | null;
   /** When to ask the server next, on the monotonic clock of this boot. */
   readonly nextPollMs: number;
   readonly lastCheck: {

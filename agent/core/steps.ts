@@ -1,13 +1,13 @@
 // The moves that decide, recover and commands are made of. Each takes the state and gives a Decision;
 // none of them looks at where it is called from.
 
-import { broughtSentence } from './brought.ts';
+import { addSpent, broughtSentence } from './brought.ts';
 import type { Brought, Effect } from './effects.ts';
 import { type ErrorCode, errorCodes, type Failure } from './errors.ts';
 import type { Reply } from './events.ts';
 import { longRetryAt, retryAt } from './schedule.ts';
 import { refOf } from './select.ts';
-import type { Phase, Staged, State } from './state.ts';
+import type { InstallSpent, Phase, Staged, State } from './state.ts';
 import {
   type HistoryEntry,
   type HistoryType,
@@ -140,23 +140,38 @@ export const startWrite = (state: State, phase: Extract<Phase, { kind: 'fetching
     ...fromFolder(phase.folder),
   }));
 
-export const startVerify = (
+/** What `release` has cost so far, over the network. */
+export const spentFor = ({ installSpent }: State, release: ReleaseRef): InstallSpent | null =>
+  installSpent?.releaseId === release.id ? installSpent : null;
+
+/** A write came to its end, good or bad. What a folder gave costs nothing. */
+export const withSpent = (
   state: State,
-  { slot, release, isForced }: Extract<Phase, { kind: 'fetching' }>,
+  { step, release, folder }: Extract<Phase, { kind: 'fetching' }>,
+  fetchedBytes: number,
+): State =>
+  step !== 'write' || folder !== undefined
+    ? state
+    : { ...state, installSpent: addSpent(state.installSpent, release.id, fetchedBytes) };
+
+export const startVerify = (
+  before: State,
+  phase: Extract<Phase, { kind: 'fetching' }>,
   record: SlotRecord,
   brought: Brought | undefined,
-): Decision =>
-  begin(
-    state,
-    {
-      kind: 'verifying',
-      slot,
-      release,
-      isForced,
-      ...(brought === undefined ? {} : { brought: broughtSentence(brought) }),
-    },
-    (plan) => ({ kind: 'verify', plan, slot, rootHex: record.verity.rootHex, isLookOnly: false }),
-  );
+): Decision => {
+  const { slot, release, isForced, folder } = phase;
+  const state = withSpent(before, phase, brought?.fetchedBytes ?? 0);
+  const sentence =
+    brought === undefined ? {} : { brought: broughtSentence(brought, spentFor(state, release), folder !== undefined) };
+  return begin(state, { kind: 'verifying', slot, release, isForced, ...sentence }, (plan) => ({
+    kind: 'verify',
+    plan,
+    slot,
+    rootHex: record.verity.rootHex,
+    isLookOnly: false,
+  }));
+};
 
 const startBaseline = (state: State, staged: Staged): Decision =>
   begin(state, { kind: 'activating', step: 'baseline' }, (plan) => ({
@@ -320,6 +335,7 @@ export const finishConfirm = (state: State, context: Context): Decision => {
     denylist: state.denylist.filter((entry) => entry.release.id !== release?.id),
     failures: 0,
     installFailures: null,
+    installSpent: null,
     attention: null,
   });
   const noted = note(stay(confirmed), context, 'confirmed', { release, slot: state.booted });

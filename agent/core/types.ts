@@ -254,7 +254,7 @@ export interface Progress {
   readonly step: 'reading' | 'fetching' | 'verifying';
   readonly doneBytes: number;
   readonly totalBytes: number;
-  /** Bytes that came over the network in this attempt. */
+  /** Bytes that came over the network, or from the offered folder, in this attempt. */
   readonly fetchedBytes: number;
   /** Bytes of image and boot files that this gateway's own slots and their boot places gave in this attempt. */
   readonly copiedBytes: number;

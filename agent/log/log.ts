@@ -3,7 +3,7 @@
 
 import { fstatSync } from 'node:fs';
 import { type Level, type Logger, pino, stdSerializers } from 'pino';
-import type { RuntimeLog } from '../core/ports.ts';
+import type { RuntimeLog, TransferLog } from '../core/ports.ts';
 import type { HistoryEntry } from '../core/types.ts';
 import { historyLevel, historySentence } from './history-line.ts';
 import type { LogRecord } from './journal-entry.ts';
@@ -14,7 +14,7 @@ import { messageIds } from './message-ids.ts';
 type Fields = Readonly<Record<string, unknown>>;
 type Environment = Readonly<Record<string, string | undefined>>;
 
-export interface Log extends RuntimeLog {
+export interface Log extends RuntimeLog, TransferLog {
   debug(message: string, fields?: Fields): void;
   error(message: string, fields?: Fields): void;
   /** A history entry with its MESSAGE_ID; call it after the entry is durable. */
@@ -91,6 +91,7 @@ export const createLog = (options: LogOptions): Log => {
       const fields = { history: type, version, slot, reason, code, messageId: messageIds[type] };
       logger[historyLevel(type)](fields, historySentence(entry));
     },
+    transfer: (note, message, fields) => logger.info({ ...own(fields), messageId: messageIds[note] }, message),
     pino: logger,
     flush: () => sink.flush(),
   };

@@ -1,9 +1,10 @@
-// One MESSAGE_ID for each kind of history entry, so that `journalctl MESSAGE_ID=` finds it and `journalctl -x` explains it.
+// One MESSAGE_ID for each kind of history entry, and for what is told of an install beside them, so that `journalctl MESSAGE_ID=` finds it and `journalctl -x` explains it.
 // An id is never changed or used again. units/otad.catalog holds the texts; a test compares both.
 
+import type { TransferNote } from '../core/ports.ts';
 import type { HistoryType } from '../core/types.ts';
 
-export const messageIds: Readonly<Record<HistoryType, string>> = {
+export const messageIds: Readonly<Record<HistoryType | TransferNote, string>> = {
   started: '219dd148468740e3a571f8bd889d04b9',
   'store-rebuilt': '3dcd693dd81c4688a6683b9ede1df4c3',
   'check-failed': 'a17f830100df4f46ac8a03338141e838',
@@ -27,4 +28,6 @@ export const messageIds: Readonly<Record<HistoryType, string>> = {
   held: 'f2bdf0d0ddc6468d82669481076fa84d',
   released: 'c6b552265d6b4c888cad61eac63ea3c2',
   halted: 'fb183e20d69a423283f2396d0dd1bacc',
+  'install-progress': 'd3b1756770664835b01e7b52cdff39c2',
+  'attempt-failed': '044383c16d8447d989fca559facf71dd',
 };

@@ -12,7 +12,7 @@ import { createFullWay } from './full-way.ts';
 import { createIndexWay } from './index-way.ts';
 import { installTargetOf, isSameImage, isSameRelease, requireFit } from './install-target.ts';
 import { createPatchWay, noPatchTrouble } from './patch-way.ts';
-import { createReporter, emptyTally, type OnProgress } from './progress-reporter.ts';
+import { createReporter, emptyTally, type OnProgress, type Tally, withLastWord } from './progress-reporter.ts';
 import { fillSlot, installReport } from './slot-fill.ts';
 import { asReason, openLedger, type SlotLedger } from './slot-ledger.ts';
 import { isMediumFault, readBack } from './slot-medium.ts';
@@ -84,7 +84,12 @@ export const createInstall = (ports: InstallPorts): Install => {
     return result;
   };
 
-  const write: Install['write'] = async ({ slot, release, folder }, signal, onProgress) => {
+  const bring = async (
+    { slot, release, folder }: Parameters<Install['write']>[0],
+    tally: Tally,
+    signal: AbortSignal,
+    onProgress: OnProgress,
+  ): Promise<SlotRecord> => {
     const target = installTargetOf(release, sealing);
     const from = { ...ports, source: chosenSource(ports.source, folder) };
     const indexWay = createIndexWay(from);
@@ -95,7 +100,6 @@ export const createInstall = (ports: InstallPorts): Install => {
     const inTime = ports.openBudget();
     return withSlot(slot, signal, async (handle, ledger) => {
       requireFit(target, handle.sizeBytes, sealing);
-      const tally = emptyTally();
       if (target.bootSet === null) await from.bootStage.drop();
       else {
         const report = installReport({ slot, target, tally, ports }, onProgress);
@@ -110,6 +114,11 @@ export const createInstall = (ports: InstallPorts): Install => {
       for (const one of [trouble, patchTrouble]) forgetTrouble(one);
       return filled;
     });
+  };
+
+  const write: Install['write'] = (request, signal, onProgress) => {
+    const tally = emptyTally();
+    return withLastWord(tally, onProgress, (tell) => bring(request, tally, signal, tell));
   };
 
   const verify: Install['verify'] = async ({ slot, rootHex, isLookOnly = false }, signal, onProgress) =>

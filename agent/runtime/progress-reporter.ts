@@ -78,6 +78,35 @@ export interface ReporterPorts {
   readonly onProgress: OnProgress;
 }
 
+/** The figures of a progress that the tally has. */
+const bytesOf = (tally: Tally) => ({
+  fetchedBytes: tally.fetchedBytes,
+  copiedBytes: tally.copiedBytes,
+  rebuiltBytes: tally.rebuiltBytes,
+  savedBytes: savedBytesOf(tally),
+});
+
+/** What is thinned out may leave out the end: the last report of `work`, however it ends, has all that was brought until then. */
+export const withLastWord = async <T>(
+  tally: Tally,
+  onProgress: OnProgress,
+  work: (onProgress: OnProgress) => Promise<T>,
+): Promise<T> => {
+  const last: { progress: Progress | null } = { progress: null };
+  try {
+    return await work((progress) => {
+      last.progress = progress;
+      onProgress(progress);
+    });
+  } finally {
+    const { progress } = last;
+    const bytes = Object.entries(bytesOf(tally)) as readonly (readonly [keyof ReturnType<typeof bytesOf>, number])[];
+    if (progress !== null && bytes.some(([name, count]) => progress[name] !== count)) {
+      onProgress({ ...progress, ...bytesOf(tally) });
+    }
+  }
+};
+
 /** Of sentences to people. */
 const detourTextMax = 512;
 
@@ -110,7 +139,7 @@ export const createReporter = (
       atMs - last.atMs >= silenceMsMax;
     if (!isNews && (doneBytes < fixed.totalBytes || last?.doneBytes === doneBytes)) return;
     last = { step, doneBytes, atMs };
-    const { fetchedBytes, copiedBytes, rebuiltBytes, toFetchBytes, isMaking } = tally;
+    const { fetchedBytes, toFetchBytes, isMaking } = tally;
     const growthPerS = growthOf({ atMs, bytes: doneBytes });
     const bytesPerS = isFetching ? rateOf({ atMs, bytes: fetchedBytes }) : growthPerS;
     const secondsLeft =
@@ -121,10 +150,7 @@ export const createReporter = (
       ...fixed,
       step,
       doneBytes,
-      fetchedBytes,
-      copiedBytes,
-      rebuiltBytes,
-      savedBytes: savedBytesOf(tally),
+      ...bytesOf(tally),
       bytesPerS: bytesPerS === null ? null : Math.round(bytesPerS),
       secondsLeft,
       detour: detourOf(tally),

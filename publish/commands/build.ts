@@ -2,7 +2,7 @@
 
 import { nameExpectation } from '../../agent/core/name.ts';
 import { buildImage } from '../images/image-build.ts';
-import { compatibleSchema, versionSchema } from '../images/os-release.ts';
+import { compatibleSchema, versionExpectation, versionSchema } from '../images/os-release.ts';
 import { type Compression, compressions } from '../images/squashfs.ts';
 import { releaseIdOf } from '../releases/release-plan.ts';
 import { type Command, type CommandIo, formatBytes, parseWords, required, usageError, wholeNumber } from './command.ts';
@@ -45,8 +45,7 @@ export const sourceDateEpochS = (io: CommandIo): number | undefined => {
   return Number(text);
 };
 
-const checked = (name: string, schema: typeof versionSchema, text: string | undefined, expected: string): string => {
-  const value = required(name, text);
+const checked = (name: string, schema: typeof versionSchema, value: string, expected: string): string => {
   if (!schema.safeParse(value).success) throw usageError(`--${name} takes ${expected}, not '${value}'`);
   return value;
 };
@@ -64,13 +63,13 @@ const run: Command['run'] = async (args, io) => {
     },
     { min: 1, max: Number.MAX_SAFE_INTEGER, names: 'LAYER' },
   );
-  const compatible = checked('compatible', compatibleSchema, values.compatible, nameExpectation);
-  const version = checked('release-version', versionSchema, values['release-version'], 'letters, digits, . ~ + _ -');
-  const sequenceText = required('sequence', values.sequence);
-  const sequence = wholeNumber('sequence', sequenceText, { min: 1, max: Number.MAX_SAFE_INTEGER }) ?? 1;
+  const given = required(values, ['output', 'compatible', 'release-version', 'sequence']);
+  const compatible = checked('compatible', compatibleSchema, given.compatible, nameExpectation);
+  const version = checked('release-version', versionSchema, given['release-version'], versionExpectation);
+  const sequence = wholeNumber('sequence', given.sequence, { min: 1, max: Number.MAX_SAFE_INTEGER }) ?? 1;
   const built = await buildImage({
     layers: positionals,
-    outputPath: required('output', values.output),
+    outputPath: given.output,
     identity: { releaseId: releaseIdOf(compatible, version), compatible, version, sequence },
     compression: parseCompression(values.compression),
     sourceDateEpochS: sourceDateEpochS(io),

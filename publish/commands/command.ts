@@ -1,5 +1,6 @@
 // What a command of `otapub` is, and how its words are read: strict options, plain messages, no guessing.
 
+import { stat } from 'node:fs/promises';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { OtadError } from '../../agent/core/errors.ts';
 import { nearest } from '../../agent/edit-distance.ts';
@@ -10,7 +11,7 @@ export interface CommandIo {
   print(line: string): void;
   /** One line for the person, beside the output proper. */
   warn(line: string): void;
-  /** Asks the person at the terminal; null when there is none. An empty answer is ''. */
+  /** Asks the person at the terminal; null when there is none. An empty answer is ''. Throws CANCELLED when they leave. */
   ask(question: string): Promise<string | null>;
   /** Terminal text for a line that changes; absent when nobody watches. */
   readonly progress?: ((text: string) => void) | undefined;
@@ -40,7 +41,10 @@ const describeMisuse = (error: unknown, names: readonly string[]): string => {
   const message = error instanceof Error ? error.message : String(error);
   const unknown = /^Unknown option '-{1,2}([^'=\s]+)/.exec(message)?.[1];
   if (unknown === undefined) return message;
-  return `there is no option '--${unknown}'${suggestion(unknown, names, '--')}`;
+  // `--version` for `--release-version`: too far for a slip of the finger, and still meant.
+  const ending = names.find((name) => name.endsWith(`-${unknown}`));
+  const near = suggestion(unknown, names, '--');
+  return `there is no option '--${unknown}'${near === '' && ending !== undefined ? `; did you mean '--${ending}'?` : near}`;
 };
 
 type OptionsConfig = NonNullable<ParseArgsConfig['options']>;
@@ -77,10 +81,27 @@ export const wholeNumber = (
   return value;
 };
 
-export const required = (name: string, text: string | undefined): string => {
-  if (text === undefined || text === '') throw usageError(`--${name} is required`);
-  return text;
+/** The values of options that must be given; what is missing is said all at once. */
+export const required = <K extends string>(
+  values: Readonly<Partial<Record<K, string | undefined>>>,
+  names: readonly K[],
+): Readonly<Record<K, string>> => {
+  const missing = names.filter((name) => (values[name] ?? '') === '').map((name) => `--${name}`);
+  if (missing.length > 0) throw usageError(`${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} required`);
+  return values as Readonly<Record<K, string>>;
 };
+
+export const isFolder = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (facts) => facts.isDirectory(),
+    () => false,
+  );
+
+export const isFile = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (facts) => facts.isFile(),
+    () => false,
+  );
 
 /** Rows with columns as wide as their widest cell. */
 export const formatTable = (rows: readonly (readonly string[])[]): readonly string[] => {

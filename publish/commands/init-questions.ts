@@ -23,7 +23,7 @@ export const parsePlan = (role: RoleName, text: string): KeyPlan => {
 
 export const daysMax = (lifetimesSchema.shape.root.maxValue ?? dayS) / dayS;
 
-/** Asks until `parse` takes the answer. Null: nobody is there. */
+/** Asks until `parse` takes the answer. Null: nobody is there. Who leaves cancels all of it: nothing is made. */
 const ask = async <T>(
   io: CommandIo,
   question: string,
@@ -85,6 +85,6 @@ export const askInit = async (init: InitOptions, io: CommandIo): Promise<InitOpt
   if (root === null) return init;
   const keys = await askRootKeys(io, init, root);
   const lifetimesS = await askLifetimes(io);
-  if (keys === null || lifetimesS === null) throw new OtadError('CANCELLED', { reason: 'nothing was made' });
+  if (keys === null || lifetimesS === null) return init;
   return { ...init, ...keys, name, keyPlan: { root }, lifetimesS };
 };

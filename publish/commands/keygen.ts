@@ -41,8 +41,8 @@ const run: Command['run'] = async (args, io) => {
     { min: 1, max: 1, names: 'FOLDER' },
   );
   const [folder = ''] = positionals;
-  const role = parseRole(required('role', values.role));
-  const name = required('name', values.name);
+  const { role: roleWord, name } = required(values, ['role', 'name']);
+  const role = parseRole(roleWord);
   if (!keyNamePattern.test(name))
     throw usageError(`'${name}' is no name for a key: letters, digits, . _ -, at most 32`);
   const publicFile = values['public-key'];

@@ -1,6 +1,7 @@
 // `otapub patch`: what an update from one image to another costs by each way, and the patch as a file.
 
 import { writeFile } from 'node:fs/promises';
+import type { PatchReport } from '../../delta/patch-make.ts';
 import type { PatchStep } from '../../delta/unit-fates.ts';
 import { type PatchOutcome, patchImages } from '../images/image-patch.ts';
 import { createProgressLine, type ProgressLine } from '../progress-line.ts';
@@ -35,6 +36,12 @@ export const progressLineOf = (io: CommandIo): ProgressLine =>
 const share = (bytes: number, { fullBytes }: PatchOutcome['ways']): string =>
   `${((100 * bytes) / fullBytes).toFixed(1)}%`;
 
+/** Of blocks that no gateway can compress again to the same bytes. */
+export const describeLiterals = (literals: Pick<PatchReport, 'literalBlocks' | 'literalBytes'>): readonly string[] => [
+  `${literals.literalBlocks} blocks (${formatBytes(literals.literalBytes)}) were made by another release of zstd and are in the patch as they are;`,
+  'build both images with the mksquashfs of Debian 13 (zstd 1.5.7)',
+];
+
 const describe = (outcome: PatchOutcome, seconds: number, memoryBytes: number): readonly string[] => {
   const { ways } = outcome;
   const rows = [
@@ -43,17 +50,10 @@ const describe = (outcome: PatchOutcome, seconds: number, memoryBytes: number): 
   ];
   if (outcome.kind === 'none') return [...formatTable(rows), `patch  none: ${outcome.problem}`];
   const { report } = outcome;
-  const literal =
-    report.literalBlocks === 0
-      ? []
-      : [
-          `${report.literalBlocks} blocks (${formatBytes(report.literalBytes)}) were made by another release of zstd and are in the patch as they are;`,
-          'build both images with the mksquashfs of Debian 13 (zstd 1.5.7)',
-        ];
   return [
     ...formatTable([...rows, ['patch', formatBytes(report.patchBytes), share(report.patchBytes, ways)]]),
     `${formatBytes(report.copiedBytes)} copied, ${report.rebuiltBlocks} blocks compressed again; proven byte for byte`,
-    ...literal,
+    ...(report.literalBlocks === 0 ? [] : describeLiterals(report)),
     `${seconds.toFixed(1)} s, ${formatBytes(memoryBytes)} of memory at the most`,
   ];
 };

@@ -6,7 +6,7 @@ import { type ImageSource, type PublishedRelease, publishRelease } from '../rele
 import { parseCompression, sourceDateEpochS } from './build.ts';
 import { describeSettlement, waitingExitCode } from './ceremony.ts';
 import { type Command, type CommandIo, formatBytes, parseWords, required, usageError, wholeNumber } from './command.ts';
-import { patchProgress, progressLineOf } from './patch.ts';
+import { describeLiterals, patchProgress, progressLineOf } from './patch.ts';
 
 const help = `usage: otapub release DIR --channel C --compatible X --release-version V [--image IMG | --layer L...]
 
@@ -128,8 +128,15 @@ const describeBootSet = (files: readonly Artifact[]): readonly string[] => {
   return files.length === 0 ? [] : [`  boot set     ${formatBytes(totalBytes)}: ${names}`];
 };
 
-const describePatch = ({ version, patch, problem }: PublishedRelease['patches'][number]): string =>
-  `  patch        from ${version}: ${patch === null ? `none, ${problem}` : formatBytes(patch.lengthBytes)}`;
+const describePatch = ({
+  version,
+  patch,
+  problem,
+  literals,
+}: PublishedRelease['patches'][number]): readonly string[] => [
+  `  patch        from ${version}: ${patch === null ? `none, ${problem}` : formatBytes(patch.lengthBytes)}`,
+  ...(literals === null ? [] : describeLiterals(literals).map((line) => `               ${line}`)),
+];
 
 const describe = (folder: string, published: PublishedRelease): readonly string[] => {
   const { release, imageFile, versions, waiting, indexProblem, patches } = published;
@@ -141,7 +148,7 @@ const describe = (folder: string, published: PublishedRelease): readonly string[
     `  verity root  ${rootfs?.verity?.rootHex}`,
     describeIndex(rootfs, indexProblem),
     ...describeBootSet(bootArtifactsOf(release)),
-    ...patches.map(describePatch),
+    ...patches.flatMap(describePatch),
     ...release.waves.map(({ startAtS, percent }) => {
       return `  wave         ${percent}% from ${new Date(startAtS * 1000).toISOString()}`;
     }),
@@ -157,11 +164,12 @@ const run: Command['run'] = async (args, io) => {
   const anyCount = { min: 0, max: Number.MAX_SAFE_INTEGER };
   const nowMs = io.nowMs();
   const line = progressLineOf(io);
+  const given = required(values, ['channel', 'compatible', 'release-version']);
   const published = await publishRelease({
     folder: positionals[0] ?? '',
-    channel: required('channel', values.channel),
-    compatible: required('compatible', values.compatible),
-    version: required('release-version', values['release-version']),
+    channel: given.channel,
+    compatible: given.compatible,
+    version: given['release-version'],
     image: parseImage(values, io),
     bootFolder: values.boot,
     sequence: wholeNumber('sequence', values.sequence, { ...anyCount, min: 1 }),

@@ -1,5 +1,6 @@
 // `otapub renew`: keeps a repository from expiring between releases.
 
+import type { RoleName } from '../keys/signing-key.ts';
 import { renewRepository } from '../repository/renewal.ts';
 import { renewRoot, renewTargets } from '../signing/rotation.ts';
 import { reportCeremony } from './ceremony.ts';
@@ -34,12 +35,16 @@ const run: Command['run'] = async (args, io) => {
   if (role === 'root') return reportCeremony(io, folder, await renewRoot(options, floorEpoch), isJson);
   if (role === 'targets') return reportCeremony(io, folder, await renewTargets(options), isJson);
   if (role !== undefined) throw usageError(`'${role}' is renewed by itself: name root, targets, or no role`);
-  const { versions, left } = await renewRepository(options);
+  const { versions, renewed, left } = await renewRepository(options);
   for (const { role: late, expires } of left) {
     io.warn(`otapub: ${late} expires ${expires} and its keys are not here: otapub renew ${folder} ${late}`);
   }
-  if (isJson) io.print(JSON.stringify({ ...versions, left }));
-  else io.print(`Renewed: targets ${versions.targets}, snapshot ${versions.snapshot}, timestamp ${versions.timestamp}`);
+  if (isJson) io.print(JSON.stringify({ ...versions, renewed, left }));
+  else {
+    const kept = (['targets', 'snapshot'] as const).filter((each) => !renewed.includes(each));
+    const list = (roles: readonly RoleName[]): string => roles.map((each) => `${each} ${versions[each]}`).join(', ');
+    io.print(`Renewed: ${list(renewed)}${kept.length === 0 ? '' : `; as before: ${list(kept)}`}`);
+  }
   return 0;
 };
 

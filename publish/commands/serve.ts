@@ -1,12 +1,11 @@
 // `otapub serve`: the repository on loopback, for trying it out.
 
 import { once } from 'node:events';
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OtadError } from '../../agent/core/errors.ts';
 import { metadataFolder, publisherPaths } from '../repository/publisher-folder.ts';
 import { createStaticServer } from '../serving/static-server.ts';
-import { type Command, parseWords, wholeNumber } from './command.ts';
+import { type Command, isFile, isFolder, parseWords, usageError, wholeNumber } from './command.ts';
 
 const help = `usage: otapub serve DIR [options]
 
@@ -23,10 +22,10 @@ const defaultPort = 8080;
 
 /** The folder to serve. Never a publisher's folder itself: its keys would be on the network. */
 const findRepository = async (folder: string): Promise<string> => {
+  if (!(await isFolder(folder))) throw usageError(`there is no folder ${folder}`);
   const paths = publisherPaths(folder);
   for (const candidate of [paths.repository, paths.folder]) {
-    const facts = await stat(join(candidate, metadataFolder, 'timestamp.json')).catch(() => null);
-    if (facts !== null) return candidate;
+    if (await isFile(join(candidate, metadataFolder, 'timestamp.json'))) return candidate;
   }
   throw new OtadError('REPOSITORY_INVALID', { folder: paths.folder, problem: 'holds no metadata/timestamp.json' });
 };

@@ -1,12 +1,12 @@
 // `otapub verify`: a folder or a URL, checked as a device would.
 
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { OtadError } from '../../agent/core/errors.ts';
 import type { Release, Wave } from '../../agent/core/types.ts';
-import { metadataFolder, publisherPaths } from '../repository/publisher-folder.ts';
+import { metadataFolder, publisherHint, publisherPaths } from '../repository/publisher-folder.ts';
 import { createFolderReader, createHttpReader, type RepositoryReader } from '../serving/repository-reader.ts';
 import { exitCodeOf, type VerificationReport, verifyRepository } from '../serving/verification.ts';
-import { type Command, formatBytes, formatTable, parseWords, suggestion, usageError } from './command.ts';
+import { type Command, formatBytes, formatTable, isFolder, parseWords, suggestion, usageError } from './command.ts';
 
 const help = `usage: otapub verify DIR|URL [options]
 
@@ -28,17 +28,13 @@ options:
 const timestampPath = `${metadataFolder}/timestamp.json`;
 const systemRoot = '/usr/lib/otad/root.json';
 
-const isFolder = async (path: string): Promise<boolean> =>
-  await stat(path).then(
-    (facts) => facts.isDirectory(),
-    () => false,
-  );
-
 const isUrl = (source: string): boolean => /^[a-z][a-z0-9+.-]*:\/\//i.test(source);
 
 interface Source {
   readonly reader: RepositoryReader;
   readonly defaultRoot: string;
+  /** Where no root is given and none is there. */
+  readonly rootHint: string;
   /** For a server that has nothing: what may be wrong. */
   readonly emptyHint: string;
 }
@@ -52,6 +48,7 @@ const openUrl = (source: string): Source => {
   return {
     reader: createHttpReader(url.href),
     defaultRoot: systemRoot,
+    rootHint: '',
     emptyHint: `${url.href} has no ${timestampPath}: give the base URL, below which metadata/ and targets/ are served`,
   };
 };
@@ -63,6 +60,7 @@ const openFolder = async (source: string): Promise<Source> => {
   return {
     reader: createFolderReader(folder),
     defaultRoot: paths.root,
+    rootHint: `give --root FILE: the root.json of the images${await publisherHint(source)}`,
     emptyHint: `${folder} has no ${timestampPath}: give a publisher's folder or a copy of its repository/`,
   };
 };
@@ -73,7 +71,7 @@ const readRoot = async (source: Source, given: string | undefined): Promise<Uint
     if (given === undefined && path === systemRoot) {
       throw usageError(`--root is required for a URL: the root must not come from the server, and there is no ${path}`);
     }
-    const hint = given === undefined ? 'give --root FILE: the root.json of the images' : 'there is no such file';
+    const hint = given === undefined ? source.rootHint : 'there is no such file';
     throw new OtadError('TRUST_ROOT_MISSING', { path, hint }, { cause });
   });
 };

@@ -55,7 +55,10 @@ const describeIssue = (error: unknown): string => {
 
 const readLayer = async (folder: string): Promise<Layer> => {
   const files = await lstat(join(folder, 'files')).catch(() => null);
-  if (files === null || !files.isDirectory()) throw invalid(folder, 'has no folder named files');
+  if (files === null || !files.isDirectory()) {
+    const facts = await lstat(folder).catch(() => null);
+    throw invalid(folder, facts === null ? 'there is no such folder' : 'has no folder named files');
+  }
   let text: string;
   try {
     text = await readFile(join(folder, 'layer.json'), 'utf8');

@@ -22,6 +22,7 @@ export interface ImageIdentity {
 /** Lower-case names: they become IMAGE_ID, a file name and a part of URLs. */
 export const compatibleSchema = z.string().regex(namePattern);
 export const versionSchema = z.string().regex(/^[0-9A-Za-z][0-9A-Za-z.~^+_-]{0,63}$/);
+export const versionExpectation = 'letters, digits, . ~ + _ -';
 export const sequenceSchema = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
 
 /** A build time of 0 says nothing: a build that is to be reproducible gives it as SOURCE_DATE_EPOCH. */

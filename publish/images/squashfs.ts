@@ -97,6 +97,12 @@ export const readImageFile = async (
   return outcome.exitCode === 0 ? outcome.stdout : null;
 };
 
+/** Whether the image has this path, however large the file is. */
+export const hasImageFile = async (imagePath: string, innerPath: string, signal?: AbortSignal): Promise<boolean> => {
+  const { stdout } = await runTool('unsquashfs', ['-l', imagePath, innerPath], signal);
+  return stdout.split('\n').includes(`squashfs-root/${innerPath}`);
+};
+
 /** The identity that `buildImage` put into the image; null where there is none. */
 export const readImageIdentity = async (path: string, signal?: AbortSignal): Promise<ImageIdentity | null> => {
   const text = await readImageFile(path, vendorPath, signal);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { OtadError } from '../../agent/core/errors.ts';
 import type { ArtifactPatch } from '../../agent/core/types.ts';
 import { headBytesOf } from '../../delta/patch-format.ts';
+import type { PatchReport } from '../../delta/patch-make.ts';
 import { artifactPatchesMax, patchBytesMax } from '../../verity/release-document.ts';
 import type { TargetsMetadata } from '../../verity/tuf-metadata.ts';
 import { type ImagePatchOptions, patchImages } from '../images/image-patch.ts';
@@ -20,6 +21,8 @@ export interface SettledPatch {
   readonly patch: ArtifactPatch | null;
   /** Why there is none, in a sentence. */
   readonly problem: string | null;
+  /** Blocks that are in it whole, because another release of zstd made them; null: none, or it was made before. */
+  readonly literals: Pick<PatchReport, 'literalBlocks' | 'literalBytes'> | null;
 }
 
 export interface PatchWish extends ImagePatchOptions {
@@ -69,17 +72,19 @@ const settleOne = async (
 ): Promise<SettledPatch> => {
   const path = patchTargetPath(image.path, base.sha256Hex);
   const { version } = base;
-  const named = (bytes: Uint8Array, digest: string): SettledPatch => {
+  const named = (bytes: Uint8Array, digest: string, report: PatchReport | null): SettledPatch => {
     const head = headBytesOf(bytes);
     const ids = { baseSha256Hex: base.sha256Hex, baseRootHex: base.rootHex };
     const parts = { headLengthBytes: head.length, headSha256Hex: sha256Hex(head) };
-    return { version, patch: { ...ids, path, lengthBytes: bytes.length, sha256Hex: digest, ...parts }, problem: null };
+    const patch = { ...ids, path, lengthBytes: bytes.length, sha256Hex: digest, ...parts };
+    const { literalBlocks, literalBytes } = report ?? { literalBlocks: 0, literalBytes: 0 };
+    return { version, patch, problem: null, literals: literalBlocks === 0 ? null : { literalBlocks, literalBytes } };
   };
   const fileOf = (target: string, digest: string): string =>
     join(publication.paths.targets, targetFilePath(target, digest));
   const known = Object.hasOwn(targets.targets, path) ? targets.targets[path]?.hashes.sha256 : undefined;
-  if (known !== undefined) return named(await readFile(fileOf(path, known)), known);
-  const none = (problem: string): SettledPatch => ({ version, patch: null, problem });
+  if (known !== undefined) return named(await readFile(fileOf(path, known)), known, null);
+  const none = (problem: string): SettledPatch => ({ version, patch: null, problem, literals: null });
   const made = patchImages(fileOf(base.path, base.sha256Hex), fileOf(image.path, image.sha256Hex), wish);
   // An image that cannot be looked into (another compressor, or none of its program here) is published all the same, and fetched whole.
   const outcome = await made.catch((error: unknown) => {
@@ -90,13 +95,13 @@ const settleOne = async (
   });
   if (typeof outcome === 'string') return none(outcome);
   if (outcome.kind === 'none') return none(outcome.problem);
-  const { bytes, ways } = outcome;
+  const { bytes, ways, report } = outcome;
   if (bytes.length > ways.indexBytes * worthShare)
     return none('it would be hardly shorter than what gateways fetch by the index');
   if (bytes.length > patchBytesMax) return none(`it would be ${bytes.length} bytes long, more than gateways take`);
   const digest = sha256Hex(bytes);
   await storeTarget(publication, path, bytes, digest);
-  return named(bytes, digest);
+  return named(bytes, digest, report);
 };
 
 /** Makes and stores the patches, or takes published ones. Throws PATCH_UNPROVEN. */

@@ -10,8 +10,14 @@ import type { Artifact, Release, Wave } from '../../agent/core/types.ts';
 import { encodeRelease, releaseDocumentPath } from '../../verity/release-document.ts';
 import { floorEpochMember } from '../../verity/tuf-metadata.ts';
 import { buildImage } from '../images/image-build.ts';
-import { compatibleSchema, type ImageIdentity, sequenceSchema, versionSchema } from '../images/os-release.ts';
-import { type Compression, readImageFile, readImageIdentity } from '../images/squashfs.ts';
+import {
+  compatibleSchema,
+  type ImageIdentity,
+  sequenceSchema,
+  versionExpectation,
+  versionSchema,
+} from '../images/os-release.ts';
+import { type Compression, readImageIdentity } from '../images/squashfs.ts';
 import { readKeyFolders } from '../keys/key-files.ts';
 import { sha256Hex } from '../repository/metadata-signing.ts';
 import {
@@ -23,16 +29,17 @@ import {
   storeTarget,
   targetFilePath,
 } from '../repository/publication.ts';
-import { loadPublished, type PublishedState, readRootChain } from '../repository/published-state.ts';
-import { type PublisherPaths, publisherPaths, readSettings } from '../repository/publisher-folder.ts';
+import { loadPublished, type PublishedState } from '../repository/published-state.ts';
+import { publisherPaths, readSettings } from '../repository/publisher-folder.ts';
 import { withPublisherLock } from '../repository/publisher-lock.ts';
 import { type Settlement, settleTargets } from '../signing/settlement.ts';
-import { imageTargetPath, publishedImages, readDocument, targetFileOf } from './catalogue.ts';
+import { documentPaths, imageTargetPath, publishedImages, readDocument, targetFileOf } from './catalogue.ts';
 import { bootTargets, settleBootSet } from './release-boot-set.ts';
 import { artifactOf, settleImage } from './release-image.ts';
 import { settleIndex } from './release-index.ts';
 import { type PatchWish, patchBases, type SettledPatch, settlePatches } from './release-patches.ts';
 import { planRelease } from './release-plan.ts';
+import { warnOfBootFiles, warnOfImage, warnOfNames } from './release-warnings.ts';
 
 export const defaultHealthDeadlineS = 300;
 
@@ -109,7 +116,7 @@ const checkWish = (options: ReleaseOptions): void => {
     ['channel', compatibleSchema.safeParse(options.channel), nameExpectation],
     ['compatible', compatibleSchema.safeParse(options.compatible), nameExpectation],
     ['hardwareRevisions', z.array(compatibleSchema).optional().safeParse(options.hardwareRevisions), nameExpectation],
-    ['version', versionSchema.safeParse(options.version), 'letters, digits, . ~ + _ -'],
+    ['version', versionSchema.safeParse(options.version), versionExpectation],
     ['sequence', sequenceSchema.optional().safeParse(options.sequence), 'an integer of 1 or more'],
   ] as const;
   for (const [key, result, expected] of checks) {
@@ -160,28 +167,6 @@ const checkFloorEpoch = (options: ReleaseOptions, state: PublishedState): void =
   }
 };
 
-const imageRootPath = 'usr/lib/otad/root.json';
-
-/** A gateway with this image would trust nobody, or somebody else: it could never be updated again. */
-const warnOfImage = async (
-  imagePath: string,
-  paths: PublisherPaths,
-  rootVersion: number,
-  signal: AbortSignal | undefined,
-): Promise<readonly string[]> => {
-  const baked = await readImageFile(imagePath, imageRootPath, signal);
-  const remedy = `copy ${paths.root} there before the image is made`;
-  if (baked === null)
-    return [`the image has no /${imageRootPath}: gateways that run it cannot update any more; ${remedy}`];
-  const chain = await readRootChain(paths, rootVersion);
-  const isOurs = chain.some((root) => Buffer.compare(root, Buffer.from(baked)) === 0);
-  return isOurs
-    ? []
-    : [
-        `/${imageRootPath} of the image is no root of this repository: gateways that run it refuse its releases; ${remedy}`,
-      ];
-};
-
 const publishLocked = async (options: ReleaseOptions, work: string): Promise<PublishedRelease> => {
   const paths = publisherPaths(options.folder);
   const { lifetimesS, name } = await readSettings(paths);
@@ -205,7 +190,8 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
     floorEpoch: options.floorEpoch ?? 0,
     hasImage: source !== undefined,
   };
-  const plan = planRelease(wish, publishedImages(state.targets), current, baked);
+  const images = publishedImages(state.targets);
+  const plan = planRelease(wish, images, current, baked);
   const patchWish: PatchWish = {
     compatible: options.compatible,
     patchFrom: options.patchFrom ?? [],
@@ -220,7 +206,10 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
     imagePath = join(work, 'image.squashfs');
     await buildImage({ ...source, outputPath: imagePath, identity: plan.identity, signal: options.signal });
   }
-  const warnings = imagePath === null ? [] : await warnOfImage(imagePath, paths, state.root.version, options.signal);
+  const warnings = [
+    ...(imagePath === null ? [] : await warnOfImage(imagePath, paths, state.root.version, options.signal)),
+    ...warnOfNames(options.channel, plan.identity, images, documentPaths(state.targets)),
+  ];
   const image = await settleImage(options, publication, plan, imagePath);
   const imageFacts = { path: targetPath, sha256Hex: image.sha256Hex };
   const { index, problem: indexProblem } = await settleIndex(publication, state.targets, imageFacts);
@@ -250,7 +239,7 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
     : { kind: 'published' as const, versions: await publish(publication, state, { targets, isSnapshotRenewed: true }) };
   return {
     release,
-    warnings,
+    warnings: [...warnings, ...warnOfBootFiles(current, bootSet)],
     indexProblem,
     patches,
     documentPath,

@@ -6,8 +6,8 @@
 //   otapub.json  name and lifetimes
 // Must never hold a secret outside keys/.
 
-import { readFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { readFile, stat } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
 import * as z from 'zod';
 import { OtadError } from '../../agent/core/errors.ts';
 import { errorCodeOf } from '../durable-file.ts';
@@ -76,11 +76,30 @@ export const defaultLifetimesS: Lifetimes = {
   timestamp: daysToS(30),
 };
 
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** `; did you mean vendor?` for the `vendor/repository` of a publisher's folder, else nothing. */
+export const publisherHint = async (folder: string): Promise<string> => {
+  const above = join(folder, '..');
+  const isPublished = basename(resolve(folder)) === 'repository' && (await isThere(publisherPaths(above).settings));
+  return isPublished ? `; did you mean ${above}?` : '';
+};
+
+const describeNoSettings = async (folder: string): Promise<string> => {
+  if (!(await isThere(folder))) return 'there is no such folder; otapub init makes one';
+  return `missing${(await publisherHint(folder)) || '; run otapub init first'}`;
+};
+
 export const readSettings = async (paths: PublisherPaths): Promise<PublisherSettings> => {
   try {
     return settingsSchema.parse(JSON.parse(await readFile(paths.settings, 'utf8')));
   } catch (cause) {
-    const problem = errorCodeOf(cause) === 'ENOENT' ? 'missing; run otapub init first' : 'not the settings of otapub';
+    const isMissing = errorCodeOf(cause) === 'ENOENT';
+    const problem = isMissing ? await describeNoSettings(paths.folder) : 'not the settings of otapub';
     throw new OtadError('REPOSITORY_INVALID', { path: paths.settings, problem }, { cause });
   }
 };

@@ -23,6 +23,8 @@ export interface RenewalOptions {
 
 export interface Renewal {
   readonly versions: PublishedVersions;
+  /** What was signed again; the others are as before. */
+  readonly renewed: readonly RoleName[];
   /** About to expire, and their keys are not here. */
   readonly left: readonly { readonly role: RoleName; readonly expires: string }[];
 }
@@ -48,6 +50,9 @@ export const renewRepository = async (options: RenewalOptions): Promise<Renewal>
       const isLeft = role === 'root' || !canSign(role);
       return isLeft && timeOf(state[role].expires) - nowS < warningS(role, lifetimesS);
     });
-    return { versions, left: left.map((role) => ({ role, expires: state[role].expires })) };
+    const renewed = (['targets', 'snapshot', 'timestamp'] as const).filter(
+      (role) => versions[role] > state[role].version,
+    );
+    return { versions, renewed, left: left.map((role) => ({ role, expires: state[role].expires })) };
   });
 };

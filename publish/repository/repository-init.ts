@@ -141,6 +141,8 @@ export const initRepository = async (options: InitOptions): Promise<InitializedR
   return await withPublisherLock(paths.folder, async () => {
     await refuseToOverwrite(paths);
     await mkdir(paths.keys, { mode: 0o700 });
+    // Before the first key: the folder may stand in somebody's git repository.
+    await writeDurably(join(paths.keys, '.gitignore'), '*\n');
     const keys = await createKeys(places);
     const root = await writeFirstMetadata(paths, keys, keyPlan, expires);
     await writeDurably(paths.settings, `${JSON.stringify({ schema: 1, name, lifetimesS }, null, 2)}\n`);

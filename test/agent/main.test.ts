@@ -97,6 +97,26 @@ for (const [key, file, code] of [
   });
 }
 
+test('--check-config does not call settings right that this machine does not fit', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'otad-main-'));
+  try {
+    const configDir = await aBoard(folder);
+    const check = () =>
+      spawnSync(process.execPath, [main, '--check-config', '--config-dir', configDir], { encoding: 'utf8' });
+    assert.deepEqual([check().status, check().stdout], [0, 'The settings are well formed.\n']);
+    const wrong = { bootloader: wrongPath('uboot.fwEnvConfigPath', join(folder, 'no-fw_env.config')) };
+    await writeFile(join(configDir, '60-wrong.json'), JSON.stringify(wrong));
+    const { status, stdout } = check();
+    assert.equal(status, 0);
+    assert.match(
+      stdout,
+      /^The settings are well formed, but this machine does not fit them\.\nNot usable on this machine: .*no-fw_env\.config/,
+    );
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
 /** A root that is sound but for the kind of its only root key. */
 const ecdsaRoot = (): Uint8Array => {
   const key = anEcdsaKey();

@@ -136,8 +136,10 @@ for variant in $variants; do
   settings_of "$variant" | sed "s|=\"otad.env\"|=\"$objects/otad.env\"|" >"$objects/.config"
   cp "$objects/.config" "$out.part/$variant.config"
   run_make olddefconfig
+  own=$root/image/uboot/$target.config
+  [ -e "$own" ] || own=/dev/null
   # A setting that the release does not know is dropped without a word, and with it what the script needs.
-  sed "s|=\"otad.env\"|=\"$objects/otad.env\"|" "$root/image/uboot/otad.config" | grep -E '^CONFIG_' | while read -r line; do
+  sed "s|=\"otad.env\"|=\"$objects/otad.env\"|" "$root/image/uboot/otad.config" "$own" | grep -E '^CONFIG_' | while read -r line; do
     case $variant-$line in single-CONFIG_SYS_REDUNDAND*) continue ;; esac
     grep -qxF "$line" "$objects/.config" || fail "this U-Boot does not take $line"
   done

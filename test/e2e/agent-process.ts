@@ -6,8 +6,6 @@ import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { toolPath } from './child-process.ts';
 
 const restartDelayMs = 200;
-/** Like StartLimitBurst: a daemon that fails this often in a row right after its start is left down. */
-const fastFailuresMax = 50;
 /** A daemon that ends within this time of its start by itself did not start. */
 const fastFailureMs = 1000;
 const stopTimeoutMs = 3000;
@@ -19,6 +17,8 @@ export interface AgentCommand {
   readonly environment: Readonly<Record<string, string>>;
   readonly logPath: string;
   readonly pidPath: string;
+  /** Like StartLimitBurst: a daemon that fails more often in a row right after its start is left down. */
+  readonly fastFailuresMax: number;
   /** The daemon fails at each start and stays down. */
   readonly onGivenUp: (exit: string) => void;
 }
@@ -109,7 +109,7 @@ export class AgentProcess {
 
   #restartSoon(exit: string): void {
     this.#restarts += 1;
-    if (this.#fastFailures > fastFailuresMax) {
+    if (this.#fastFailures > this.#command.fastFailuresMax) {
       this.#command.onGivenUp(exit);
       return;
     }

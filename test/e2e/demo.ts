@@ -2,13 +2,14 @@
 // Ends with 0 only if the daemon's own answers say so. The daemon may be killed at any moment of it. `--keep` stays up,
 // `--report FILE` writes the answers as JSON.
 
-import { writeFile } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import type { StatusBody } from '../../agent/api/schema.ts';
 import { sizeText } from '../../agent/cli/layout.ts';
+import { OtadError } from '../../agent/core/errors.ts';
+import { parseWords, usageError } from '../../publish/commands/command.ts';
 import { claimFolder, defaultFolder } from './demo-folder.ts';
-import type { Gateway } from './gateway.ts';
+import { channel, compatible } from './layers.ts';
 import { Narrator, narrateGateway } from './narrator.ts';
 import { createPatientReads, type PatientReads } from './patience.ts';
 import { publishedImage } from './publisher.ts';
@@ -45,25 +46,33 @@ const usage = `Usage: npm start -- [--keep] [--report FILE] [--folder DIR]
   --folder DIR   where vendor and gateway are made anew; default .virtual in the project
 `;
 
-const readOptions = (args: readonly string[]): Options | null => {
+const words = {
+  keep: { type: 'boolean' },
+  report: { type: 'string' },
+  folder: { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+/** Null: help is wanted. Throws BAD_REQUEST with what is wrong. */
+const readOptions = (args: readonly string[], env: NodeJS.ProcessEnv): Options | null => {
+  // npm keeps to itself what stands before `--`, and tells it like this.
+  const swallowed = Object.keys(words).find((name) => env[`npm_config_${name}`] !== undefined && name !== 'help');
+  if (swallowed !== undefined) throw usageError(`npm kept --${swallowed} for itself: npm start -- --${swallowed} ...`);
+  const { values } = parseWords(args, words, { min: 0, max: 0, names: '' });
+  if (values.help === true) return null;
+  return {
+    isKept: values.keep === true,
+    reportPath: values.report === undefined ? null : resolve(values.report),
+    folder: values.folder === undefined ? defaultFolder(projectDir) : resolve(values.folder),
+  };
+};
+
+/** Before the show instead of after it: a report that cannot be written is found out at once. */
+const checkReport = async (path: string): Promise<void> => {
   try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: {
-        keep: { type: 'boolean' },
-        report: { type: 'string' },
-        folder: { type: 'string' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-    if (values.help === true) return null;
-    return {
-      isKept: values.keep === true,
-      reportPath: values.report === undefined ? null : resolve(values.report),
-      folder: values.folder === undefined ? defaultFolder(projectDir) : resolve(values.folder),
-    };
-  } catch {
-    return null;
+    await (await open(path, 'a')).close();
+  } catch (error) {
+    throw new Error(`the report cannot be written: ${(error as Error).message}`);
   }
 };
 
@@ -157,13 +166,18 @@ const judge = (
   ];
 };
 
-const showWays = (gateway: Gateway, narrator: Narrator): void => {
+const showWays = ({ gateway, vendor }: World, narrator: Narrator): void => {
   const near = (path: string): string => relative(process.cwd(), path) || '.';
   const { paths } = gateway;
+  const names = `--channel ${channel} --compatible ${compatible}`;
   narrator.title('The gateway stays up. Try, in another terminal in this folder (Ctrl-C here ends it):');
   const lines = [
     `alias otactl='node ${near(join(bundleDir, 'otactl.mjs'))} --socket ${near(paths.runDir)}'`,
+    `alias otapub='node ${near(join(bundleDir, '../publish/otapub.js'))}'`,
     'otactl status; otactl --help',
+    `otapub release ${near(vendor.paths.folder)} ${names} --release-version 1.3 --layer ${near(join(vendor.folder, 'layers/app-1.1'))}`,
+    'otactl watch   # the gateway asks each second and takes 1.3 by itself; while it reboots, nobody answers otactl',
+    `otactl install ${near(vendor.paths.repository)}   # the same from a folder, as from a stick`,
     `fw_printenv -c ${near(paths.fwEnvConfig)}`,
     `curl --unix-socket ${near(paths.runDir)}/status.sock http://otad/v1/status`,
     `curl --unix-socket ${near(paths.runDir)}/control.sock -X POST http://otad/v1/check`,
@@ -177,6 +191,7 @@ const runDemo = async (options: Options, narrator: Narrator, signal: AbortSignal
   const startedMs = performance.now();
   const { folder } = options;
   await claimFolder(folder);
+  if (options.reportPath !== null) await checkReport(options.reportPath);
   narrator.title('0  The vendor builds and signs three releases with otapub');
   const world = await createWorld({
     folder,
@@ -215,7 +230,7 @@ const runDemo = async (options: Options, narrator: Narrator, signal: AbortSignal
     narrator.line('', `${((performance.now() - startedMs) / 1000).toFixed(0)} s`);
     if (options.reportPath !== null) await writeFile(options.reportPath, `${JSON.stringify(report, null, 2)}\n`);
     if (options.isKept) {
-      showWays(gateway, narrator);
+      showWays(world, narrator);
       await new Promise<void>((done) => signal.addEventListener('abort', () => done(), { once: true }));
     }
     return findings.every(([, holds]) => holds);
@@ -226,10 +241,17 @@ const runDemo = async (options: Options, narrator: Narrator, signal: AbortSignal
 };
 
 const main = async (): Promise<void> => {
-  const options = readOptions(process.argv.slice(2));
-  if (options === null) {
-    process.stderr.write(usage);
+  let options: Options | null;
+  try {
+    options = readOptions(process.argv.slice(2), process.env);
+  } catch (error) {
+    if (!(error instanceof OtadError)) throw error;
+    process.stderr.write(`${error.details.problem}\n\n${usage}`);
     process.exitCode = 64;
+    return;
+  }
+  if (options === null) {
+    process.stdout.write(usage);
     return;
   }
   const narrator = new Narrator(process.stdout);

@@ -8,7 +8,7 @@ import type { SlotName } from '../../agent/core/types.ts';
 import type { SlotVerity } from '../../bootctl/model.ts';
 import { parseFwEnvConfig } from '../../bootctl/uboot/fw-env-config.ts';
 import { powerOn } from '../../bootctl/uboot/power-on.ts';
-import { lostVariables } from '../../bootctl/uboot/variables.ts';
+import { lostVariables, trialName } from '../../bootctl/uboot/variables.ts';
 import { runProgram } from './child-process.ts';
 import type { GatewayPaths } from './gateway-paths.ts';
 
@@ -28,6 +28,12 @@ const checkSlot = async (device: string, verity: SlotVerity): Promise<string | n
   const offset = `--hash-offset=${verity.hashOffsetBytes}`;
   const { exitCode, stderr } = await runProgram('veritysetup', ['verify', device, device, verity.rootHex, offset]);
   return exitCode === 0 ? null : `dm-verity: ${lastLine(stderr)}`;
+};
+
+/** What the dead man's timer asks before it ends a trial. */
+export const isOnTrial = async (paths: GatewayPaths, slot: SlotName): Promise<boolean> => {
+  const { stdout } = await runProgram('fw_printenv', ['-c', paths.fwEnvConfig, '-n', trialName]);
+  return stdout.trim().split(' ').includes(slot.toUpperCase());
 };
 
 /** Lays out what the slot's system shows as its files; says what was wrong. */

@@ -13,12 +13,14 @@ import { AgentProcess } from './agent-process.ts';
 import { type AgentUnit, readAgentUnit } from './agent-unit.ts';
 import { type ApiClient, createApiClient } from './api-client.ts';
 import { type ProgramResult, runProgram } from './child-process.ts';
-import { bootSlot, type LayOut, type OpenedSlot } from './firmware.ts';
+import { bootSlot, isOnTrial, type LayOut, type OpenedSlot } from './firmware.ts';
 import { type GatewayPaths, gatewayPaths, placement } from './gateway-paths.ts';
 
 /** Power-ons without a slot that opens, after which the board counts as dead. */
 const attemptsMax = 12;
 const reconnectMs = 50;
+/** Starts of the daemon that may fail in a row. On trial few: they stand for the half hour of otad-deadman.timer. */
+const failedStartsMax = { trial: 10, confirmed: 50 } as const;
 
 export interface GatewayOptions {
   /** Absolute; is created. */
@@ -198,9 +200,9 @@ export class Gateway {
       environment: unit.environment,
       logPath: paths.agentLog,
       pidPath: paths.agentPid,
+      fastFailuresMax: failedStartsMax[opened.commandLine.includes('otad.trial=1') ? 'trial' : 'confirmed'],
       onGivenUp: (exit) => {
-        this.#dead = new Error(`otad fails at each start, the last time with ${exit}; see ${paths.agentLog}`);
-        this.#console(`${this.#dead.message}. It is not started again.`);
+        this.#inTurn(() => this.#endOrDie(powered, opened.slot, exit)).catch((error: unknown) => this.#die(error));
       },
     });
   }
@@ -234,7 +236,24 @@ export class Gateway {
     return null;
   }
 
-  /** The daemon asked for it; answered at once, while its process still runs. */
+  /** No daemon comes up. A trial is ended by the dead man's timer, which needs none; on a confirmed system nothing is left. */
+  async #endOrDie(powered: number, slot: SlotName, exit: string): Promise<void> {
+    if (powered !== this.#powered) return;
+    const what = `otad fails at each start, the last time with ${exit}; see ${this.paths.agentLog}`;
+    if (await isOnTrial(this.paths, slot)) {
+      this.#console(`${what}. The dead man's timer ends the trial.`);
+      this.#reboot(powered);
+      return;
+    }
+    this.#console(`${what}. It is not started again.`);
+    this.#die(new Error(what));
+  }
+
+  #die(cause: unknown): void {
+    this.#dead = cause instanceof Error ? cause : new Error(String(cause));
+  }
+
+  /** The system asked for it; answered at once, while its processes still run. */
   #reboot(powered: number): void {
     if (powered !== this.#powered) return;
     this.#powered += 1;
@@ -243,9 +262,7 @@ export class Gateway {
     this.#inTurn(async () => {
       await this.#halt('graceful');
       await this.#boot(next);
-    }).catch((error: unknown) => {
-      this.#dead = error instanceof Error ? error : new Error(String(error));
-    });
+    }).catch((error: unknown) => this.#die(error));
   }
 }
 

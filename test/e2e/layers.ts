@@ -18,6 +18,8 @@ export interface ApplicationRelease {
   readonly healthDeadlineS: number;
   /** More bytes in the application layer than releases have as a rule. */
   readonly extraBytes?: number;
+  /** The image holds no daemon, as when the layers are put together wrongly. */
+  readonly isWithoutAgent?: boolean;
   /** Release of the kernel that comes with it and that its modules are for. Absent: it brings none. */
   readonly kernel?: string;
   /** Of a program as large as this in the application layer, of which each version changes a little everywhere. */
@@ -89,7 +91,9 @@ export const writeApplicationLayer = async (
   ballastBytes: number,
 ): Promise<void> => {
   await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, 'layer.json'), JSON.stringify({ name: `app ${release.version}`, base: '../base' }));
+  const remove = release.isWithoutAgent === true ? ['usr/lib/otad/otad.mjs'] : [];
+  const description = { name: `app ${release.version}`, base: '../base', remove };
+  await writeFile(join(folder, 'layer.json'), JSON.stringify(description));
   await put(folder, 'usr/lib/otad/health.d/required.d/10-field-bus', fieldBusCheck, 0o755);
   await put(folder, 'usr/share/gateway/field-bus.conf', `bus=${release.fieldBus}\n`);
   if (release.kernel !== undefined) await put(folder, 'usr/lib/gateway/kernel-release', `${release.kernel}\n`);

@@ -4,14 +4,24 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { rememberVerifications } from '../support/remembered-verifications.ts';
-import { checkSlots, createStage, isAtRest, readEnvironment, type Stage } from './stage.ts';
+import { goodBus } from './layers.ts';
+import { checkSlots, createStage, isAtRest, readEnvironment, type Stage, smallVendor } from './stage.ts';
+import { patientS, releases } from './world.ts';
 
 rememberVerifications();
+
+const daemonless = {
+  version: '1.3',
+  sequence: 40,
+  fieldBus: goodBus,
+  healthDeadlineS: patientS,
+  isWithoutAgent: true,
+} as const;
 
 describe('a gateway', { concurrency: 2 }, () => {
   let stage: Stage;
   before(async () => {
-    stage = await createStage();
+    stage = await createStage({ ...smallVendor, releases: [...releases, daemonless] });
   });
   after(() => stage.close());
 
@@ -44,6 +54,19 @@ describe('a gateway', { concurrency: 2 }, () => {
       assert.ok(types.includes(type as (typeof types)[number]), `${type} is not among ${types}`);
     }
     await checkSlots(gateway);
+  });
+
+  test('comes back from a release in which no otad starts, and denies it', async (context) => {
+    const { gateway, vendor } = await stage.world(context, { settings: { triesMax: 1 } });
+    await gateway.powerOn();
+    await vendor.offer('1.3');
+    const settled = await gateway.waitUntil(
+      (status) => isAtRest('1.0')(status) && status.denylist.includes('1.3'),
+      120_000,
+    );
+    assert.equal(settled.booted, 'a');
+    assert.match(gateway.consoleText(), /otad fails at each start, .* The dead man's timer ends the trial/);
+    assert.match((await gateway.api.denylist())[0]?.reason ?? '', /did not come up within its boot attempts/);
   });
 
   test('does not fetch or try a denied release again', async (context) => {

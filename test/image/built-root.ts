@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdir, open, readdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { lstat, mkdir, open, readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { readManifest } from '../../image/package-lock.ts';
 import { fixedIdsIn, idProblems, namesById } from '../../image/user-ids.ts';
@@ -57,6 +57,49 @@ export const checkContents = async (root: string, epochS: number): Promise<void>
   assert.match(await read(root, 'usr/share/gateway/sources'), /^trixie-security 20[0-9-]+T/m);
   assert.ok(readManifest(await read(root, 'usr/share/gateway/packages')).length > 100);
   assert.match(await read(root, 'usr/share/doc/otad/README.md'), /otactl status/);
+};
+
+/** Links of Debian's to files that somebody may put on a gateway. */
+const mayDangle = ['etc/vconsole.conf', 'etc/default/locale'];
+
+/** Every link leads to something in the image, or to what a system makes when it starts. */
+export const checkLinks = async (root: string): Promise<void> => {
+  const dangling: string[] = [];
+  let count = 0;
+  for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
+    if (!entry.isSymbolicLink()) continue;
+    count += 1;
+    const path = join(entry.parentPath, entry.name);
+    const target = resolve('/', relative(root, entry.parentPath), await readlink(path));
+    if (/^\/(run|proc|dev|data|boot\/env)(\/|$)/.test(target) || mayDangle.includes(relative(root, path))) continue;
+    // A link that leads to a link is enough: that one is looked at as well.
+    await lstat(join(root, target)).catch(() => dangling.push(`${relative(root, path)} -> ${target}`));
+  }
+  assert.deepEqual(dangling, []);
+  assert.ok(count > 100, `${count} links`);
+};
+
+/** Nothing tells who built it: no name server, no name of the machine. */
+export const checkNobody = async (root: string, name: string): Promise<void> => {
+  for (const entry of await readdir(join(root, 'etc'), { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const path = join(entry.parentPath, entry.name);
+    const text = await readFile(path, 'latin1');
+    assert.doesNotMatch(text, /^nameserver/m, path);
+    assert.notEqual(text.trim(), name, path);
+  }
+};
+
+/** Each folder of /var has one rule, and those of Debian say how long files are kept. Runs the image's own systemd-tmpfiles. */
+export const checkVarRules = async (root: string): Promise<void> => {
+  const text =
+    'mount -t proc proc "$1/proc" && LC_ALL=C chroot "$1" systemd-tmpfiles --create --dry-run --prefix=/var 2>&1';
+  const { stdout } = await run('unshare', ['-m', 'sh', '-c', text, 'sh', root], { maxBuffer: bufferBytes });
+  assert.match(stdout, /\/var\/lib\/misc/);
+  assert.doesNotMatch(stdout, /Duplicate line for path "\/var/);
+  const rules = await read(root, 'usr/lib/tmpfiles.d/zz-image-var.conf');
+  assert.match(rules, /^d \/var\/lib\/misc /m);
+  assert.doesNotMatch(rules, /deb-systemd|\/var\/tmp/);
 };
 
 /**

@@ -1,25 +1,35 @@
 // Builds the reference image of both architectures twice and compares every byte: the second time from the lock of the first,
-// with a Debian root made anew, from a copy of the tree in another folder, under another umask, time zone and locale. Looks into what
-// came out. Takes many minutes and a mirror: `npm run test:image`, not part of `npm test`.
+// with a Debian root made anew, from a copy of the tree in another folder, under another umask, time zone, locale, host name and
+// resolv.conf. amd64 as it is published; arm64 is squeezed little. Looks into what came out. Takes many minutes and a mirror:
+// `npm run test:image`, not part of `npm test`.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, realpath, rm, symlink, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { boards } from '../../image/boards.ts';
-import { checkArchitecture, checkContents, checkIds, checkKeptMounts, unpackImage } from './built-root.ts';
+import {
+  checkArchitecture,
+  checkContents,
+  checkIds,
+  checkKeptMounts,
+  checkLinks,
+  checkNobody,
+  checkVarRules,
+  unpackImage,
+} from './built-root.ts';
 import { checkPiDisk } from './pi-disk.ts';
 
 const run = promisify(execFile);
 const projectFolder = fileURLToPath(new URL('../../..', import.meta.url));
 const cacheFolder = join(projectFolder, '.image/cache');
-const epochS = 1_767_225_600;
 const buildTimeoutMs = 60 * 60_000;
 
 const digestOf = async (path: string): Promise<string> => {
@@ -43,6 +53,8 @@ interface Surroundings {
   readonly cwd: string;
   readonly umask: string;
   readonly environment: Readonly<Record<string, string>>;
+  /** A folder: as on a machine of another name and with another resolv.conf, which is made there. Null: on this one. */
+  readonly place: string | null;
 }
 
 /** Of the environment only what leads to programs and to the mirror. */
@@ -54,15 +66,27 @@ const wayOut = (): NodeJS.ProcessEnv =>
     }),
   );
 
-const build = async (t: TestContext, words: readonly string[], around: Surroundings): Promise<void> => {
-  const { project, cache, cwd, umask, environment } = around;
-  const program = [process.execPath, join(project, 'dist/image/main.js'), '--cache', cache, '--draft', ...words];
-  const { stdout } = await run('/bin/sh', ['-c', 'umask "$1"; shift; exec "$@"', 'sh', umask, ...program], {
+/** Words after the first two are run where the machine has another name and another resolv.conf, which names the same servers. */
+const elsewhere = `set -e
+hostname elsewhere
+cp /etc/resolv.conf "$1"
+echo '# elsewhere' >> "$1"
+mount --bind "$1" /etc/resolv.conf
+shift
+exec "$@"`;
+
+/** Seconds since 1970 that the build gave its files. */
+const build = async (t: TestContext, words: readonly string[], around: Surroundings): Promise<number> => {
+  const { project, cache, cwd, umask, environment, place } = around;
+  const program = [process.execPath, join(project, 'dist/image/main.js'), '--cache', cache, ...words];
+  const moved = place === null ? [] : ['unshare', '-m', '-u', 'sh', '-c', elsewhere, 'sh', join(place, 'resolv.conf')];
+  const { stdout } = await run('/bin/sh', ['-c', 'umask "$1"; shift; exec "$@"', 'sh', umask, ...moved, ...program], {
     cwd,
-    env: { ...wayOut(), SOURCE_DATE_EPOCH: String(epochS), ...environment },
+    env: { ...wayOut(), ...environment },
     timeout: buildTimeoutMs,
   });
   for (const line of stdout.trimEnd().split('\n')) t.diagnostic(line);
+  return Date.parse(/time of the build: (\S+)/.exec(stdout)?.[1] ?? '') / 1000;
 };
 
 /** As somebody else has checked the tree out: elsewhere, and readable for nobody but the owner. */
@@ -85,9 +109,11 @@ for (const architecture of ['amd64', 'arm64']) {
     await writeFile(uboot, 'TEST: stands for U-Boot');
     const [first, second] = [join(work, 'first'), join(work, 'second')];
     const words = ['--compatible', 'twice', '--u-boot', uboot, ...chosen.flatMap(({ name }) => ['--board', name])];
-    await build(t, [...words, '--output', first], {
+    if (architecture !== 'amd64') words.push('--draft');
+    const epochS = await build(t, [...words, '--output', first], {
       ...{ project: projectFolder, cache: cacheFolder, cwd: projectFolder, umask: '0022' },
       environment: { TZ: 'UTC', LC_ALL: 'C' },
+      place: null,
     });
 
     // Before anything looks into them: whoever reads a file system may leave a mark in it.
@@ -98,7 +124,12 @@ for (const architecture of ['amd64', 'arm64']) {
     await checkArchitecture(root, architecture);
     await checkIds(root);
     await checkContents(root, epochS);
-    if (process.arch === { amd64: 'x64', arm64: 'arm64' }[architecture]) await checkKeptMounts(root);
+    await checkLinks(root);
+    await checkNobody(root, hostname());
+    if (process.arch === { amd64: 'x64', arm64: 'arm64' }[architecture]) {
+      await checkVarRules(root);
+      await checkKeptMounts(root);
+    }
     for (const board of chosen) {
       if (board.start.kind === 'tryboot' || board.start.kind === 'pi-u-boot')
         await checkPiDisk(join(first, `${board.name}.img`), board);
@@ -113,7 +144,12 @@ for (const architecture of ['amd64', 'arm64']) {
     }
     await build(t, [...words, '--output', second, '--lock', join(first, 'packages.lock')], {
       ...{ project: copy, cache, cwd: '/', umask: '0077' },
-      environment: { TZ: 'Pacific/Kiritimati', LC_ALL: 'de_DE.UTF-8', LANG: 'de_DE.UTF-8' },
+      // The copy has no history that would say when it changed.
+      environment: {
+        ...{ TZ: 'Pacific/Kiritimati', LC_ALL: 'de_DE.UTF-8', LANG: 'de_DE.UTF-8' },
+        SOURCE_DATE_EPOCH: String(epochS),
+      },
+      place: work,
     });
     const digestsAgain = await digestsOf(second);
     for (const name of Object.keys(digests)) {

@@ -4,6 +4,7 @@ import { one, type SuiteMutant } from './mutant.ts';
 
 const ids = ['image/user-ids.test.js'];
 const lock = ['image/package-lock.test.js'];
+const varRules = ['image/var-rules.test.js'];
 const userIds = 'image/user-ids.js';
 
 export const imageMutants: readonly SuiteMutant[] = [
@@ -41,5 +42,15 @@ export const imageMutants: readonly SuiteMutant[] = [
     name: 'image-template-of-any-version',
     edits: one('image/package-lock.js', '(\\\\+b[0-9]+)?$/', ''),
     suite: lock,
+  },
+  {
+    name: 'image-repeats-the-rules-of-packages',
+    edits: one('image/var-rules.js', ' && !made.has(path)', ''),
+    suite: varRules,
+  },
+  {
+    name: 'image-puts-its-rules-for-var-before-those-of-packages',
+    edits: one('image/var-rules.js', "'zz-image-var.conf'", "'image-var.conf'"),
+    suite: varRules,
   },
 ];

@@ -8,6 +8,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { nearest } from '../../agent/edit-distance.ts';
 import { invariants } from '../sim/verdict.ts';
 import type { Edit, Mutant, SimulatorMutant, SuiteMutant } from './mutant.ts';
 import { tables } from './tables.ts';
@@ -138,9 +139,12 @@ const checkSuites = async (queue: readonly Mutant[]): Promise<void> => {
 const wanted = process.argv.slice(2).flatMap((word) => tables[word]?.map(({ name }) => name) ?? [word]);
 const unknown = wanted.filter((name) => !mutants.some((mutant) => mutant.name === name));
 if (unknown.length > 0) {
-  console.error(
-    `There is no mutant ${unknown.join(', ')}. There are the tables ${Object.keys(tables).join(', ')}, and: ${mutants.map(({ name }) => name).join(', ')}`,
-  );
+  const names = [...Object.keys(tables), ...mutants.map(({ name }) => name)];
+  for (const word of unknown) {
+    const near = nearest(word, names);
+    console.error(`There is no mutant or table '${word}'.${near === null ? '' : ` Did you mean '${near}'?`}`);
+  }
+  console.error(`Tables: ${Object.keys(tables).join(', ')}. The names of the mutants stand in test/mutants/.`);
   process.exit(64);
 }
 const queue = mutants.filter(({ name }) => wanted.length === 0 || wanted.includes(name));

@@ -142,9 +142,32 @@ export const otapubMutants: readonly SuiteMutant[] = [
   {
     name: 'otapub-image-without-root-unnoticed',
     edits: one(
-      'publish/releases/release.js',
+      'publish/releases/release-warnings.js',
       'if (baked === null)\n',
       'if (baked === null)\n        return [];\n    if (baked === null)\n',
+    ),
+    suite: commandLine,
+  },
+  {
+    name: 'otapub-image-without-agent-unnoticed',
+    edits: one('publish/releases/release-warnings.js', 'await hasImageFile(imagePath, imageAgentPath, signal)', 'true'),
+    suite: commandLine,
+  },
+  {
+    name: 'otapub-older-version-unnoticed',
+    edits: one(
+      'publish/releases/release-warnings.js',
+      'compareVersions(image.version, version) > 0',
+      'compareVersions(image.version, version) > 1',
+    ),
+    suite: commandLine,
+  },
+  {
+    name: 'otapub-left-question-takes-the-defaults',
+    edits: one(
+      'publish/otapub.js',
+      "fail(new OtadError('CANCELLED', { reason: 'no answer was given, so nothing was done' }))",
+      'answer(null)',
     ),
     suite: commandLine,
   },

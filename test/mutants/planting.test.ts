@@ -1,6 +1,7 @@
 // A bug that cannot be planted any more is a rule that nobody guards: said here at once, not when the mutants are hunted.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -24,3 +25,14 @@ for (const [table, mutants] of Object.entries(tables)) {
     assert.deepEqual(wrong, []);
   });
 }
+
+test('a word that names no mutant is answered with the nearest and the tables, not with a wall of names', () => {
+  const words = [join(dist, 'test/mutants/main.js'), 'bogus', 'cores'];
+  const { status, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8', timeout: 30_000 });
+  assert.equal(status, 64);
+  assert.match(
+    stderr,
+    /^There is no mutant or table 'bogus'\.\nThere is no mutant or table 'cores'\. Did you mean 'core'\?\nTables: /,
+  );
+  assert.ok(stderr.length < 1000, stderr);
+});

@@ -12,6 +12,7 @@ import { lineageMutants } from './lineage-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { otapubMutants } from './otapub-mutants.ts';
 import { patchMutants } from './patch-mutants.ts';
+import { progressMutants } from './progress-mutants.ts';
 import { sourceMutants } from './source-mutants.ts';
 import { systemdBootMutants } from './systemd-boot-mutants.ts';
 import { trustMutants } from './trust-mutants.ts';
@@ -35,4 +36,5 @@ export const tables: Readonly<Record<string, readonly Mutant[]>> = {
   lab: labMutants,
   patch: patchMutants,
   image: imageMutants,
+  progress: progressMutants,
 };

@@ -7,6 +7,8 @@ import { commands, runCommandLine } from '../../publish/command-line.ts';
 import { parseWave } from '../../publish/commands/release.ts';
 import { publisherPaths } from '../../publish/repository/publisher-folder.ts';
 import { createStaticServer } from '../../publish/serving/static-server.ts';
+import { ended, printed, spawnOnTerminal } from '../agent/cli/run-otactl.ts';
+import { treeRoot } from '../support/reference.ts';
 import { aFolder, aLayer, testNowMs, testSaltHex } from './publisher-fixture.ts';
 import { type Outcome, otapub } from './run-otapub.ts';
 
@@ -28,7 +30,7 @@ test('init says what to keep where, and where the root goes', async (t) => {
   assert.match(stdout, /Move the root keys off this machine/);
   assert.ok(stdout.includes(publisherPaths(folder).root));
   const names = await readdir(publisherPaths(folder).keys);
-  for (const name of names) {
+  for (const name of names.filter((each) => each.endsWith('.json'))) {
     const { seed } = JSON.parse(await readFile(join(publisherPaths(folder).keys, name), 'utf8')) as { seed: string };
     assert.ok(!stdout.includes(seed));
   }
@@ -58,6 +60,15 @@ test('build and release agree on one image', async (t) => {
   const released = await release('--release-version', '1.2', '--image', image, '--json');
   assert.equal(released.exitCode, 0, released.stderr);
   assert.equal(JSON.parse(released.stdout).release.sequence, 4);
+});
+
+test('renew names what it signed again, and what stands as before', async (t) => {
+  const { folder } = await aSetup(t);
+  const dayMs = 86_400_000;
+  const at = (days: number) => otapub(['renew', folder], { nowMs: testNowMs + days * dayMs });
+  assert.equal((await at(1)).stdout, 'Renewed: timestamp 2; as before: targets 1, snapshot 1');
+  assert.equal((await at(200)).stdout, 'Renewed: snapshot 2, timestamp 3; as before: targets 1');
+  assert.equal((await at(600)).stdout, 'Renewed: targets 2, snapshot 3, timestamp 4');
 });
 
 test('--json gives one JSON document from each command that has it', async (t) => {
@@ -110,7 +121,10 @@ for (const [args, message] of [
   [['init', 'a', 'b'], /too many operands: b/],
   [['init', 'a', '--root', '3/2'], /--root must be THRESHOLD\/KEYS/],
   [['init', 'a', '--root-days', 'soon'], /--root-days must be a whole number/],
-  [['release', 'a', '--channel', 'c'], /--compatible is required/],
+  [['release', 'a', '--channel', 'c'], /--compatible, --release-version are required/],
+  [['release', 'a', '--version', '1'], /there is no option '--version'; did you mean '--release-version'\?/],
+  [['build', 'a', '--output', 'x'], /--compatible, --release-version, --sequence are required/],
+  [['serve', '/no/such/folder'], /there is no folder \/no\/such\/folder/],
   [['release', 'a', '--chanel', 'c'], /--chanel/],
   [['build', 'a', '--output', 'x', '--compatible', 'UP', '--release-version', '1', '--sequence', '1'], /lower-case/],
   [['verify', 'http://127.0.0.1:1/'], /--root is required for a URL/],
@@ -136,6 +150,37 @@ test('init asks at a terminal, takes Enter for the default, and asks again after
   assert.deepEqual([quiet.exitCode, quiet.questions], [0, []]);
 });
 
+const initQuestions = [
+  /Name of the repository/,
+  /Root keys/,
+  /Names of the root keys/,
+  /Folders for them/,
+  /Days that/,
+];
+for (const [key, name] of [
+  ['\x03', 'Ctrl-C'],
+  ['\x04', 'Ctrl-D'],
+] as const) {
+  test(`init makes nothing when somebody leaves with ${name} at any of its questions`, async (t) => {
+    const work = await aFolder(t);
+    const leaveAt = async (last: number): Promise<void> => {
+      const folder = join(work, `publisher-${last}`);
+      const child = spawnOnTerminal([join(treeRoot(), 'dist/publish/otapub.js'), 'init', folder]);
+      const ending = ended(child);
+      for (const [index, question] of initQuestions.slice(0, last + 1).entries()) {
+        await printed(child, question);
+        child.stdin?.write(index === last ? key : '\n');
+      }
+      const { code, out } = await ending;
+      child.stdin?.end();
+      assert.equal(code, 1, out);
+      assert.match(out, /The step was cancelled\. \(reason: no answer was given, so nothing was done\)/);
+      await assert.rejects(readdir(folder), { code: 'ENOENT' });
+    };
+    await Promise.all(initQuestions.map((_, last) => leaveAt(last)));
+  });
+}
+
 test('a release to a channel that no gateway can be set to is refused', async (t) => {
   const { layer, folder } = await aSetup(t);
   const words = ['--compatible', 'gw', '--release-version', '1.0', '--layer', layer];
@@ -153,9 +198,39 @@ test('release warns of an image that trusts nobody, or somebody else', async (t)
     ['1.1', join(work, 'other', 'root.json'), /is no root of this repository/],
     ['1.2', publisherPaths(folder).root, /^$/],
   ] as const) {
-    const files = { 'usr/lib/otad/root.json': await readFile(root, 'utf8') };
+    const files = { 'usr/lib/otad/root.json': await readFile(root, 'utf8'), 'usr/lib/otad/otad.mjs': 'otad\n' };
     const trusting = await aLayer(join(work, `layer-${version}`), files);
     const { exitCode, stderr } = await release('--release-version', version, '--layer', layer, '--layer', trusting);
+    assert.equal(exitCode, 0, stderr);
+    assert.match(stderr, pattern);
+  }
+});
+
+test('release warns of an image in which no otad starts', async (t) => {
+  const { layer, release } = await aSetup(t);
+  const { exitCode, stderr } = await release('--release-version', '1.0', '--layer', layer);
+  assert.equal(exitCode, 0);
+  assert.match(stderr, /the image has no \/usr\/lib\/otad\/otad\.mjs: no otad starts in it/);
+});
+
+test('release warns of an older version after a newer one, and of a product or channel that looks like a slip', async (t) => {
+  const { folder, work, layer, release } = await aSetup(t);
+  const files = { 'usr/lib/otad/root.json': await readFile(publisherPaths(folder).root, 'utf8') };
+  const trusting = await aLayer(join(work, 'trusting'), { ...files, 'usr/lib/otad/otad.mjs': 'otad\n' });
+  const wish = (...words: string[]) => release('--layer', layer, '--layer', trusting, ...words);
+  for (const [words, pattern] of [
+    [['--release-version', '1.9'], /^$/],
+    [['--release-version', '1.10'], /^$/],
+    [
+      ['--release-version', '1.2'],
+      /^otapub: warning: 1\.2 reads as older than 1\.10, but comes after it .sequence 3 after 2.: .*$/,
+    ],
+    [['--release-version', '1.11', '--channel', 'beta'], /^$/],
+    [['--release-version', '1.11', '--channel', 'stabel'], /^.*: channel 'stabel' is new .*; did you mean 'stable'\?$/],
+    [['--release-version', '1.0', '--compatible', 'wg'], /^.*: compatible 'wg' is new in this repository: .*'gw'\?$/],
+    [['--release-version', '1.1', '--compatible', 'wg'], /^$/],
+  ] as const) {
+    const { exitCode, stderr } = await wish(...words);
     assert.equal(exitCode, 0, stderr);
     assert.match(stderr, pattern);
   }
@@ -267,6 +342,19 @@ test('serve never offers a folder without metadata, such as the one with the key
   const { exitCode, stderr } = await otapub(['serve', publisherPaths(folder).keys, '--port', '0']);
   assert.equal(exitCode, 1);
   assert.match(stderr, /no metadata\/timestamp\.json/);
+});
+
+test('who gives the published part, or no folder at all, is told which one is meant', async (t) => {
+  const { work, folder } = await aSetup(t);
+  const { repository } = publisherPaths(folder);
+  const words = ['--channel', 'stable', '--compatible', 'gw', '--release-version', '1.0', '--layer', 'x'];
+  const meant = new RegExp(`did you mean ${folder}\\?`);
+  assert.match((await otapub(['release', repository, ...words])).stderr, meant);
+  assert.match((await otapub(['status', repository])).stderr, meant);
+  assert.match((await otapub(['verify', repository])).stderr, meant);
+  const nowhere = await otapub(['release', join(work, 'nowhere'), ...words]);
+  assert.match(nowhere.stderr, /there is no such folder; otapub init makes one/);
+  assert.doesNotMatch((await otapub(['status', work])).stderr, /did you mean/);
 });
 
 test('serve answers until it is interrupted and tells each request', async (t) => {

@@ -147,6 +147,7 @@ export const aState = (over: Partial<State> = {}): State => ({
   hold: null,
   failures: 0,
   installFailures: null,
+  installSpent: null,
   nextPollMs: 2_000_000,
   lastCheck: null,
   attention: null,

@@ -1,6 +1,6 @@
 // Makes a fresh clone ready: Debian packages, npm packages, the sqlite3 addon, the compiled tree and the bundles.
 // Plain JavaScript without dependencies, because nothing else is there when it runs. Quiet and quick when all is ready;
-// one line a step when it works. What is done is read off the result (files that load, a stamp written last), so an
+// a line before and after each step when it works. What is done is read off the result (files that load, a stamp written last), so an
 // interrupted run is never believed by the next one.
 
 import { spawn, spawnSync } from 'node:child_process';
@@ -85,6 +85,14 @@ const addonPackages = [
 
 const say = (line) => process.stderr.write(`set-up: ${line}\n`);
 
+/** Minutes pass on the first day: what takes them is said before, and how many after. */
+const step = async (line, work) => {
+  const startMs = performance.now();
+  say(line);
+  await work();
+  say(`${line}: ${Math.ceil((performance.now() - startMs) / 1000)} s`);
+};
+
 class SetupError extends Error {}
 
 const findCommand = (name) =>
@@ -139,14 +147,15 @@ const installDebian = async (wanted) => {
   const prefix = privilege();
   const byHand = `Install ${missing.length === 1 ? 'this package' : 'these packages'} and try again: sudo apt-get install ${missing.join(' ')}`;
   if (prefix === null || findCommand('apt-get') === undefined) throw new SetupError(byHand);
-  say(`installing Debian packages: ${missing.join(' ')}`);
   const apt = (args, options) => {
     const [command, ...rest] = [...prefix, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-qq', ...args];
     return run(command, rest, options);
   };
-  // One unreachable third-party source fails the update and need not matter; the installation decides.
-  await apt(['update'], { mayFail: true });
-  await apt(['-y', '--no-install-recommends', 'install', ...missing], { advice: byHand });
+  await step(`installing Debian packages: ${missing.join(' ')}`, async () => {
+    // One unreachable third-party source fails the update and need not matter; the installation decides.
+    await apt(['update'], { mayFail: true });
+    await apt(['-y', '--no-install-recommends', 'install', ...missing], { advice: byHand });
+  });
   const still = wanted.filter(isMissing).map(({ name }) => name);
   if (still.length > 0)
     throw new SetupError(`apt-get installed ${still.join(' ')}, but what otad needs of it is not there.`);
@@ -181,7 +190,6 @@ const installModules = async () => {
       'node_modules is a link to packages that do not match package-lock.json. Run npm ci where it points to.',
     );
   }
-  say('installing npm packages');
   // npm itself as it was started, when it was: on an odd path, another npm may come first.
   const cli = process.env.npm_execpath;
   const isKnown = cli?.endsWith('.js') === true && existsSync(cli);
@@ -189,9 +197,9 @@ const installModules = async () => {
   // Not `npm ci`: it refuses the whole tree when a registry lacks an optional package of another platform. What came
   // is compared with the lock file instead.
   rmSync(modules, { recursive: true, force: true });
-  await run(command, [...args, 'install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund'], {
-    advice: 'Check that the npm registry can be reached and that the disk has room, then try again.',
-  });
+  const advice = 'Check that the npm registry can be reached and that the disk has room, then try again.';
+  const install = [...args, 'install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund'];
+  await step('installing npm packages', () => run(command, install, { advice }));
   if (!areModulesCurrent()) {
     throw new SetupError(
       'npm installed other versions than package-lock.json names. Restore it: git checkout package-lock.json',
@@ -212,14 +220,13 @@ const buildAddon = async () => {
   const headers = join(prefix, 'include/node/node.h');
   const isDebianNode = prefix === '/usr' && existsSync('/usr/share/doc/nodejs/changelog.Debian.gz');
   await installDebian([...addonPackages, ...(isDebianNode ? [{ name: 'libnode-dev', file: headers }] : [])]);
-  say('building the sqlite3 addon');
   const folder = join(modules, 'sqlite3');
   const args = [join(modules, 'node-gyp/bin/node-gyp.js'), 'rebuild', '--sqlite=/usr', '--loglevel=warn'];
   if (existsSync(headers)) args.push(`--nodedir=${prefix}`);
-  await run(process.execPath, args, {
-    cwd: folder,
-    advice: 'Without headers beside Node, they come from nodejs.org: check the network, or install libnode-dev.',
-  });
+  const advice = 'Without headers beside Node, they come from nodejs.org: check the network, or install libnode-dev.';
+  await step('building the sqlite3 addon, which takes minutes', () =>
+    run(process.execPath, args, { cwd: folder, advice }),
+  );
   if (!doesAddonLoad())
     throw new SetupError('The sqlite3 addon was built but does not load. Remove node_modules and try again.');
 };
@@ -269,12 +276,13 @@ const compile = async () => {
   );
   const isReady = readJson(stampFile)?.sources === digest && [...outputs, ...bundles].every((file) => existsSync(file));
   if (isReady) return;
-  say('compiling');
   rmSync(stampFile, { force: true });
   clearStale(outputs);
-  await run(process.execPath, [join(modules, 'typescript/bin/tsc')], { advice: 'Correct the sources named above.' });
-  const { bundleAgent } = await import(pathToFileURL(join(dist, 'image/bundle.js')).href);
-  await bundleAgent({ projectDir: root, outDir: join(dist, 'bundle') });
+  await step('compiling', async () => {
+    await run(process.execPath, [join(modules, 'typescript/bin/tsc')], { advice: 'Correct the sources named above.' });
+    const { bundleAgent } = await import(pathToFileURL(join(dist, 'image/bundle.js')).href);
+    await bundleAgent({ projectDir: root, outDir: join(dist, 'bundle') });
+  });
   writeFileSync(stampFile, JSON.stringify({ sources: digest }));
 };
 

@@ -44,3 +44,13 @@ test('shows what npm said and what to do when packages cannot be installed', () 
   assert.match(stderr, /exit status 7/);
   assert.match(stderr, /Check that the npm registry can be reached/);
 });
+
+test('says how long a step took, and does not believe an npm that installed something else', () => {
+  writeFileSync(join(folder, 'npm.js'), '');
+  const { status, stderr } = spawnSync(process.execPath, [join(folder, 'test/support/setup.mjs')], {
+    encoding: 'utf8',
+    env: { ...process.env, npm_execpath: join(folder, 'npm.js') },
+  });
+  assert.equal(status, 1);
+  assert.match(stderr, /^set-up: installing npm packages\nset-up: installing npm packages: \d+ s\nnpm installed other/);
+});

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, chown, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, cp, mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -74,6 +74,22 @@ describe('the units', () => {
       assert.ok(level <= most, `${level}`);
     });
   }
+
+  test('are not called failed when the reboot that they ask for ends them', async () => {
+    for (const name of ['otad-reboot.service', 'otad-deadman.service']) {
+      const text = await readFile(join('units', name), 'utf8');
+      assert.match(text, /^Type=oneshot$/m);
+      assert.match(text, /^SuccessExitStatus=SIGTERM$/m);
+    }
+  });
+
+  test('log under their own names, and not as node', async () => {
+    for (const name of services) {
+      const text = await readFile(join('units', name), 'utf8');
+      if (!/^ExecStart=\S*node /m.test(text)) continue;
+      assert.ok(text.includes(`\nSyslogIdentifier=${name.replace('.service', '')}\n`), name);
+    }
+  });
 
   test('name a document that the image has', async () => {
     for (const name of services) {
@@ -337,6 +353,22 @@ describe('a trial, by what the bootloader left', () => {
     assert.deepEqual(await exit, [0, null]);
   });
 
+  test('an end by SIGTERM, which the unit takes for a good one, is no yes', async () => {
+    assert.match(await readFile('units/otad-deadman.service', 'utf8'), /^SuccessExitStatus=SIGTERM$/m);
+    const root = await aRoot({});
+    const path = join(root, 'proc/cmdline');
+    await rm(path);
+    run('mkfifo', path);
+    const asked = spawn('/bin/sh', ['units/trial', 'pending'], { env: { PATH: '/usr/bin:/bin', OTAD_ROOT: root } });
+    const exit = once(asked, 'exit');
+    // Open when the script reads: it waits for a line then.
+    const line = await open(path, 'w');
+    asked.kill('SIGTERM');
+    await line.write('otad.trial=1\n');
+    await line.close();
+    assert.deepEqual(await exit, [1, null]);
+  });
+
   test('the dead man asks it first, and anything but a clear yes is a no', async () => {
     const text = await readFile('units/otad-deadman.service', 'utf8');
     assert.match(text, /^ExecCondition=\/usr\/lib\/otad\/trial pending$/m);
@@ -453,7 +485,7 @@ describe('the journal catalog', () => {
     );
   };
 
-  test('has one entry for each kind of history, and no other', async () => {
+  test('has one entry for each kind of entry that has a message id, and no other', async () => {
     assert.deepEqual(Object.fromEntries(await entries()), messageIds);
     const ids = Object.values(messageIds);
     assert.equal(new Set(ids).size, ids.length);

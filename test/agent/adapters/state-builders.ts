@@ -24,6 +24,7 @@ export const aState = (over: Partial<State> = {}): State => ({
   hold: { reason: 'fair week', sinceMs: 9 },
   failures: 2,
   installFailures: { releaseId: 'r-7', count: 1 },
+  installSpent: { releaseId: 'r-7', attempts: 2, fetchedBytes: 1_234_567 },
   nextPollMs: 12_345.5,
   lastCheck: {
     timeMs: 1,

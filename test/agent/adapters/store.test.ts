@@ -246,6 +246,17 @@ describe('the release before', () => {
   });
 });
 
+test('a state of a release that kept no sums reads as one without', async () => {
+  const store = openStore();
+  const { installSpent, ...older } = aState();
+  assert.notEqual(installSpent, null);
+  await store.commit(older as never, []);
+  await store.close();
+  const again = openStore();
+  assert.deepEqual(await again.load(), aState({ installSpent: null }));
+  await again.close();
+});
+
 describe('a disk that cannot be written', () => {
   test('is STORE_IO when the folder cannot be made', async () => {
     await writeFile(join(folder, 'file'), '');

@@ -66,6 +66,7 @@ export const aState = (changes: Partial<State> = {}): State => ({
   hold: null,
   failures: 0,
   installFailures: null,
+  installSpent: null,
   nextPollMs: 720_000,
   lastCheck: null,
   attention: null,

@@ -1,10 +1,24 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { once } from 'node:events';
+import { mkdir, writeFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
 import { statusSchema } from '../../../agent/api/schema.ts';
 import { createApi } from '../../../agent/api/server.ts';
 import { aFailure, aProgress, aRecord, aRelease, aStagedState, FakeAgent } from '../api/fake-agent.ts';
 import { apiOptions, openApi, temporaryDirectory } from '../api/open-api.ts';
-import { assertExit, ended, otactl, otactlOnTerminal, printed, start, startOnTerminal } from './run-otactl.ts';
+import {
+  assertExit,
+  ended,
+  otactl,
+  otactlOnTerminal,
+  otactlPath,
+  printed,
+  spawnOnTerminal,
+  start,
+  startOnTerminal,
+} from './run-otactl.ts';
 
 /** What ran in slot b before. */
 const beforeRecord = aRecord(aRelease('0.9', 0), { status: 'activated' });
@@ -38,7 +52,7 @@ const checks: readonly (readonly [string, number, RegExp, Partial<FakeAgent['off
   [
     'metadata that does not verify is 5',
     5,
-    /not signed/,
+    /not signed\. \[METADATA_SIGNATURE_INVALID\]/,
     { release: null, reasons: [], failure: aFailure('METADATA_SIGNATURE_INVALID', 'It is not signed.') },
   ],
 ];
@@ -289,6 +303,76 @@ test('a terminal gets colours and a bar, unless NO_COLOR says no', patience, asy
   await printed(child, /\r.*\[#{12}-{12}\] +50\.0 % {2}4\.0 KiB of 8\.0 KiB/);
   goOn();
   assert.equal((await done).code, 0);
+});
+
+/** A folder that looks like a copy of a repository, for as long as nobody reads it. */
+const aCopy = async (t: TestContext): Promise<string> => {
+  const folder = await temporaryDirectory(t);
+  await mkdir(join(folder, 'metadata'));
+  await writeFile(join(folder, 'metadata/timestamp.json'), '{}');
+  return folder;
+};
+
+test(
+  'Ctrl-C stops an install from a folder, says that it goes on there, and leaves no connection',
+  patience,
+  async (t) => {
+    const parked: Socket[] = [];
+    const { agent, directory } = await openApi(t, new FakeAgent(), {
+      parkFolder: (_id, socket) => void parked.push(socket.resume()),
+    });
+    agent.offer = offer11;
+    agent.gate = new Promise(() => {});
+    const child = start(['install', await aCopy(t), '--yes'], { env: { OTAD_SOCKET_DIR: directory } });
+    t.after(() => child.kill('SIGKILL'));
+    const done = ended(child);
+    await printed(child, /50 %|50\.0 %/);
+    const gone = Promise.all(parked.map((socket) => once(socket, 'end')));
+    child.kill('SIGINT');
+    assertExit(await done, 1, /stopped; what is written is kept, and the same command goes on there\) \[CANCELLED\]/);
+    assert.equal((await gone).length, 4);
+  },
+);
+
+test('Ctrl-C stops the watching of an install from the server, and the install goes on', patience, async (t) => {
+  const { agent, directory } = await openApi(t);
+  agent.offer = offer11;
+  agent.gate = new Promise(() => {});
+  const child = start(['install', '--yes'], { env: { OTAD_SOCKET_DIR: directory } });
+  t.after(() => child.kill('SIGKILL'));
+  const done = ended(child);
+  await printed(child, /50 %|50\.0 %/);
+  child.kill('SIGINT');
+  assertExit(await done, 1, /watching: stopped, install: goes on; .*\[CANCELLED\]/);
+  assert.equal(agent.snapshot().state.phase.kind, 'fetching');
+});
+
+for (const [key, name] of [
+  ['\x03', 'Ctrl-C'],
+  ['\x04', 'Ctrl-D'],
+] as const) {
+  test(`${name} at a question changes nothing, and is no bug`, patience, async (t) => {
+    const { agent, directory } = await openApi(t);
+    const child = spawnOnTerminal([otactlPath(), 'install'], { OTAD_SOCKET_DIR: directory });
+    t.after(() => child.kill('SIGKILL'));
+    const done = ended(child);
+    await printed(child, /\[y\/N\]/);
+    child.stdin?.end(key);
+    assertExit(await done, 1, /no answer was given, so nothing was done\)\s+\[CANCELLED\]/);
+    assert.deepEqual(agent.commands, []);
+  });
+}
+
+test('install with a version instead of a folder says what to type, unless a folder is called like it', async (t) => {
+  const { agent, directory } = await openApi(t);
+  for (const word of ['1.2', 'v2', '2026.11-1'])
+    assertExit(
+      await otactl(directory, 'install', word),
+      64,
+      /no folder '.*', and a version cannot be chosen.*otactl undeny/,
+    );
+  assertExit(await otactl(directory, 'install', './1.2'), 1, /is the stick mounted\?/);
+  assert.deepEqual(agent.commands, []);
 });
 
 test('watch prints each step, waits for otad to come back, and ends with Ctrl-C as done', patience, async (t) => {

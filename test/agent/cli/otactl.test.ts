@@ -98,6 +98,14 @@ test('slots shows device, root and offset, and config every setting with its ori
   assertExit(await otactl(directory, 'config'), 0, /source\.baseUrl +"https:\/\/updates\.example\/gw" +\/etc\/otad\//);
 });
 
+test('of a reason that was just given history says only what it left out', async (t) => {
+  const { agent, directory } = await openApi(t);
+  agent.note('install-failed', { version: '1.2', reason: 'It is wrong. 2.0 MiB came.', code: 'DISK_FULL' });
+  agent.note('denied', { version: '1.2', reason: 'It is wrong.' });
+  const { out } = await otactl(directory, 'history');
+  assert.match(out, /denied +1\.2 +- +It is wrong\.\n.*1\.2 +- +\(as above\) 2\.0 MiB came\. \[DISK_FULL\]\n/);
+});
+
 test('history says a reason once, and explains the mark once when every time is doubtful', async (t) => {
   const { agent, directory } = await openApi(t);
   for (const type of ['health-failed', 'denied', 'rolled-back'] as const)
@@ -146,14 +154,23 @@ test('control sequences from outside never reach the terminal', async (t) => {
   }
 });
 
-test('without otad every command says how to start it', async (t) => {
-  const directory = await temporaryDirectory(t);
+test('without otad every command says how to start it', async () => {
+  // No machine of tests runs otad as a service.
   for (const command of ['status', 'check', 'watch', 'hold']) {
-    assertExit(
-      await otactl(directory, command),
-      1,
-      /otad is not running: .*systemctl start otad.*\[AGENT_UNREACHABLE\]/,
-    );
+    assertExit(await ended(start([command])), 1, /otad is not running: .*systemctl start otad.*\[AGENT_UNREACHABLE\]/);
+  }
+});
+
+test('where somebody has named the place of the sockets, nobody is told to start a service', async (t) => {
+  const directory = await temporaryDirectory(t);
+  for (const [options, name] of [
+    [['--socket', directory], '--socket'],
+    [[], 'OTAD_SOCKET_DIR'],
+  ] as const) {
+    const result = await otactl(directory, 'status', ...options);
+    assertExit(result, 1, new RegExp(`Nobody answers at ${directory}/status.sock. ${name} names that place`));
+    assert.match(result.err, /while its gateway reboots, nobody answers; try again then\. \[AGENT_UNREACHABLE\]/);
+    assert.doesNotMatch(result.err, /systemctl/);
   }
   const { code, out } = await otactl(directory, 'status', '--json');
   assert.equal(code, 1);

@@ -52,18 +52,21 @@ export const otactl = (directory: string, ...args: readonly string[]): Promise<E
 
 const quote = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
 
-/** otactl on a real terminal (util-linux `script`), with `input` typed at it. */
+/** A program of Node's on a real terminal (util-linux `script`); what is written to its input is typed. */
+export const spawnOnTerminal = (words: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess =>
+  spawn('script', ['-qec', [process.execPath, ...words].map(quote).join(' '), '/dev/null'], {
+    env: environment({ TERM: 'xterm', SHELL: '/bin/sh', ...env }),
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+
+/** otactl on a real terminal, with `input` typed at it. */
 export const startOnTerminal = (
   directory: string,
   args: readonly string[],
   input: string,
   env: Readonly<Record<string, string>> = {},
 ): ChildProcess => {
-  const command = [process.execPath, otactlPath(), ...args].map(quote).join(' ');
-  const child = spawn('script', ['-qec', command, '/dev/null'], {
-    env: environment({ OTAD_SOCKET_DIR: directory, TERM: 'xterm', SHELL: '/bin/sh', ...env }),
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
+  const child = spawnOnTerminal([otactlPath(), ...args], { OTAD_SOCKET_DIR: directory, ...env });
   child.stdin?.end(input);
   return child;
 };

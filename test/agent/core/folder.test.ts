@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decide } from '../../../agent/core/decide.ts';
-import { errorCodes, type Failure } from '../../../agent/core/errors.ts';
+import { type ErrorCode, errorCodes, type Failure } from '../../../agent/core/errors.ts';
 import type { Event } from '../../../agent/core/events.ts';
 import type { State } from '../../../agent/core/state.ts';
 import type { Decision } from '../../../agent/core/steps.ts';
@@ -23,7 +23,7 @@ const found = ({ state }: Decision): Decision =>
 const invalidated = ({ state }: Decision): Decision =>
   step(state, { kind: 'effect-done', done: { kind: 'invalidate', ok: true, plan: state.plan, value: null } });
 
-const failureOf = (code: 'FOLDER_GONE' | 'FOLDER_INVALID' | 'SLOT_IO'): Failure => ({
+const failureOf = (code: ErrorCode): Failure => ({
   code,
   class: errorCodes[code].class,
   message: 'TEST',
@@ -75,6 +75,23 @@ test('a folder that fails changes neither the polls nor the count of failures, a
     assert.equal(torn.state.installFailures, null);
     assert.equal(torn.history[0]?.type, 'install-failed');
   }
+});
+
+test('that no server is set is how a gateway leaves the factory, and no event', () => {
+  const polled = failed(
+    step(aState(), { kind: 'command', command: { command: 'check' } }),
+    'check',
+    failureOf('SERVER_UNSET'),
+  );
+  assert.deepEqual(polled.history, []);
+  assert.equal(polled.state.lastCheck?.failure?.code, 'SERVER_UNSET');
+  assert.doesNotMatch(polled.state.lastCheck?.reasons[0]?.sentence ?? '', /failed/);
+  const other = failed(
+    step(aState(), { kind: 'command', command: { command: 'check' } }),
+    'check',
+    failureOf('HTTP_TIMEOUT'),
+  );
+  assert.equal(other.history[0]?.type, 'check-failed');
 });
 
 test('the servers are not asked right behind a folder that failed: its outcome would be gone before it is read', () => {

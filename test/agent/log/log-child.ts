@@ -1,4 +1,4 @@
-// A program that logs the way the agent does. Argument 1: 'story' (one line of each kind), or a number of lines.
+// A program that logs the way the agent does. Argument 1: 'story' (one line of each kind), 'transfer', or a number of lines.
 
 import { inheritedSockets } from '../../../agent/adapters/inherited-descriptors.ts';
 import { OtadError } from '../../../agent/core/errors.ts';
@@ -27,6 +27,14 @@ if (what === 'story') {
     code: 'HEALTH_FAILED',
   });
   log.info(`${'x'.repeat(100_000)}ä`, { big: 'ü'.repeat(20_000) });
+} else if (what === 'transfer') {
+  log.transfer('install-progress', 'half way', {
+    version: '1.2',
+    fetchedBytes: 600,
+    detour: null,
+    messageId: 'forged',
+  });
+  log.transfer('attempt-failed', 'cut off', { code: 'HTTP_TRUNCATED' });
 } else {
   for (let n = 1; n <= Number(what); n++) log.info(`line ${n}`, {});
 }

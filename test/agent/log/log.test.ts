@@ -87,6 +87,19 @@ describe('on the journal socket', () => {
     });
   });
 
+  test('how an install goes on has message ids of its own', async () => {
+    const [progress, failed] = await journal('transfer');
+    assert.deepEqual(Object.fromEntries(progress ?? []), {
+      MESSAGE: 'half way',
+      PRIORITY: '6',
+      SYSLOG_IDENTIFIER: 'otad',
+      MESSAGE_ID: messageIds['install-progress'],
+      OTAD_VERSION: '1.2',
+      OTAD_FETCHED_BYTES: '600',
+    });
+    assert.equal(failed?.get('MESSAGE_ID'), messageIds['attempt-failed']);
+  });
+
   test('long values are cut at a whole character and say so', () => {
     const fifth = story[4];
     const message = fifth?.get('MESSAGE') ?? '';

@@ -214,8 +214,10 @@ test('refuses what is neither file, folder nor link', async (t) => {
   );
 });
 
-test('refuses a folder without files/', async (t) => {
+test('tells a layer that is not there from a folder without files/', async (t) => {
   const folder = await aFolder(t);
+  const nowhere = { layers: [join(folder, 'nowhere')], outputPath: join(folder, 'image.squashfs'), identity };
+  await assert.rejects(buildImage(nowhere), withCode('LAYER_INVALID', /nowhere, problem: there is no such folder/));
   const options = { layers: [folder], outputPath: join(folder, 'image.squashfs'), identity };
   await assert.rejects(buildImage(options), withCode('LAYER_INVALID', /has no folder named files/));
 });

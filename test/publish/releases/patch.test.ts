@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, symlink } from 'node:fs/promises';
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
@@ -35,7 +35,8 @@ test('a release with --patch-from names a signed patch that makes its image from
   const [patch] = rootfs?.patches ?? [];
   assert.equal(patch?.baseSha256Hex, base?.sha256Hex);
   assert.equal(patch?.baseRootHex, base?.verity?.rootHex);
-  assert.deepEqual(second.patches, [{ version: '1.0', patch, problem: null }]);
+  const [settled] = second.patches;
+  assert.deepEqual([settled?.version, settled?.patch, settled?.problem], ['1.0', patch, null]);
 
   const device = await aDevice(t, publisher.folder);
   assert.deepEqual((await device.check()).artifacts[0]?.patches, rootfs?.patches);
@@ -92,6 +93,27 @@ test('a patch from an image whose program is not installed here keeps nobody fro
   });
   assert.equal(patches[0]?.patch, null);
   assert.match(patches[0]?.problem ?? '', /xz/);
+});
+
+test('release says, as patch does, that blocks of another zstd are in the patch whole', async (t) => {
+  const publisher = await aPublisher(t);
+  const folder = await aFolder(t);
+  const [before = '', after = ''] = await Promise.all(
+    ['old', 'new'].map(async (name) => {
+      const bytes = await readFile(pathOf(name));
+      // The options say another level than the blocks were made with.
+      bytes.writeUInt32LE(19, 98);
+      await writeFile(join(folder, name), bytes);
+      return join(folder, name);
+    }),
+  );
+  await publisher.release({ version: '1.0', image: { imagePath: before } });
+  const words = ['--channel', channel, '--compatible', compatible, '--release-version', '1.1', '--patch-from', '1.0'];
+  const { stdout } = await otapub(['release', publisher.folder, ...words, '--image', after]);
+  const note = / *(\d+ blocks \(.*\) were made by another release of zstd .*;)\n *(build both images with .*)/;
+  const [, ...lines] = note.exec(stdout) ?? [];
+  assert.equal(lines.length, 2, stdout);
+  assert.ok((await otapub(['patch', before, after])).stdout.includes(lines.join('\n')));
 });
 
 test('an image that cannot be patched is published all the same, and the publisher is told why', async (t) => {

@@ -66,6 +66,19 @@ test('a release without a boot set is the same document as before there were any
   );
 });
 
+test('says that a release lacks the boot files which the one before it had', async (t) => {
+  const publisher = await aPublisher(t);
+  const bootFolder = await aBootFolder(t);
+  const about = ({ warnings }: { readonly warnings: readonly string[] }) =>
+    warnings.filter((line) => line.includes('boot files'));
+  assert.deepEqual(about(await publisher.release({ bootFolder })), []);
+  assert.deepEqual(about(await publisher.release({ version: '2.0', bootFolder })), []);
+  const [line = '', ...others] = about(await publisher.release({ version: '3.0' }));
+  assert.match(line, /^2\.0 came with boot files and this release with none: .*--boot$/);
+  assert.deepEqual(others, []);
+  assert.deepEqual(about(await publisher.release({ version: '4.0' })), []);
+});
+
 test('verify names a boot file that is damaged or gone', async (t) => {
   const publisher = await aPublisher(t);
   const { release } = await publisher.release({ bootFolder: await aBootFolder(t) });

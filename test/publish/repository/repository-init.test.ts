@@ -39,9 +39,14 @@ test('keeps keys in files of mode 0600 in a folder of mode 0700, whatever the um
   const { folder } = await aPublisher(t, { name: 'fresh' });
   const { keys } = publisherPaths(folder);
   assert.equal((await stat(keys)).mode & 0o777, 0o700);
-  const names = await readdir(keys);
+  const names = (await readdir(keys)).filter((name) => name.endsWith('.json'));
   assert.equal(names.length, 6);
   for (const name of names) assert.equal((await stat(join(keys, name))).mode & 0o777, 0o600, name);
+});
+
+test('git ignores the private keys, wherever the folder stands', async (t) => {
+  const { folder } = await aPublisher(t);
+  assert.equal(await readFile(join(publisherPaths(folder).keys, '.gitignore'), 'utf8'), '*\n');
 });
 
 test('keys of two repositories differ, and a seed gives the public key beside it', async (t) => {
@@ -75,7 +80,7 @@ test('never overwrites: a second init changes nothing', async (t) => {
   const before = await readFile(root);
   await assert.rejects(initRepository({ folder }), withCode('REPOSITORY_EXISTS'));
   assert.ok((await readFile(root)).equals(before));
-  assert.equal((await readdir(keys)).length, 6);
+  assert.equal((await readKeyFiles(keys)).length, 6);
 });
 
 test('refuses a threshold above the number of keys', async (t) => {
