@@ -41,6 +41,7 @@ import { httpSettingsOf } from './http-settings.ts';
 import type { Log } from './log/log.ts';
 import { withBootSets } from './runtime/boot-set-control.ts';
 import { createExecutors } from './runtime/executors.ts';
+import { createHeldBootFiles } from './runtime/held-boot-files.ts';
 import { createInstall } from './runtime/install.ts';
 import { withJournal } from './runtime/install-journal.ts';
 import type { Runtime } from './runtime/runtime.ts';
@@ -79,16 +80,19 @@ const openDevice = async ({ config, signal }: Ground, carry: SignedSource['carry
   if (bootloader.helperSocket !== null) {
     const client = createBootClient({ socketPath: bootloader.helperSocket, carry });
     const device = await openHelpedDevice({ bootloader, slotPaths }, client, signal);
-    return { device, inspectBoot: client.inspect, rebooter: client.rebooter };
+    const { inspect: inspectBoot, rebooter, heldBootFiles } = client;
+    return { device, inspectBoot, rebooter, heldBootFiles };
   }
   const { stateDir, runDir } = config;
   const rebootCommand = config.reboot.command;
   const bare = await openBootDevice({ bootloader, slotPaths, stateDir, runDir, rebootCommand });
   const places = openBootPlaces(bare.found.kind, bootloader);
-  const placing = { places, staged: openStagedBootFiles(bootStageFolders(config)), sealing: createSealing() };
+  const sealing = createSealing();
+  const placing = { places, staged: openStagedBootFiles(bootStageFolders(config)), sealing };
   const device = { ...bare, boot: withBootSets(bare.boot, bare.slots, placing) };
   const inspectBoot = createBootInspector({ device, settings: bootloader, slotPaths });
-  return { device, inspectBoot, rebooter: createRebooter({ command: rebootCommand }) };
+  const rebooter = createRebooter({ command: rebootCommand });
+  return { device, inspectBoot, rebooter, heldBootFiles: createHeldBootFiles(places, sealing) };
 };
 
 /** The slot that cannot be written as the settings have it; otad runs all the same, for status and for a person. */
@@ -223,7 +227,7 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
   const folders = createFolderOffers();
   onStop(() => folders.close());
   const { source, hasFetched, fetch, carry } = openSource(ground, identity, { initialRoot, folders }, onStop);
-  const { device, inspectBoot, rebooter } = await openDevice(ground, carry);
+  const { device, inspectBoot, rebooter, heldBootFiles } = await openDevice(ground, carry);
   const { boot, slots } = device;
   const { bootId, bootedRelease } = identity;
   const problems = [...ground.loaded.problems, ...rootProblems, ...(await slotProblems(device))];
@@ -245,6 +249,7 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
     sealing: createSealing(),
     indexing: createIndexing(),
     bootStage: createBootStage(bootStageFolders(config)),
+    heldBootFiles,
     patching: createPatching(),
     monoMs: () => performance.now(),
     openBudget: () => createTimeBudget(config.http.downloadTimeoutMs, () => performance.now()),

@@ -22,6 +22,7 @@ import { defaultConfigDirs, loadConfigTolerantly } from './config/config.ts';
 import { type Config, slotPathsOf } from './config/schema.ts';
 import { errorCodes, OtadError, toFailure } from './core/errors.ts';
 import { createBootGuard, type ReadSigned } from './runtime/boot-guard.ts';
+import { createHeldBootFiles } from './runtime/held-boot-files.ts';
 import { agentVersion } from './version.ts';
 
 const usage = `Usage: otad-boot [--config-dir DIR]... [--trust-root FILE] [--os-release FILE] [--state-dir DIR] [--run-dir DIR]
@@ -89,12 +90,13 @@ const openParts = async (config: Config, { stateDir, runDir }: Places) => {
   const rebootCommand = config.reboot.command;
   const { bootloader } = config;
   const device = await openBootDevice({ bootloader, slotPaths, stateDir, runDir, rebootCommand, hasRebootUnit: true });
+  const places = openBootPlaces(device.found.kind, bootloader);
   const guard = createBootGuard({
     boot: device.boot,
     slots: device.slots,
     sealing: createSealing(),
     bootSets: {
-      places: openBootPlaces(device.found.kind, bootloader),
+      places,
       staged: openStagedBootFiles(bootStageFolders(config)),
     },
     ledger: createLedgerFile({
@@ -104,7 +106,8 @@ const openParts = async (config: Config, { stateDir, runDir }: Places) => {
     }),
     onConfirmed: () => writeFile(join(runDir, confirmedName), ''),
   });
-  return { guard, inspect: createBootInspector({ device, settings: bootloader, slotPaths }) };
+  const held = createHeldBootFiles(places, createSealing());
+  return { guard, held, inspect: createBootInspector({ device, settings: bootloader, slotPaths }) };
 };
 
 type Parts = Awaited<ReturnType<typeof openParts>>;
@@ -156,6 +159,10 @@ const createVerbs = (config: Config, places: Places): BootVerbs => {
       await rebooter.request(slot, signal);
       tell(6, 'a reboot was asked for');
       return null;
+    },
+    bootFile: async ({ slot, file, offsetBytes }, signal) => {
+      const piece = await (await parts()).held.read(slot, file, offsetBytes, signal);
+      return piece === null ? null : Buffer.from(piece).toString('base64');
     },
   };
 };

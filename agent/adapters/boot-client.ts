@@ -4,7 +4,7 @@
 import { connect, type Socket } from 'node:net';
 import type { CarriedFile } from '../../verity/carried-metadata.ts';
 import { OtadError } from '../core/errors.ts';
-import type { BootControl, InspectBoot, Rebooter } from '../core/ports.ts';
+import type { BootControl, HeldBootFiles, InspectBoot, Rebooter } from '../core/ports.ts';
 import {
   answerBytesMax,
   type BootRequest,
@@ -27,6 +27,7 @@ export interface BootClient {
   readonly boot: BootControl;
   readonly inspect: InspectBoot;
   readonly rebooter: Rebooter;
+  readonly heldBootFiles: HeldBootFiles;
 }
 
 /** The helper may have to be started first, on a busy board. */
@@ -106,6 +107,13 @@ export const createBootClient = ({
       prepareReboot: (signal) => tell({ verb: 'prepareReboot' }, signal),
     },
     inspect: (signal) => ask({ verb: 'inspect' }, signal),
+    heldBootFiles: {
+      read: async (slot, { name, lengthBytes, sha256Hex }, offsetBytes, signal) => {
+        const file = { name, lengthBytes, sha256Hex };
+        const piece = await ask({ verb: 'bootFile', slot, file, offsetBytes }, signal);
+        return piece === null ? null : Buffer.from(piece, 'base64');
+      },
+    },
     rebooter: { request: (slot, signal) => tell({ verb: 'reboot', slot }, signal) },
   };
 };

@@ -9,7 +9,7 @@ import { OtadError } from '../core/errors.ts';
 import type { BootPlace, ByteSink } from '../core/ports.ts';
 import type { SlotName } from '../core/types.ts';
 import type { BootloaderKind, BootloaderSettings } from './boot-control.ts';
-import { errnoOf, openDirect, syncFolder, visitPieces, writeAll } from './file-pieces.ts';
+import { errnoOf, openDirect, readPiece, syncFolder, visitPieces, writeAll } from './file-pieces.ts';
 
 type PerSlot<T> = Readonly<Record<SlotName, T>>;
 
@@ -158,6 +158,16 @@ export const createBootPlace = (kind: BootloaderKind, folders: PerSlot<string>, 
         await write(name, constants.O_EXCL, bring);
       } catch (error) {
         failure(at(name), 'write')(error);
+      }
+    },
+    lengthOf: (name) =>
+      lengthOf(at(name)).catch((error: unknown) => (isAbsent(error) ? null : failure(at(name), 'look at')(error))),
+    read: async (name, offsetBytes, lengthBytes) => {
+      try {
+        const file = await open(at(name), constants.O_RDONLY | constants.O_NOFOLLOW);
+        return await readPiece(file, offsetBytes, lengthBytes).finally(() => file.close());
+      } catch (error) {
+        return isAbsent(error) ? null : failure(at(name), 'read')(error);
       }
     },
     visit: (name, sink, signal) => visit(name, Number.MAX_SAFE_INTEGER, sink, signal),

@@ -3,6 +3,7 @@
 
 import * as z from 'zod';
 import { type CarriedFile, carriedFilesMax } from '../../verity/carried-metadata.ts';
+import { type BootFile, bootFileBytesMax, bootNamePattern } from '../core/boot-set.ts';
 import { type ErrorCode, type ErrorDetails, errorCodes, OtadError } from '../core/errors.ts';
 import type { BootInspection } from '../core/ports.ts';
 import type { BootStatus, VerityParameters } from '../core/types.ts';
@@ -32,6 +33,12 @@ const metadata = z
   .array(z.tuple([z.string().regex(/^[A-Za-z0-9%_-][A-Za-z0-9%._-]{0,250}$/), z.base64()]))
   .max(carriedFilesMax);
 
+const bootFile: z.ZodType<BootFile> = z.strictObject({
+  name: z.string().regex(bootNamePattern),
+  lengthBytes: z.int().min(1).max(bootFileBytesMax),
+  sha256Hex,
+});
+
 const requestSchema = z.discriminatedUnion('verb', [
   z.strictObject({ verb: z.literal('status') }),
   z.strictObject({ verb: z.literal('inspect') }),
@@ -41,6 +48,12 @@ const requestSchema = z.discriminatedUnion('verb', [
   z.strictObject({ verb: z.literal('markBad'), slot }),
   z.strictObject({ verb: z.literal('prepareReboot') }),
   z.strictObject({ verb: z.literal('reboot'), slot }),
+  z.strictObject({
+    verb: z.literal('bootFile'),
+    slot,
+    file: bootFile,
+    offsetBytes: z.int().min(0).max(bootFileBytesMax),
+  }),
 ]);
 
 export type BootRequest = z.output<typeof requestSchema>;
@@ -109,6 +122,7 @@ const valueSchemas = {
   markBad: nothing,
   prepareReboot: nothing,
   reboot: nothing,
+  bootFile: z.base64().nullable(),
 } as const satisfies Record<BootVerb, z.ZodType>;
 
 /** What each verb gives when it is done. */

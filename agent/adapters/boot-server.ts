@@ -44,7 +44,7 @@ const requestTimeoutMsDefault = 10_000;
 /** Time for the other side to take its answer. */
 const lingerMs = 2000;
 
-const isLook = (verb: BootVerb): boolean => verb === 'status' || verb === 'inspect';
+const isLook = (verb: BootVerb): boolean => verb === 'status' || verb === 'inspect' || verb === 'bootFile';
 
 /** The line that ends the first request. Throws BAD_REQUEST; CANCELLED when the other side has gone. */
 const readLine = (socket: Socket, timeoutMs: number): Promise<Uint8Array> =>

@@ -22,8 +22,10 @@ export const bootStageFolders = ({
 
 export const manifestFile = 'manifest';
 const partSuffix = '.part';
+/** Beside what was fetched of the same file, which stays until the copy is known to be right. */
+const copySuffix = '.copy';
 /** After a power cut at most this much of a file comes again. */
-const syncEveryBytes = 4 * 1024 * 1024;
+const syncEveryBytes = 1024 * 1024;
 /** Left for the database and for everybody else on the data partition. */
 const reserveBytes = 4 * 1024 * 1024;
 const fileMode = 0o644;
@@ -146,6 +148,35 @@ const openStage = (folder: string): BootStage => {
     return isWhole;
   };
 
+  /** True when it was the file; then it is in its place, durably. */
+  const writeCopy = async (file: BootFile, bring: (sink: ByteSink) => Promise<void>): Promise<boolean> => {
+    const temporary = at(`${file.sha256Hex}${copySuffix}`);
+    await rm(temporary, { force: true });
+    let isRight = false;
+    try {
+      const copy = await open(temporary, 'wx', fileMode);
+      try {
+        const hasher = createHasher();
+        await bring(async (bytes) => {
+          hasher.update(bytes);
+          await writeAll(copy, bytes, null);
+        });
+        isRight = hasher.digestHex() === file.sha256Hex;
+        if (isRight) {
+          await copy.chmod(fileMode);
+          await copy.sync();
+        }
+      } finally {
+        await copy.close();
+      }
+      if (isRight) await rename(temporary, at(file.sha256Hex));
+    } finally {
+      await rm(isRight ? partOf(file) : temporary, { force: true });
+    }
+    if (isRight) await syncFolder(folder);
+    return isRight;
+  };
+
   return {
     begin: async (manifest, files) => {
       try {
@@ -178,6 +209,16 @@ const openStage = (folder: string): BootStage => {
         failure(path, 'write')(error);
       }
       throw new OtadError('TARGET_DIGEST_MISMATCH', { path: file.name, expected: file.sha256Hex });
+    },
+
+    copy: async (file, bring) => {
+      const path = at(file.sha256Hex);
+      try {
+        if ((await digestOf(path, file.lengthBytes)) === file.sha256Hex) return 'kept';
+        return (await writeCopy(file, bring)) ? 'copied' : 'other';
+      } catch (error) {
+        return failure(path, 'copy')(error);
+      }
     },
 
     check: async (bootSetSha256Hex, signal) => {
@@ -229,6 +270,7 @@ export const createBootStage = ([first, second]: readonly [string, string]): Boo
       }
     },
     fill: (file, fetch) => current.fill(file, fetch),
+    copy: (file, bring) => current.copy(file, bring),
     check: async (bootSetSha256Hex, signal) => {
       try {
         await disk.check(bootSetSha256Hex, signal);

@@ -31,6 +31,17 @@ export const visitPieces = async (
   }
 };
 
+/** One stretch of the file, shorter where the file ends. Whoever takes it checks it: it may come out of the page cache. */
+export const readPiece = async (file: FileHandle, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> => {
+  const piece = Buffer.alloc(lengthBytes);
+  for (let done = 0; done < lengthBytes; ) {
+    const { bytesRead } = await file.read(piece, done, lengthBytes - done, offsetBytes + done);
+    if (bytesRead === 0) return piece.subarray(0, done);
+    done += bytesRead;
+  }
+  return piece;
+};
+
 /** All of the bytes, whatever the system takes at once. `position` null: where the file stands. */
 export const writeAll = async (file: FileHandle, bytes: Uint8Array, position: number | null): Promise<void> => {
   for (let done = 0; done < bytes.length; ) {

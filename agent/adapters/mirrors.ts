@@ -14,13 +14,6 @@ export interface Mirrors extends MetadataFetcher {
   /** Puts this mirror at the end. */
   demote(base: string): void;
   fetchFresh: NonNullable<MetadataFetcher['fetchFresh']>;
-  /** The whole file from the first mirror whose bytes `check` lets pass. One that it throws about is asked last from now on. */
-  fetchChecked(
-    path: string,
-    maxBytes: number,
-    check: (bytes: Uint8Array) => void,
-    signal: AbortSignal,
-  ): Promise<Uint8Array>;
   /** Exactly the bytes from `offset` to `lengthTotal`, going on at the next mirror where one breaks off. */
   stream(path: string, offset: number, lengthTotal: number, sink: ServedSink, signal: AbortSignal): Promise<void>;
   /**
@@ -155,22 +148,6 @@ export const createMirrors = (
     }
   };
 
-  const fetchChecked: Mirrors['fetchChecked'] = async (path, maxBytes, check, signal) => {
-    const liars: string[] = [];
-    const answer = ask(inOrder(), async (base) => {
-      const file = await http.fetchBytes(joinUrl(base, path), { maxBytes, signal });
-      const bytes = file === 'unchanged' ? new Uint8Array() : file.bytes;
-      try {
-        check(bytes);
-      } catch (error) {
-        liars.push(base);
-        throw error;
-      }
-      return bytes;
-    });
-    return answer.finally(() => liars.forEach(demote));
-  };
-
   const startStream = (offset: number, sink: ServedSink) => {
     let position = offset;
     let isSinkFailed = false;
@@ -202,7 +179,6 @@ export const createMirrors = (
 
   return {
     fetchFresh,
-    fetchChecked,
     demote,
     demoteFirst: () => {
       inOrder().slice(0, 1).forEach(demote);

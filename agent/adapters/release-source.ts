@@ -2,7 +2,6 @@
 // a release; what cannot be verified becomes a failed outcome with its code.
 
 import { type CarriedFile, carryRelease } from '../../verity/carried-metadata.ts';
-import { createHasher } from '../../verity/sealing.ts';
 import { createTrustedStore } from '../../verity/trusted-store.ts';
 import { createTufClient } from '../../verity/tuf-client.ts';
 import { readRelease } from '../../verity/verified-release.ts';
@@ -34,12 +33,6 @@ export interface ReleaseSourceOptions {
   /** The local clock in seconds while it is known to be synchronised, null otherwise. */
   readonly syncedTimeS: () => number | null;
 }
-
-const sha256Of = (bytes: Uint8Array): string => {
-  const hasher = createHasher();
-  hasher.update(bytes);
-  return hasher.digestHex();
-};
 
 /** One check at a time: a second caller waits for the first. */
 const createQueue = (): (<T>(work: () => Promise<T>) => Promise<T>) => {
@@ -114,7 +107,7 @@ export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource
   /** The files of a release, read through `through`: one attempt may ask several servers, each call is one attempt. */
   const filesFrom = (
     through: <T>(use: (from: Mirrors) => Promise<T>) => Promise<T>,
-  ): Pick<ReleaseSource, 'stream' | 'streamRange' | 'readFile'> => ({
+  ): Pick<ReleaseSource, 'stream' | 'streamRange'> => ({
     stream: (artifact, offsetBytes, sink, signal) =>
       through(async (from) => {
         const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
@@ -125,15 +118,6 @@ export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource
         const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
         const range = { offset: offsetBytes, end: offsetBytes + lengthBytes, lengthTotal: artifact.lengthBytes };
         await from.streamRange(path, range, sink, signal);
-      }),
-    readFile: (file, signal) =>
-      through(async (from) => {
-        const path = await client.locateTarget(file.path, file.sha256Hex);
-        const check = (bytes: Uint8Array): void => {
-          if (bytes.length === file.lengthBytes && sha256Of(bytes) === file.sha256Hex) return;
-          throw new OtadError('TARGET_DIGEST_MISMATCH', { path: file.path });
-        };
-        return from.fetchChecked(path, file.lengthBytes, check, signal);
       }),
   });
 

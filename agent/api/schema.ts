@@ -54,7 +54,7 @@ export const progressSchema = z.strictObject({
   doneBytes: count,
   totalBytes: count,
   fetchedBytes: count.describe('Came over the network, or from the offered folder, in this attempt'),
-  copiedBytes: count.describe("Of the image, from this gateway's own slots in this attempt"),
+  copiedBytes: count.describe("Of image and boot files, from this gateway's own slots in this attempt"),
   rebuiltBytes: count.describe('Of the image, rebuilt from a patch in this attempt'),
   savedBytes: count.describe('What the network was spared in this attempt'),
   bytesPerS: count

@@ -7,7 +7,6 @@ import type { Failure } from './errors.ts';
 import type { Command, Reply } from './events.ts';
 import type { State } from './state.ts';
 import type {
-  Artifact,
   ArtifactFile,
   BootStatus,
   CheckOutcome,
@@ -80,15 +79,13 @@ export interface ReleaseSource {
   /** Refreshes the signed metadata and reads the release document of this device's channel. Never throws for what a server can do. */
   check(signal: AbortSignal): Promise<CheckOutcome>;
   /** Streams the artifact from `offsetBytes` to its signed end, one server going on where another one breaks off. Throws on anything else than exactly these bytes. */
-  stream(artifact: Artifact, offsetBytes: number, sink: ServedSink, signal: AbortSignal): Promise<void>;
+  stream(file: ArtifactFile, offsetBytes: number, sink: ServedSink, signal: AbortSignal): Promise<void>;
   /**
    * Streams exactly the bytes of `range` of an artifact or of a file that goes with one; several at once are allowed. All of them are
    * one server's: where the sink hears of another one, they come from the first byte again. Throws HTTP_RANGE_MISMATCH where no
    * server gives just those. The bytes are as the server sent them: the caller checks them.
    */
   streamRange(file: ArtifactFile, range: ByteRange, sink: ServedSink, signal: AbortSignal): Promise<void>;
-  /** The whole of a small file that goes with an artifact, from whichever server sends it. Throws unless it has the signed length and digest. */
-  readFile(file: ArtifactFile, signal: AbortSignal): Promise<Uint8Array>;
   /** Among how many servers wrong bytes may be had: whoever asks again does so no more often. */
   readonly serverCount: number;
   /** This server sent wrong bytes: from now on it is asked last. */
@@ -134,10 +131,24 @@ export interface BootStage {
   begin(manifest: string, files: readonly BootFile[]): Promise<void>;
   /** Has `fetch` bring what is missing of the file. Throws TARGET_DIGEST_MISMATCH, and then nothing of the file stays. */
   fill(file: BootFile, fetch: (offsetBytes: number, sink: ByteSink) => Promise<void>): Promise<void>;
+  /**
+   * Has `bring` hand over the whole file from its first byte, from somewhere that costs nothing. What was fetched of it stays as it
+   * is until all of it is here. 'other': that were not the bytes of the file, and nothing of them stays.
+   */
+  copy(file: BootFile, bring: (sink: ByteSink) => Promise<void>): Promise<'kept' | 'copied' | 'other'>;
   /** Throws BOOT_SET_INCOMPLETE unless every file of the manifest with this digest is there, byte for byte. */
   check(bootSetSha256Hex: string, signal: AbortSignal): Promise<void>;
   /** Never throws: the next set takes its place. */
   drop(): Promise<void>;
+}
+
+/** What the boot places of the slots hold already. Whoever asks knows the digest of a file, and learns nothing of any other. */
+export interface HeldBootFiles {
+  /**
+   * Bytes of the file from `offsetBytes` on, as many as come at once. Null where this slot's place has no file of that name, length and
+   * digest. May be out of date when the next ones come: the caller checks the whole.
+   */
+  read(slot: SlotName, file: BootFile, offsetBytes: number, signal: AbortSignal): Promise<Uint8Array | null>;
 }
 
 /** The same as whoever places them sees them: nothing about them is believed. No link is followed. */
@@ -164,6 +175,10 @@ export interface BootPlace {
   remove(name: string): Promise<void>;
   /** Makes the file, which is not there, of what `bring` hands to the sink. */
   create(name: string, bring: (sink: ByteSink) => Promise<void>): Promise<void>;
+  /** Null: there is no such file. */
+  lengthOf(name: string): Promise<number | null>;
+  /** A stretch of the file, shorter at its end. Null: there is none. */
+  read(name: string, offsetBytes: number, lengthBytes: number): Promise<Uint8Array | null>;
   /** The file as the medium has it, past the page cache where the file system allows that. False: there is none. */
   visit(name: string, sink: ByteSink, signal: AbortSignal): Promise<boolean>;
 }
@@ -358,6 +373,7 @@ export interface InstallPorts {
   readonly sealing: Sealing;
   readonly indexing: Indexing;
   readonly bootStage: BootStage;
+  readonly heldBootFiles: HeldBootFiles;
   readonly patching: Patching;
   /** For rates, and for how long ago something failed; never goes back. */
   readonly monoMs: () => number;

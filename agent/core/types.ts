@@ -256,7 +256,7 @@ export interface Progress {
   readonly totalBytes: number;
   /** Bytes that came over the network, or from the offered folder, in this attempt. */
   readonly fetchedBytes: number;
-  /** Bytes of the image that this gateway's own slots gave in this attempt. */
+  /** Bytes of image and boot files that this gateway's own slots and their boot places gave in this attempt. */
   readonly copiedBytes: number;
   /** Bytes of the image that were rebuilt from a patch in this attempt. */
   readonly rebuiltBytes: number;

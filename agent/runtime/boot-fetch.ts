@@ -1,13 +1,17 @@
 // Brings the boot files of a release onto the data partition, before the first byte of its image is fetched: they are the small
-// part, and what has no room there would be no update.
+// part, and what has no room there would be no update. What a slot's boot place holds is copied from there: most releases change
+// neither kernel nor initrd.
 
+import type { BootFile } from '../core/boot-set.ts';
 import { OtadError } from '../core/errors.ts';
 import type { BootStage, InstallPorts, ReleaseSource, ServedSink } from '../core/ports.ts';
-import type { Artifact } from '../core/types.ts';
+import { type Artifact, otherSlot, type SlotName } from '../core/types.ts';
 import type { BootManifest } from './boot-manifest.ts';
 import type { Report, Tally } from './progress-reporter.ts';
 
-export interface BootFetchPorts extends Pick<InstallPorts, 'bootStage' | 'source' | 'log'> {
+export interface BootFetchPorts extends Pick<InstallPorts, 'bootStage' | 'heldBootFiles' | 'source' | 'log'> {
+  /** Being filled; the other one runs. */
+  readonly slot: SlotName;
   readonly report: Report;
   readonly tally: Tally;
 }
@@ -45,12 +49,47 @@ const fillOne = async (
   }
 };
 
-/** All files whole on the data partition. Nothing that is there already is fetched again. */
+/** From one boot place, or no byte of it. What is wrong there is no fault of this release: it is fetched. */
+const copyFrom = async (
+  place: SlotName,
+  file: BootFile,
+  { bootStage, heldBootFiles, log, tally }: BootFetchPorts,
+  onBytes: (arrivedBytes: number) => void,
+  signal: AbortSignal,
+): Promise<boolean> => {
+  let arrivedBytes = 0;
+  let result: Awaited<ReturnType<BootStage['copy']>> = 'other';
+  try {
+    result = await bootStage.copy(file, async (sink) => {
+      while (arrivedBytes < file.lengthBytes) {
+        if (signal.aborted) throw new OtadError('CANCELLED', { step: 'boot files' });
+        const piece = await heldBootFiles.read(place, file, arrivedBytes, signal);
+        if (piece === null || piece.length === 0 || arrivedBytes + piece.length > file.lengthBytes) return;
+        await sink(piece);
+        arrivedBytes += piece.length;
+        tally.copiedBytes += piece.length;
+        onBytes(arrivedBytes);
+      }
+    });
+  } catch (error) {
+    if (!(error instanceof OtadError) || error.code === 'CANCELLED') throw error;
+    log.info('A boot file is not copied from the boot place.', { slot: place, file: file.name, reason: error.message });
+  } finally {
+    if (result === 'other') tally.copiedBytes -= arrivedBytes;
+  }
+  if (result === 'other' && arrivedBytes > 0) {
+    log.warn('The boot place gives other bytes than it said. The file is fetched.', { slot: place, file: file.name });
+  }
+  return result !== 'other';
+};
+
+/** All files whole on the data partition. Nothing that is there, or in a slot's boot place, is fetched again. */
 export const fetchBootSet = async (
   { text, files, totalBytes }: BootManifest,
-  { bootStage, source, log, report, tally }: BootFetchPorts,
+  ports: BootFetchPorts,
   signal: AbortSignal,
 ): Promise<void> => {
+  const { bootStage, source, log, report, tally, slot } = ports;
   await bootStage.begin(text, files);
   const before = tally.fetchedBytes;
   let doneBytes = 0;
@@ -61,11 +100,18 @@ export const fetchBootSet = async (
       report('fetching', doneBytes + arrivedBytes);
     };
     if (signal.aborted) throw new OtadError('CANCELLED', { step: 'boot files' });
-    await fillOne(bootStage, source, file, onBytes, signal);
+    const onCopied = (arrivedBytes: number): void => report('fetching', doneBytes + arrivedBytes);
+    // The other one holds a set as well, after a release that failed here: the next one may bring the same kernel.
+    const isHeld =
+      (await copyFrom(otherSlot(slot), file, ports, onCopied, signal)) ||
+      (await copyFrom(slot, file, ports, onCopied, signal));
+    if (!isHeld) await fillOne(bootStage, source, file, onBytes, signal);
     doneBytes += file.lengthBytes;
     report('fetching', doneBytes);
   }
   log.info('The boot files are on the data partition.', {
     ...{ files: files.length, totalBytes, fetchedBytes: tally.fetchedBytes - before },
+    copiedBytes: tally.copiedBytes,
   });
+  tally.copiedBootBytes = tally.copiedBytes;
 };

@@ -107,7 +107,7 @@ export const createInstall = (ports: InstallPorts): Install => {
       else {
         const report = installReport({ slot, target, tally, ports }, onProgress);
         const { bootSet } = target;
-        await inTime(signal, (bounded) => fetchBootSet(bootSet, { ...from, report, tally }, bounded));
+        await inTime(signal, (bounded) => fetchBootSet(bootSet, { ...from, slot, report, tally }, bounded));
       }
       const record = ledger.current();
       const isDone = record?.status === 'verified' && isSameImage(record, target) && isSameRelease(record, target);

@@ -19,6 +19,8 @@ export interface Tally {
   /** Of those fetched: an index or a patch, which are no part of the image, and what came twice. */
   overheadBytes: number;
   copiedBytes: number;
+  /** Of those copied: boot files, which came before the image. */
+  copiedBootBytes: number;
   rebuiltBytes: number;
   /** What still has to come over the network; null while nobody knows. */
   toFetchBytes: number | null;
@@ -32,6 +34,7 @@ export const emptyTally = (): Tally => ({
   fetchedBytes: 0,
   overheadBytes: 0,
   copiedBytes: 0,
+  copiedBootBytes: 0,
   rebuiltBytes: 0,
   toFetchBytes: null,
   isMaking: false,
@@ -41,7 +44,7 @@ export const emptyTally = (): Tally => ({
 /** What was brought is not the image: all that was fetched for it, after `beforeBytes`, was fetched for nothing. */
 export const forgetImage = (tally: Tally, beforeBytes: number): void => {
   tally.overheadBytes = tally.fetchedBytes - beforeBytes;
-  tally.copiedBytes = 0;
+  tally.copiedBytes = tally.copiedBootBytes;
   tally.rebuiltBytes = 0;
 };
 

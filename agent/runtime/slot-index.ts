@@ -6,6 +6,7 @@ import type { ChunkTable, Indexing, ReleaseSource, Sealing, SlotHandle, SlotRead
 import { blockSizeBytes, ceilToBlock, indexOffsetBytes, isIndexRoom } from '../core/slot-layout.ts';
 import type { SlotRecord } from '../core/types.ts';
 import { asReason, type FileTrouble } from './file-trouble.ts';
+import { fetchIndex, type IndexFetch, keptPart } from './index-fetch.ts';
 import type { InstallTarget } from './install-target.ts';
 import { isMediumFault, transferBytes } from './slot-medium.ts';
 
@@ -97,10 +98,12 @@ export const loadIndex = async (request: IndexRequest, signal: AbortSignal): Pro
     if (!isMediumFault(error)) throw error;
     return null;
   });
-  const isStored = stored !== null && sha256Of(stored, sealing) === file.sha256Hex;
+  const isRight = (bytes: Uint8Array): boolean => sha256Of(bytes, sealing) === file.sha256Hex;
+  const isStored = stored !== null && isRight(stored);
   try {
-    const bytes = isStored ? stored : await source.readFile(file, signal);
-    if (!isStored) onFetched(bytes.length);
+    const kept = stored?.length === file.lengthBytes ? keptPart(stored) : new Uint8Array(0);
+    const fetch: IndexFetch = { file, source, isRight, onFetched, handle, offsetBytes, trouble };
+    const bytes = isStored ? stored : await fetchIndex(fetch, kept, signal);
     const table = indexing.decode(bytes);
     if (table.imageSha256Hex !== artifact.sha256Hex || table.imageLengthBytes !== artifact.lengthBytes) {
       throw new OtadError('INDEX_MALFORMED', { path: file.path, reason: 'it is of another image' });

@@ -9,6 +9,7 @@ import type { Release, SlotRecord } from '../../agent/core/types.ts';
 import { bootManifestOf } from '../../agent/runtime/boot-manifest.ts';
 import { createSealing } from '../../verity/sealing.ts';
 import { type BenchRelease, createHelperBench, type HelperBench, readTree } from '../support/helper-bench.ts';
+import { noise } from '../support/noise.ts';
 import { sha256Of } from '../support/slot-bench.ts';
 
 const { signal } = new AbortController();
@@ -53,6 +54,33 @@ describe('the boot helper', () => {
     await live(three, 'a');
     assert.equal(await place('a'), placed(three));
     assert.equal(await place('b'), placed(two));
+  });
+
+  test('gives the boot files of its places to whoever names them by digest, and nothing else there', async () => {
+    const { heldBootFiles } = bench.client();
+    const text = Buffer.from('kernel 2');
+    const linux = { name: 'linux', lengthBytes: text.length, sha256Hex: sha256Of(text) };
+    assert.deepEqual(await heldBootFiles.read('b', linux, 0, signal), text);
+    assert.deepEqual(await heldBootFiles.read('b', linux, 3, signal), text.subarray(3));
+    assert.equal(await heldBootFiles.read('a', linux, 0, signal), null);
+    const kernel = noise(1_200_000);
+    await writeFile(bench.at('boot-a/kernel'), kernel);
+    const file = { name: 'kernel', lengthBytes: kernel.length, sha256Hex: sha256Of(kernel) };
+    const pieces: Uint8Array[] = [];
+    for (let at = 0; at < kernel.length; at += pieces.at(-1)?.length ?? kernel.length) {
+      pieces.push((await heldBootFiles.read('a', file, at, signal)) ?? assert.fail());
+    }
+    assert.equal(sha256Of(Buffer.concat(pieces)), file.sha256Hex);
+    await rm(bench.at('boot-a/kernel'));
+    const ledger = await readFile(bench.at('state/ledger.json'));
+    for (const [name, bytes] of [
+      ['../state/ledger.json', ledger],
+      ['kernel', kernel],
+    ] as const) {
+      const wanted = { name, lengthBytes: bytes.length, sha256Hex: sha256Of(bytes) };
+      const answer = await heldBootFiles.read('a', wanted, 0, signal).catch((error: unknown) => error);
+      assert.ok(answer === null || (answer instanceof OtadError && answer.code === 'BAD_REQUEST'), String(answer));
+    }
   });
 
   test('goes back to what ran here with the boot files in its place, without any on the data partition', async () => {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { SlotName } from '../../agent/core/types.ts';
 import { rememberVerifications } from '../support/remembered-verifications.ts';
+import { flipBit } from './flipped-bit.ts';
 import type { Gateway } from './gateway.ts';
 import { goodBus } from './layers.ts';
 import { checkSlots, createStage, digestOf, isAtRest, type Stage, slotDigest, smallVendor } from './stage.ts';
@@ -20,6 +21,14 @@ const releases = [
   { version: '1.0', sequence: 10, kernel: '6.1.0', ...common },
   { version: '1.1', sequence: 20, kernel: '6.6.0', ...common },
   { version: '1.2', sequence: 30, kernel: '6.12.0', ...common, fieldBus: 'can1', healthDeadlineS: 4 },
+];
+
+/** The first update brings the kernel that runs already, the second one another, the third one the same again. */
+const quiet = [
+  { version: '1.0', sequence: 10, kernel: '6.1.0', ...common },
+  { version: '1.1', sequence: 20, kernel: '6.1.0', ...common },
+  { version: '1.2', sequence: 30, kernel: '6.6.0', ...common },
+  { version: '1.3', sequence: 40, kernel: '6.6.0', ...common },
 ];
 
 /** The files of a slot's boot place, by digest. */
@@ -140,6 +149,46 @@ describe('a release with a kernel of its own', { concurrency: 2 }, () => {
     await gateway.waitUntil(isAtRest('1.1'));
     assert.doesNotMatch(gateway.consoleText(), /the root is for kernel/);
     await checkSlots(gateway);
+  });
+});
+
+describe('releases of which most bring no new kernel', () => {
+  let stage: Stage;
+  before(async () => {
+    stage = await createStage({ ...smallVendor, releases: quiet });
+  });
+  after(() => stage.close());
+
+  test('fetch a boot file only when it changed, or has rotted in the place of what runs', async (context) => {
+    const { gateway, vendor, served } = await stage.world(context, { releases: quiet });
+    /** Bytes of bodies that left for the boot files of a release, by their names in it. */
+    const update = async (version: string): Promise<Readonly<Record<string, number>>> => {
+      const asked = served.requests.length;
+      const { release } = await vendor.offer(version);
+      await gateway.waitUntil(isAtRest(version));
+      const requests = served.requests.slice(asked);
+      return Object.fromEntries(
+        release.artifacts
+          .filter(({ role }) => role === 'boot')
+          .map(({ name, sha256Hex }) => {
+            const mine = requests.filter(({ path }) => path.includes(`/${sha256Hex}.`));
+            return [name, mine.reduce((sum, { bytes }) => sum + bytes, 0)];
+          }),
+      );
+    };
+    await gateway.powerOn();
+    await gateway.waitUntil(isAtRest('1.0'));
+    assert.deepEqual(await update('1.1'), { 'dtbs/board.dtb': 0, kernel: 0 });
+    assert.deepEqual(
+      await placeOf(gateway, 'b').then(({ 'otad-set': _, ...files }) => files),
+      await placeOf(gateway, 'a'),
+    );
+    const kernelBytes = (await readFile(join(gateway.paths.bootFolders.b, 'kernel'))).length;
+    const treeBytes = (await readFile(join(gateway.paths.bootFolders.b, 'dtbs/board.dtb'))).length;
+    assert.deepEqual(await update('1.2'), { 'dtbs/board.dtb': treeBytes, kernel: kernelBytes });
+    await flipBit(join(gateway.paths.bootFolders.a, 'kernel'), 200_000);
+    assert.deepEqual(await update('1.3'), { 'dtbs/board.dtb': 0, kernel: kernelBytes });
+    assert.match(gateway.consoleText(), /slot b: kernel 6\.6\.0\nstarting slot b\s*$/);
   });
 });
 

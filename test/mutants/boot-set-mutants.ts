@@ -173,6 +173,35 @@ export const bootSetMutants: readonly SuiteMutant[] = [
     suite: install,
   },
   {
+    name: 'copied-boot-files-are-believed',
+    edits: one('agent/adapters/boot-stage.js', 'isRight = hasher.digestHex() === file.sha256Hex;', 'isRight = true;'),
+    suite: install,
+  },
+  {
+    name: 'a-copy-of-a-boot-file-takes-the-fetched-part-away',
+    edits: one(
+      'agent/adapters/boot-stage.js',
+      'await rm(isRight ? partOf(file) : temporary,',
+      'await rm(partOf(file),',
+    ),
+    suite: install,
+  },
+  {
+    name: 'boot-files-of-the-running-slot-not-looked-for',
+    edits: one('agent/runtime/boot-fetch.js', 'copyFrom(otherSlot(slot), file,', 'copyFrom(slot, file,'),
+    suite: install,
+  },
+  {
+    name: 'helper-gives-any-file-of-the-boot-place',
+    edits: one('agent/runtime/held-boot-files.js', 'if (hasher.digestHex() !== sha256Hex)', 'if (false)'),
+    suite: ['agent/runtime/held-boot-files.test.js'],
+  },
+  {
+    name: 'helper-gives-what-boot-control-keeps',
+    edits: one('agent/runtime/held-boot-files.js', 'place.isReserved(name) ||', ''),
+    suite: ['agent/runtime/held-boot-files.test.js'],
+  },
+  {
     name: 'a-kernel-where-it-has-no-place',
     edits: one('agent/core/select.js', 'if (!policy.hasBootPlaces &&', 'if (false &&'),
     suite: ['agent/core/select.test.js'],

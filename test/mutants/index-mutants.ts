@@ -3,6 +3,7 @@
 import { one, type SuiteMutant } from './mutant.ts';
 
 const install = ['agent/runtime/install-index.test.js'];
+const fetching = ['agent/runtime/index-fetch.test.js'];
 const resume = ['agent/runtime/install-resume.test.js'];
 const format = ['delta/chunk-index.test.js'];
 
@@ -104,12 +105,37 @@ export const indexMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'index-fetched-again-after-each-cut',
-    edits: one(
-      'agent/runtime/slot-index.js',
-      'stored !== null && sha256Of(stored, sealing) === file.sha256Hex',
-      'false',
-    ),
+    edits: one('agent/runtime/slot-index.js', 'stored !== null && isRight(stored)', 'false'),
     suite: resume,
+  },
+  {
+    name: 'image-marked-a-few-times-only',
+    edits: one(
+      'agent/runtime/slot-fill.js',
+      'const checkpointBytesMin = 1024 * 1024;',
+      'const checkpointBytesMin = 2 ** 40;',
+    ),
+    suite: ['agent/runtime/cut-cost.test.js'],
+  },
+  {
+    name: 'index-begun-again-after-each-cut',
+    edits: one('agent/runtime/slot-index.js', '? keptPart(stored)', '? new Uint8Array(0)'),
+    suite: fetching,
+  },
+  {
+    name: 'index-kept-without-a-mark-behind-it',
+    edits: one('agent/runtime/index-fetch.js', 'endBytes - fromBytes + blockSizeBytes)', 'endBytes - fromBytes)'),
+    suite: fetching,
+  },
+  {
+    name: 'index-given-up-though-it-comes-further',
+    edits: one('agent/runtime/index-fetch.js', 'if (keptBytes > kept.length)', 'if (false)'),
+    suite: fetching,
+  },
+  {
+    name: 'index-of-a-torn-beginning-fails-for-ever',
+    edits: one('agent/runtime/index-fetch.js', 'start = kept.subarray(0, 0);', ';'),
+    suite: fetching,
   },
   {
     name: 'index-chunks-that-do-not-add-up',

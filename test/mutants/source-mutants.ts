@@ -197,7 +197,7 @@ export const sourceMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'mirror-with-another-index-asked-first-again',
-    edits: one(adapter('mirrors'), 'liars.forEach(demote)', 'liars.length'),
+    edits: one('agent/runtime/index-fetch.js', 'source.distrust(server);', ';'),
     suite: installs,
   },
   {

@@ -12,7 +12,7 @@ import { slotState } from '../../bootctl/model.ts';
 import { createIndexing } from '../../delta/indexing.ts';
 import { createPatching } from '../../delta/patching.ts';
 import { createSealing } from '../../verity/sealing.ts';
-import { noBootStage } from '../support/no-boot-stage.ts';
+import { noBootStage, noHeldBootFiles } from '../support/no-boot-stage.ts';
 import { type Catalogue, compatible, type SealedRelease, slotSizeBytes } from './catalogue.ts';
 import { type Checkers, createCheckers } from './checkers.ts';
 import type { Life, PlannedFault } from './faults.ts';
@@ -161,6 +161,7 @@ class LifeRun {
       sealing: this.#catalogue.sealing,
       indexing: createIndexing(),
       bootStage: noBootStage,
+      heldBootFiles: noHeldBootFiles,
       patching: createPatching(),
       monoMs: () => this.#timeline.nowMs(),
       openBudget: () => (signal, work) => work(signal),

@@ -26,7 +26,7 @@ import { createPatching } from '../../delta/patching.ts';
 import { createTreeBuilder, treeLengthBytes } from '../../verity/dm-verity.ts';
 import { createSealing } from '../../verity/sealing.ts';
 import { encodeRecord } from '../../verity/slot-record.ts';
-import { noBootStage } from './no-boot-stage.ts';
+import { noBootStage, noHeldBootFiles } from './no-boot-stage.ts';
 import { noise } from './noise.ts';
 import { anArtifact, aRelease, createFileSlots, type FileSlots, sha256Of } from './slot-bench.ts';
 
@@ -111,12 +111,6 @@ export const aMirrorSource = (t: TestContext, baseUrls: readonly string[]): Rele
     stream: ({ path, lengthBytes }, offset, sink, signal) => mirrors.stream(path, offset, lengthBytes, sink, signal),
     streamRange: ({ path, lengthBytes: lengthTotal }, { offsetBytes: offset, lengthBytes }, sink, signal) =>
       mirrors.streamRange(path, { offset, end: offset + lengthBytes, lengthTotal }, sink, signal),
-    readFile: async (file, signal) => {
-      const check = (bytes: Uint8Array): void => {
-        if (sha256Of(bytes) !== file.sha256Hex) throw new OtadError('TARGET_DIGEST_MISMATCH', { path: file.path });
-      };
-      return mirrors.fetchChecked(file.path, file.lengthBytes, check, signal);
-    },
     serverCount: baseUrls.length,
     distrust: (server) => mirrors.demote(server),
   };
@@ -191,6 +185,7 @@ export const aDeltaBench = (options: DeltaBenchOptions): DeltaBench => {
         sealing: createSealing(),
         indexing: createIndexing(),
         bootStage: noBootStage,
+        heldBootFiles: noHeldBootFiles,
         patching: createPatching(),
         monoMs: () => performance.now(),
         openBudget: () => (signal, work) => work(signal),

@@ -35,6 +35,7 @@ export const plainVerbs = (control: BootControl): BootVerbs => ({
   markBad: ({ slot }, signal) => done(control.markBad(slot, signal)),
   prepareReboot: (_, signal) => done(control.prepareReboot(signal)),
   reboot: async () => null,
+  bootFile: async () => null,
 });
 
 export const serveVerbs = async (verbs: BootVerbs, over: Partial<BootServerOptions> = {}) => {

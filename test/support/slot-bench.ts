@@ -13,7 +13,7 @@ import { createIndexing } from '../../delta/indexing.ts';
 import { createPatching } from '../../delta/patching.ts';
 import { createTreeBuilder } from '../../verity/dm-verity.ts';
 import { createSealing } from '../../verity/sealing.ts';
-import { noBootStage } from './no-boot-stage.ts';
+import { noBootStage, noHeldBootFiles } from './no-boot-stage.ts';
 
 const aSaltHex = '5a'.repeat(32);
 
@@ -103,6 +103,7 @@ export const anInstall = (ports: Pick<InstallPorts, 'slots' | 'source'> & Partia
     sealing: createSealing(),
     indexing: createIndexing(),
     bootStage: noBootStage,
+    heldBootFiles: noHeldBootFiles,
     patching: createPatching(),
     monoMs: () => 0,
     openBudget: () => (signal, work) => work(signal),
@@ -111,9 +112,8 @@ export const anInstall = (ports: Pick<InstallPorts, 'slots' | 'source'> & Partia
   });
 
 /** The rest of a source that has one stream and nothing else. */
-export const streamOnly: Pick<ReleaseSource, 'streamRange' | 'readFile' | 'serverCount' | 'distrust'> = {
+export const streamOnly: Pick<ReleaseSource, 'streamRange' | 'serverCount' | 'distrust'> = {
   streamRange: () => Promise.reject(new OtadError('HTTP_RANGE_MISMATCH')),
-  readFile: () => Promise.reject(new OtadError('TARGET_UNKNOWN')),
   serverCount: 1,
   distrust: () => undefined,
 };

@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  type FileHandle,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -80,6 +92,51 @@ test('wrong bytes are refused and nothing of them stays', async () => {
   assert.deepEqual(await readdir(folder), ['manifest']);
 });
 
+test('a copy takes the place of what was fetched of the file, and a wrong one leaves that alone', async () => {
+  const { folder, stage, path } = await aStage();
+  const { asked, fetch } = createServer();
+  await assert.rejects(stage.fill(file, fetch(100_000)), isCode('HTTP_TRUNCATED'));
+  const half = (sink: ByteSink) => Promise.resolve(sink(bytes.subarray(0, 200_000)));
+  assert.equal(await stage.copy(file, half), 'other');
+  await assert.rejects(
+    stage.copy(file, () => Promise.reject(new OtadError('BOOT_PLACE_UNUSABLE'))),
+    isCode('BOOT_PLACE_UNUSABLE'),
+  );
+  assert.deepEqual((await readdir(folder)).sort(), [`${file.sha256Hex}.part`, 'manifest']);
+  // What a power cut left of a copy is in nobody's way.
+  await writeFile(`${path}.copy`, 'begun');
+  assert.equal(await stage.copy(file, async (sink) => void (await sink(bytes))), 'copied');
+  assert.deepEqual((await readdir(folder)).sort(), [file.sha256Hex, 'manifest']);
+  assert.equal(await stage.copy(file, () => assert.fail('it is there')), 'kept');
+  await stage.fill(file, fetch());
+  assert.deepEqual(asked, [0]);
+  assert.deepEqual(new Uint8Array(await readFile(path)), new Uint8Array(bytes));
+});
+
+test('what arrives of a file is made durable after every MiB', async () => {
+  const large = noise(5_300_007);
+  const kernel = { name: 'kernel', lengthBytes: large.length, sha256Hex: sha256Of(large) };
+  const { folder, stage } = await aStage();
+  await stage.begin(encodeBootManifest([kernel]), [kernel]);
+  const other = await open(join(folder, 'manifest'));
+  const handles: { datasync(): Promise<void> } = Object.getPrototypeOf(other);
+  await other.close();
+  const { datasync } = handles;
+  const synced: number[] = [];
+  handles.datasync = async function (this: FileHandle) {
+    synced.push((await this.stat()).size);
+    return datasync.call(this);
+  };
+  try {
+    await stage.fill(kernel, createServer(large).fetch());
+  } finally {
+    handles.datasync = datasync;
+  }
+  assert.equal(synced.length, 5);
+  const unsynced = [...synced, large.length].map((end, at) => end - (synced[at - 1] ?? 0));
+  assert.ok(Math.max(...unsynced) < 1024 * 1024 + 10_000, String(unsynced));
+});
+
 test('one set is kept: what belongs to no file of it goes, and dropping it leaves nothing', async () => {
   const { folder, stage } = await aStage();
   await stage.fill(file, createServer().fetch());
@@ -97,6 +154,10 @@ test('the boot helper, another user, may read it whatever the umask', async () =
   const before = process.umask(0o077);
   try {
     const { folder, stage, path } = await aStage();
+    await stage.copy(file, async (sink) => void (await sink(bytes)));
+    const copied = (await stat(path)).mode;
+    assert.equal((copied & 0o777).toString(8), '644');
+    await rm(path);
     await stage.fill(file, createServer().fetch());
     const modes = await Promise.all(
       [folder, path, join(folder, 'manifest')].map(async (one) => (await stat(one)).mode),

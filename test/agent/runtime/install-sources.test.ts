@@ -362,7 +362,14 @@ test('from a folder the image comes whole, with no word of shorter ways', async 
   const reasons: unknown[] = [];
   const install = anInstall({
     slots: slots.devices,
-    source: { ...source, from: () => ({ ...source, readFile: async () => index }) },
+    source: {
+      ...source,
+      from: () => ({
+        ...source,
+        stream: async (file, offsetBytes, sink, signal) =>
+          file.path === indexPath ? sink(index, 'folder') : source.stream(file, offsetBytes, sink, signal),
+      }),
+    },
     log: { info: (_message, { reason }) => void (reason && reasons.push(reason)), warn: () => undefined },
   });
   const { release } = aDeltaBench({
