@@ -18,11 +18,11 @@ import { type Mark, SlotWriter } from './slot-writer.ts';
 
 const checkpointBytesMin = 1024 * 1024;
 const checkpointBytesMax = 16 * 1024 * 1024;
-const checkpointsPerImage = 256;
+const checkpointsPerImage = 64;
 
 /**
- * Of an image that comes whole, marked durably so often: after 1 MiB, and of images above 256 MiB after a 256th, since each mark
- * is two flushes. A power cut costs at most so much, and what is in memory.
+ * Marked durably so often: after 1 MiB, and of images above 64 MiB after a 64th, since each mark is two flushes and a millisecond
+ * of CPU. A power cut costs at most so much, and what is in memory.
  */
 export const checkpointBytesOf = (imageLengthBytes: number): number =>
   Math.min(checkpointBytesMax, Math.max(checkpointBytesMin, Math.ceil(imageLengthBytes / checkpointsPerImage)));

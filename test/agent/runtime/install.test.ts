@@ -389,9 +389,9 @@ test('progress grows, counts what came over the network, ends at the total, and 
   assert.ok(seen.length < 100, `${seen.length} reports`);
 });
 
-test('a checkpoint is a 256th of the image, within 1 and 16 MiB', () => {
+test('a checkpoint is a 64th of the image, within 1 and 16 MiB', () => {
   assert.equal(checkpointBytesOf(4096), mebibyte);
-  assert.equal(checkpointBytesOf(256 * mebibyte), mebibyte);
-  assert.equal(checkpointBytesOf(1024 * mebibyte), 4 * mebibyte);
+  assert.equal(checkpointBytesOf(64 * mebibyte), mebibyte);
+  assert.equal(checkpointBytesOf(256 * mebibyte), 4 * mebibyte);
   assert.equal(checkpointBytesOf(8192 * mebibyte), 16 * mebibyte);
 });
