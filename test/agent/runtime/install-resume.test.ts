@@ -70,7 +70,7 @@ test('a connection that breaks costs at most a chunk for each request in flight,
 });
 
 test('a process that dies costs less than 1 MiB, at whichever of its writes', async (t) => {
-  for (let writes = 1; writes < 40; writes += 3) {
+  for (let writes = 1; writes < 60; writes += 1) {
     let devices = dyingAt(writes);
     const { server, bench } = await aScene(t, (real) => devices(real));
     const died = await bench
