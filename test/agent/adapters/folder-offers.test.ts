@@ -214,7 +214,10 @@ test('offers metadata and targets of the folder, and not one file beside or outs
   }
 });
 
-test('only the control socket takes a folder, with a proper id, no origin and nothing sent ahead', async (t) => {
+// The bound is for a door that opens: nobody answers behind it.
+test('only the control socket takes a folder, with a proper id, no origin and nothing sent ahead', {
+  timeout: 60_000,
+}, async (t) => {
   const offers = createFolderOffers();
   const { directory } = await openApi(t, new FakeAgent(), { parkFolder: offers.park });
   t.after(() => offers.close());
