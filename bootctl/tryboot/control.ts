@@ -5,7 +5,7 @@
 
 import { OtadError } from '../../agent/core/errors.ts';
 import type { BootControl } from '../../agent/core/ports.ts';
-import type { SlotName } from '../../agent/core/types.ts';
+import { type SlotName, slotNames } from '../../agent/core/types.ts';
 import { withLockFile } from '../lock-file.ts';
 import {
   activate,
@@ -136,10 +136,17 @@ export const createTrybootControl = ({
     });
   };
 
+  /** A slot that gets a root has it on its command line before anything starts the slot. */
   const change = (signal: AbortSignal, edit: (model: BootModel) => BootModel): Promise<void> =>
     locked(signal, async (loaded) => {
       const { intent } = loaded.recalled;
       const model = edit(intent.model);
+      for (const slot of slotNames) {
+        const { verity } = model.slots[slot];
+        if (verity !== intent.model.slots[slot].verity) {
+          await storeCommandLine(files, bootFolders[slot], slot, verity);
+        }
+      }
       await save(loaded, model, wantedDefault(model, intent.default));
     });
 
@@ -204,23 +211,8 @@ export const createTrybootControl = ({
         await save(loaded, model, loaded.facts.slot);
         await storeCommandLine(files, bootFolders[slot], slot, null);
       }),
-    activate: (slot, tries, verity, signal) =>
-      locked(signal, async (loaded) => {
-        const { intent } = loaded.recalled;
-        const model = activate(intent.model, slot, tries, verity);
-        await storeCommandLine(files, bootFolders[slot], slot, model.slots[slot].verity);
-        await save(loaded, model, wantedDefault(model, intent.default));
-      }),
-    markGood: (slot, signal, running) =>
-      locked(signal, async (loaded) => {
-        const { intent } = loaded.recalled;
-        const model = markGood(intent.model, slot, running);
-        const { verity } = model.slots[slot];
-        if (intent.model.slots[slot].verity !== verity) {
-          await storeCommandLine(files, bootFolders[slot], slot, verity);
-        }
-        await save(loaded, model, wantedDefault(model, intent.default));
-      }),
+    activate: (slot, tries, verity, signal) => change(signal, (model) => activate(model, slot, tries, verity)),
+    markGood: (slot, signal, running) => change(signal, (model) => markGood(model, slot, running)),
     markBad: (slot, signal) => change(signal, (model) => markBad(model, slot)),
     prepareReboot: (signal) => locked(signal, prepare),
   };

@@ -133,7 +133,7 @@ export const trybootMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'tryboot-root-not-handed-over',
-    edits: one(control, 'await storeCommandLine(files, bootFolders[slot], slot, model.slots[slot].verity);', ''),
+    edits: one(control, 'await storeCommandLine(files, bootFolders[slot], slot, verity);', ''),
     suite: units,
   },
   {
