@@ -1,13 +1,13 @@
 // `npm run image`: builds the reference image of one or more boards. Reads the words of the command line and says what was made.
 
 import { spawnSync } from 'node:child_process';
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { constants, setPriority } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorCodes, OtadError, toFailure } from '../agent/core/errors.ts';
 import { nameExpectation } from '../agent/core/name.ts';
-import { parseWords } from '../publish/commands/command.ts';
+import { isFile, isFolder, parseWords } from '../publish/commands/command.ts';
 import { readLayers } from '../publish/images/layers.ts';
 import { compatibleSchema, versionExpectation, versionSchema } from '../publish/images/os-release.ts';
 import { releaseIdOf } from '../publish/releases/release-plan.ts';
@@ -87,8 +87,7 @@ const wholeNumber = (key: string, text: string): number => {
 /** The absolute path of what is to be read, once it is there. */
 const existing = async (key: string, path: string | undefined, kind: 'file' | 'folder'): Promise<string | null> => {
   if (path === undefined) return null;
-  const facts = await stat(path).catch(() => null);
-  if (kind === 'file' ? facts?.isFile() : facts?.isDirectory()) return resolve(path);
+  if (await (kind === 'file' ? isFile : isFolder)(path)) return resolve(path);
   throw refuse(key, `a ${kind} that is there`, path);
 };
 
