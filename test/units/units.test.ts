@@ -363,10 +363,13 @@ describe('a trial, by what the bootloader left', () => {
     const exit = once(asked, 'exit');
     // Open when the script reads: it waits for a line then.
     const line = await open(path, 'w');
+    // A reader that stays: the script may be gone before the line is written.
+    const reader = await open(path, 'r');
     asked.kill('SIGTERM');
     await line.write('otad.trial=1\n');
-    await line.close();
     assert.deepEqual(await exit, [1, null]);
+    await line.close();
+    await reader.close();
   });
 
   test('the dead man asks it first, and anything but a clear yes is a no', async () => {
