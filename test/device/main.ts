@@ -40,10 +40,8 @@ const cutWords = (wish: Wish): string => {
 
 /** Throws RangeError for a name that nothing has. */
 const makePlan = (wish: Wish): Plan => {
-  const all = labBoards.flatMap((board) =>
-    labCases(cutsOf(wish))
-      .filter(({ isFor }) => isFor?.(board) ?? true)
-      .map((labCase) => ({ board, labCase })),
+  const all = labCases(cutsOf(wish)).flatMap((labCase) =>
+    labBoards.filter((board) => labCase.isFor?.(board) ?? true).map((board) => ({ board, labCase })),
   );
   const alone = bootloaderCases();
   if (wish.cases.length === 0) {

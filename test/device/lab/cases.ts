@@ -1,4 +1,4 @@
-// Every case of the lab, in the order in which they run.
+// Every case of the lab, in the order in which they run: each claim once, then the many power cuts.
 
 import type { LabCase } from './case.ts';
 import { asShipped } from './cases/as-shipped.ts';
@@ -13,7 +13,6 @@ import { troubleCases } from './cases/trouble.ts';
 
 export const labCases = (cuts: CutOptions): readonly LabCase[] => [
   ...installCases,
-  ...powerCutCases(cuts),
   ...sickCases,
   ...rotCases,
   ...troubleCases,
@@ -21,4 +20,5 @@ export const labCases = (cuts: CutOptions): readonly LabCase[] => [
   ...systemCases,
   ...sandboxCases,
   asShipped,
+  ...powerCutCases(cuts),
 ];
