@@ -11,7 +11,7 @@ import { blockSizeBytes, floorToBlock } from '../core/slot-layout.ts';
 import type { SlotName } from '../core/types.ts';
 import { allocateAligned } from './aligned-memory.ts';
 import { errnoOf } from './file-pieces.ts';
-import { deviceNumbers, type KernelViews, type SlotIdentity } from './slot-identity.ts';
+import { deviceNumbers, identify, type KernelViews, type SlotIdentity } from './slot-identity.ts';
 
 /** What is copied at once from memory that O_DIRECT does not take. */
 const bounceBytes = 256 * 1024;
@@ -84,16 +84,24 @@ export class OpenSlot implements SlotHandle {
   readonly isDirect: boolean;
   readonly #file: FileHandle;
   readonly #facts: { readonly slot: SlotName; readonly path: string };
+  readonly #identity: SlotIdentity;
   readonly #unlock: () => Promise<void>;
   readonly #aligned = new WeakSet<ArrayBufferLike>();
   #scratch: Uint8Array | null = null;
   #isClosed = false;
 
-  constructor(opened: OpenFile, sizeBytes: number, slot: SlotName, path: string, unlock: () => Promise<void>) {
+  constructor(
+    opened: OpenFile,
+    sizeBytes: number,
+    slot: SlotName,
+    identity: SlotIdentity,
+    unlock: () => Promise<void>,
+  ) {
     this.#file = opened.file;
     this.isDirect = opened.isDirect;
     this.sizeBytes = sizeBytes;
-    this.#facts = { slot, path };
+    this.#facts = { slot, path: identity.path };
+    this.#identity = identity;
     this.#unlock = unlock;
   }
 
@@ -138,6 +146,13 @@ export class OpenSlot implements SlotHandle {
     const bytes = allocateAligned(lengthBytes);
     this.#aligned.add(bytes.buffer);
     return bytes;
+  }
+
+  async requireSamePlace(): Promise<void> {
+    const { slot, path } = this.#facts;
+    const { key } = await identify(slot, path);
+    if (key !== this.#identity.key)
+      throw new OtadError('SLOT_BUSY', { slot, path, reason: 'replaced while it was open' });
   }
 
   async close(): Promise<void> {
@@ -192,7 +207,7 @@ export const openSlot = async (
     throw slotError(error, { slot, path, step: 'open' });
   });
   try {
-    return new OpenSlot(opened, await sizeOf(opened.file, slot, identity, views), slot, path, unlock);
+    return new OpenSlot(opened, await sizeOf(opened.file, slot, identity, views), slot, identity, unlock);
   } catch (error) {
     await opened.file.close();
     throw slotError(error, { slot, path, step: 'open' });

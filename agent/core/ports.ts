@@ -51,6 +51,8 @@ export interface SlotHandle {
   read(offsetBytes: number, lengthBytes: number, signal: AbortSignal): Promise<Uint8Array>;
   /** Memory that this medium writes from without a copy, where that makes a difference. */
   allocate?(lengthBytes: number): Uint8Array;
+  /** Throws SLOT_BUSY when the slot's path leads elsewhere than when it was opened. */
+  requireSamePlace(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -346,9 +348,17 @@ export type Executors = {
 
 /** The install pipeline as the executors use it; `agent/runtime/install.ts` builds it over {@link InstallPorts}. */
 export interface Installer {
-  /** Writes image and verity tree, resuming what the slot already holds of the same image. The record stays `writing`. */
+  /**
+   * Writes image and verity tree, resuming what the slot already holds of the same image. The record stays `writing`. With
+   * `isReadBackNext` the slot stays open for `verify`, which then reads through the descriptor that wrote.
+   */
   write(
-    request: { readonly slot: SlotName; readonly release: Verified<Release>; readonly folder?: OfferedFolder },
+    request: {
+      readonly slot: SlotName;
+      readonly release: Verified<Release>;
+      readonly folder?: OfferedFolder;
+      readonly isReadBackNext?: boolean;
+    },
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
   ): Promise<SlotRecord>;

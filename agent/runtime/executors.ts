@@ -17,7 +17,7 @@ export const createExecutors = ({ boot, install, source, health, rebooter }: Exe
     await boot.invalidate(effect.slot, signal);
     return null;
   },
-  write: (effect, signal, onProgress) => install.write(effect, signal, onProgress),
+  write: (effect, signal, onProgress) => install.write({ ...effect, isReadBackNext: true }, signal, onProgress),
   verify: (effect, signal, onProgress) => install.verify(effect, signal, onProgress),
   assess: (effect, signal) => health.assess(effect, signal),
   activate: async (effect, signal) => {

@@ -1,10 +1,10 @@
-// The install pipeline: from a signed release to a slot that was read back whole. Every step works through one exclusive
-// handle of its own. Only `verify`, which reads the medium and believes nothing of the step that wrote, makes a record say
-// 'verified' (I3); nothing here touches the bootloader.
+// The install pipeline: from a signed release to a slot that was read back whole, through the exclusive handle that wrote it:
+// between the two nobody else can open it. Only `verify`, which reads the medium and believes nothing of the step that wrote,
+// makes a record say 'verified' (I3); nothing here touches the bootloader.
 
 import { OtadError } from '../core/errors.ts';
-import type { InstallPorts, SlotHandle } from '../core/ports.ts';
-import type { OfferedFolder, Release, SlotName, SlotRecord, Verified } from '../core/types.ts';
+import type { Installer, InstallPorts, SlotHandle } from '../core/ports.ts';
+import type { SlotName, SlotRecord } from '../core/types.ts';
 import { fetchBootSet } from './boot-fetch.ts';
 import { chosenSource } from './chosen-source.ts';
 import { forgetTrouble, noTrouble } from './file-trouble.ts';
@@ -19,12 +19,11 @@ import { asReason, openLedger, type SlotLedger } from './slot-ledger.ts';
 import { isMediumFault, readBack } from './slot-medium.ts';
 
 export interface Install {
-  /** Writes the release's image and tree into `slot`. The record it leaves says 'writing' and all bytes, or 'verified' already. */
-  write(
-    request: { readonly slot: SlotName; readonly release: Verified<Release>; readonly folder?: OfferedFolder },
-    signal: AbortSignal,
-    onProgress: OnProgress,
-  ): Promise<SlotRecord>;
+  /**
+   * Writes the release's image and tree into `slot`. The record it leaves says 'writing' and all bytes, or 'verified' already.
+   * With `isReadBackNext` the slot stays open until the next call here, which as a rule is `verify`.
+   */
+  write(request: Parameters<Installer['write']>[0], signal: AbortSignal, onProgress: OnProgress): Promise<SlotRecord>;
   /** Reads the whole slot back from the medium; only then its record says 'verified'. With `isLookOnly` not a byte of the slot changes. */
   verify(
     request: { readonly slot: SlotName; readonly rootHex: string; readonly isLookOnly?: boolean },
@@ -69,12 +68,23 @@ export const createInstall = (ports: InstallPorts): Install => {
   // Records are written to their end even when the step is cancelled: one block and its flush.
   const steady = new AbortController().signal;
 
+  let kept: { readonly slot: SlotName; readonly handle: SlotHandle } | null = null;
+
+  const open = async (slot: SlotName, signal: AbortSignal): Promise<SlotHandle> => {
+    const before = kept;
+    kept = null;
+    if (before?.slot === slot) return before.handle;
+    await before?.handle.close();
+    return slots.open(slot, signal);
+  };
+
   const withSlot = async <T>(
     slot: SlotName,
     signal: AbortSignal,
     use: (handle: SlotHandle, ledger: SlotLedger) => Promise<T>,
+    isKept = false,
   ): Promise<T> => {
-    const handle = await slots.open(slot, signal);
+    const handle = await open(slot, signal);
     let result: T;
     try {
       result = await use(handle, await openLedger(handle, sealing, signal));
@@ -82,12 +92,13 @@ export const createInstall = (ports: InstallPorts): Install => {
       await handle.close().catch(() => {}); // what went wrong first is what counts
       throw error;
     }
-    await handle.close();
+    if (isKept) kept = { slot, handle };
+    else await handle.close();
     return result;
   };
 
   const bring = async (
-    { slot, release, folder }: Parameters<Install['write']>[0],
+    { slot, release, folder, isReadBackNext = false }: Parameters<Install['write']>[0],
     tally: Tally,
     signal: AbortSignal,
     onProgress: OnProgress,
@@ -101,7 +112,7 @@ export const createInstall = (ports: InstallPorts): Install => {
     const { source } = from;
     const fullWay = createFullWay(source, sender);
     const inTime = ports.openBudget();
-    return withSlot(slot, signal, async (handle, ledger) => {
+    const fill = async (handle: SlotHandle, ledger: SlotLedger): Promise<SlotRecord> => {
       requireFit(target, handle.sizeBytes, sealing);
       if (target.bootSet === null) await from.bootStage.drop();
       else {
@@ -116,7 +127,8 @@ export const createInstall = (ports: InstallPorts): Install => {
       const filled = await fillSlot(request, signal, onProgress);
       for (const one of [trouble, patchTrouble]) forgetTrouble(one);
       return filled;
-    });
+    };
+    return withSlot(slot, signal, fill, isReadBackNext);
   };
 
   const write: Install['write'] = (request, signal, onProgress) => {
@@ -150,6 +162,8 @@ export const createInstall = (ports: InstallPorts): Install => {
             actual,
           });
         }
+        // What was read is what the slot's path leads to.
+        await handle.requireSamePlace();
       } catch (error) {
         // It is not what it was: the next attempt to write compares the prefix and writes again what differs.
         const isRotten = isMediumFault(error) || (error instanceof OtadError && rottenCodes.includes(error.code));

@@ -58,7 +58,7 @@ export const attackTable = [
   {
     row: 'the signed part is not the used part; source or slot changed during the install',
     required:
-      'verified as written; read back whole through one exclusive descriptor and compared with the signed root; nothing is believed of the opening that wrote',
+      'verified as written; read back whole through the exclusive descriptor that wrote, and compared with the signed root; the slot’s path still leads there',
     attacks: ['signed part is not the used part', 'source changed during install', 'slot changed during install'],
   },
   {

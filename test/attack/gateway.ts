@@ -170,7 +170,7 @@ const assemble = async (
     const { release } = selected;
     const rootHex = release.artifacts.find((artifact) => artifact.role === 'rootfs')?.verity?.rootHex ?? '';
     try {
-      await install.write({ slot: 'b', release }, never, quiet);
+      await install.write({ slot: 'b', release, isReadBackNext: true }, never, quiet);
       await install.verify({ slot: 'b', rootHex }, never, quiet);
       return { outcome: 'taken', version: release.version };
     } catch (error) {

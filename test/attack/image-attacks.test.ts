@@ -52,7 +52,7 @@ const attempt = async ({ gateway, scene, release }: Stage, attack: ImageAttack):
   const rootHex = release.artifacts.find(({ role }) => role === 'rootfs')?.verity?.rootHex ?? '';
   try {
     await attack.before?.(scene);
-    await gateway.install.write({ slot: 'b', release }, never, quiet);
+    await gateway.install.write({ slot: 'b', release, isReadBackNext: true }, never, quiet);
     await attack.between?.(scene);
     await gateway.install.verify({ slot: 'b', rootHex }, never, quiet);
     return 'taken';

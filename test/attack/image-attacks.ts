@@ -78,6 +78,7 @@ const holdSlot = async ({ slots, onEnd }: ImageScene): Promise<void> => {
 };
 
 const changed = { attack: 'slot changed during install', code: 'SLOT_READBACK_MISMATCH' } as const;
+const elsewhere = { ...changed, code: 'SLOT_BUSY' } as const;
 const wrongBytes = { attack: 'source changed during install', code: 'IMAGE_DIGEST_MISMATCH' } as const;
 
 export const imageAttacks: readonly ImageAttack[] = [
@@ -118,8 +119,8 @@ export const imageAttacks: readonly ImageAttack[] = [
     claim: 'the dm-verity tree, written to between writing and reading back',
     between: (scene) => writeTo(scene, 122_880 + 4096),
   },
-  { ...changed, claim: 'another file under the slot’s name while the image arrives', during: swapFile },
-  { ...changed, claim: 'another file under the slot’s name before it is read back', between: swapFile },
+  { ...elsewhere, claim: 'another file under the slot’s name while the image arrives', during: swapFile },
+  { ...elsewhere, claim: 'another file under the slot’s name before it is read back', between: swapFile },
   {
     attack: 'slot changed during install',
     claim: 'a second program that has the slot open',

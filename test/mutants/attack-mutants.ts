@@ -114,4 +114,19 @@ export const attackMutants: readonly SuiteMutant[] = [
     edits: one('agent/adapters/http-exchange.js', 'if (mark.isWasted())', 'if (mark === null)'),
     suite: http,
   },
+  {
+    name: 'slot-opened-anew-to-be-read-back',
+    edits: one('agent/runtime/install.js', 'if (isKept)', 'if (false)'),
+    suite: ['agent/runtime/install.test.js'],
+  },
+  {
+    name: 'place-of-the-slot-not-looked-at',
+    edits: one('agent/adapters/slot-handle.js', 'if (key !== this.#identity.key)', 'if (false)'),
+    suite: ['agent/runtime/install.test.js', 'attack/image-attacks.test.js'],
+  },
+  {
+    name: 'kept-slot-never-let-go',
+    edits: one('agent/runtime/install.js', 'await before?.handle.close();', ''),
+    suite: ['agent/runtime/install.test.js'],
+  },
 ];

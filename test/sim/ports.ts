@@ -195,6 +195,7 @@ const createHandle = (context: PortContext, slot: SlotName): SlotHandle => {
         return garbage;
       }),
     allocate: (length) => ground.catalogue.scratch(length),
+    requireSamePlace: async () => {},
     close: async () => {},
   };
 };

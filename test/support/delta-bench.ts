@@ -130,6 +130,7 @@ export const dyingAt =
           read: (...args) => handle.read(...args),
           flush: (...args) => handle.flush(...args),
           allocate: (length) => handle.allocate?.(length) ?? new Uint8Array(length),
+          requireSamePlace: () => handle.requireSamePlace(),
           close: () => handle.close(),
           write: async (...args) => {
             left -= 1;

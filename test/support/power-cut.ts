@@ -42,6 +42,7 @@ export const cutAtWrite = (real: SlotDevices, at: number): PowerCut => {
           undo = [];
           await handle.flush(signal);
         }),
+      requireSamePlace: () => handle.requireSamePlace(),
       close: () => handle.close(),
     };
   };

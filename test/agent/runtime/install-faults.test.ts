@@ -64,6 +64,7 @@ const withFaults = (devices: SlotDevices, judge: (call: Call, offsetBytes: numbe
         check('read', offset);
         return handle.read(offset, length, callSignal);
       },
+      requireSamePlace: () => handle.requireSamePlace(),
       close: () => handle.close(),
     };
     return faulty;
@@ -273,6 +274,7 @@ test('of a piece that was held back when the stream broke, only what was taken c
         sizeBytes: handle.sizeBytes,
         read: (offset, length, callSignal) => handle.read(offset, length, callSignal),
         flush: (callSignal) => handle.flush(callSignal),
+        requireSamePlace: () => handle.requireSamePlace(),
         close: () => handle.close(),
         async write(offset, bytes, callSignal) {
           if (offset === 0) await gate; // the first transfer takes until the stream has broken
@@ -341,6 +343,7 @@ test('memory does not grow with the image', async () => {
             return handle.read(offset, length, callSignal);
           },
           flush: (callSignal) => handle.flush(callSignal),
+          requireSamePlace: () => handle.requireSamePlace(),
           close: () => handle.close(),
         };
       },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -354,6 +354,45 @@ test('the running slot is never opened', async () => {
     isCode('SLOT_RUNNING'),
   );
   await assert.rejects(bench.install.retire('a', 'no', signal), isCode('SLOT_RUNNING'));
+});
+
+test('what is read back next stays with the handle that wrote it: nobody opens it between, and it is opened once', async () => {
+  const slots = newSlots();
+  let opened = 0;
+  const open: FileSlots['devices']['open'] = (...args) => {
+    opened += 1;
+    return slots.devices.open(...args);
+  };
+  const { source } = createFakeSource(image);
+  const install = anInstall({ slots: { ...slots.devices, open }, source });
+  await install.write({ slot: 'b', release: aRelease(anArtifact(image)), isReadBackNext: true }, signal, quiet);
+  await assert.rejects(slots.devices.open('b', signal), isCode('SLOT_BUSY'));
+  const { status } = await install.verify({ slot: 'b', rootHex }, signal, quiet);
+  assert.deepEqual({ status, opened }, { status: 'verified', opened: 1 });
+  await (await slots.devices.open('b', signal)).close();
+});
+
+test('another step than the reading back gets the kept slot as well, and leaves it free', async () => {
+  const bench = aBench();
+  const request = { slot: 'b', release: bench.release, isReadBackNext: true } as const;
+  await bench.install.write(request, signal, quiet);
+  await bench.install.write(request, signal, quiet);
+  await assert.rejects(bench.install.retire('a', 'no', signal), isCode('SLOT_RUNNING'));
+  await (await bench.slots.devices.open('b', signal)).close();
+  await bench.install.write(request, signal, quiet);
+  await bench.install.retire('b', 'no', signal);
+  await (await bench.slots.devices.open('b', signal)).close();
+});
+
+test('a slot that is another one by the time it has been read is not called verified', async () => {
+  const bench = aBench();
+  await bench.install.write({ slot: 'b', release: bench.release, isReadBackNext: true }, signal, quiet);
+  const { b } = bench.slots.paths;
+  const away = `${b}.away`;
+  renameSync(b, away);
+  copyFileSync(away, b);
+  await assert.rejects(bench.verify(), isCode('SLOT_BUSY'));
+  assert.equal((await bench.record())?.status, 'writing');
 });
 
 test('the slot is free again after every end', async () => {
