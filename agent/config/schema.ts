@@ -4,6 +4,7 @@
 import { validate as isCron } from 'node-cron';
 import * as z from 'zod';
 import { nameExpectation, namePattern } from '../core/name.ts';
+import { healthDeadlineMaxMsDefault } from '../core/trial-time.ts';
 import { bootFoldersFault } from './boot-folders.ts';
 
 const pathSchema = z
@@ -192,6 +193,11 @@ const healthSchema = z
     deadlineMs: whole(second, day)
       .default(5 * minute)
       .describe('How long a new release may take until all required checks pass, unless the release names a time.'),
+    deadlineMaxMs: whole(second, day)
+      .default(healthDeadlineMaxMsDefault)
+      .describe(
+        'Releases that ask for more are not installed. Keep it five minutes below otad-deadman.timer, which would end their trials.',
+      ),
     requiredDirs: z
       .array(pathSchema)
       .max(8)
@@ -415,6 +421,13 @@ export const configSchema = z
         code: 'custom',
         path: ['http', 'bytesPerSecondMax'],
         message: `at least http.bytesPerSecondMin (${http.bytesPerSecondMin})`,
+      });
+    }
+    if (health.deadlineMs > health.deadlineMaxMs) {
+      context.addIssue({
+        code: 'custom',
+        path: ['health', 'deadlineMs'],
+        message: `at most health.deadlineMaxMs (${health.deadlineMaxMs})`,
       });
     }
     if (health.checkTimeoutMs > health.deadlineMs) {
