@@ -3,7 +3,8 @@
 
 import { parseArgs } from 'node:util';
 import { nearest } from '../edit-distance.ts';
-import { type CommandName, commandDoc, commandNames, globalOptions, type OptionName, options } from './usage.ts';
+import { globalOptions, type OptionName, options } from './options.ts';
+import { type CommandName, commandDoc, commandNames } from './usage.ts';
 
 export class UsageError extends Error {
   readonly command: CommandName | null;

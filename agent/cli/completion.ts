@@ -1,6 +1,7 @@
 // Completion scripts, made from the table of commands. Pure.
 
-import { type CommandName, commandDoc, commandNames, globalOptions, options } from './usage.ts';
+import { globalOptions, options } from './options.ts';
+import { type CommandName, commandDoc, commandNames } from './usage.ts';
 
 const shells = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof shells)[number];

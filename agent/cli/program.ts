@@ -9,11 +9,12 @@ import { createClient, socketsAt } from './client.ts';
 import type { CommandRun } from './command.ts';
 import { completionScript, isShell } from './completion.ts';
 import { runMarkBad, runRollback } from './give-up.ts';
+import { commandHelp, generalHelp } from './help.ts';
 import { plain } from './layout.ts';
 import { runConfig, runHistory, runSlots, runStatus, runWhy } from './look.ts';
 import type { Terminal } from './terminal.ts';
 import { runCheck, runInstall } from './update.ts';
-import { type CommandName, commandHelp, generalHelp } from './usage.ts';
+import type { CommandName } from './usage.ts';
 import { runWatch } from './watch.ts';
 
 const socketDirectory = '/run/otad';

@@ -1,47 +1,7 @@
 // The commands of otactl as data: what each does, its arguments, its options, an example. Help, completion, argument
 // checks and docs/reference/exit-codes.md are all made from this table.
 
-import { wrap } from './layout.ts';
-
-export type OptionName =
-  | 'json'
-  | 'socket'
-  | 'timeout'
-  | 'help'
-  | 'version'
-  | 'yes'
-  | 'limit'
-  | 'no-wait'
-  | 'dry-run'
-  | 'verbose'
-  | 'reason';
-
-interface OptionDoc {
-  readonly short: string | null;
-  /** Name of the value, or null for a switch. */
-  readonly value: string | null;
-  readonly text: string;
-}
-
-export const options: Readonly<Record<OptionName, OptionDoc>> = {
-  json: { short: null, value: null, text: 'Print JSON for programs.' },
-  socket: {
-    short: null,
-    value: 'PATH',
-    text: 'Directory of the sockets, or one socket. Default: $OTAD_SOCKET_DIR or /run/otad.',
-  },
-  timeout: { short: null, value: 'SECONDS', text: 'Give up waiting after so long.' },
-  help: { short: 'h', value: null, text: 'Show help, also for one command.' },
-  version: { short: null, value: null, text: 'Show the version of otactl.' },
-  yes: { short: 'y', value: null, text: 'Do not ask, just do it.' },
-  limit: { short: 'n', value: 'COUNT', text: 'Show so many entries (1 to 1000, default 20).' },
-  'dry-run': { short: null, value: null, text: 'Show what would be done, and do nothing.' },
-  verbose: { short: 'v', value: null, text: 'Show all evidence and the raw records of the bootloader as well.' },
-  reason: { short: null, value: 'TEXT', text: 'Why; kept in the history and on the denylist.' },
-  'no-wait': { short: null, value: null, text: 'Return as soon as otad has accepted the command.' },
-};
-
-export const globalOptions: readonly OptionName[] = ['json', 'socket', 'timeout', 'help', 'version'];
+import type { OptionName } from './options.ts';
 
 interface CommandDoc {
   readonly arguments: string;
@@ -245,26 +205,11 @@ export type CommandName = keyof typeof commands;
 export const commandNames = Object.keys(commands) as CommandName[];
 export const commandDoc = (name: CommandName): CommandDoc => commands[name];
 
-const groups: readonly (readonly [title: string, names: readonly string[]])[] = [
+export const commandGroups: readonly (readonly [title: string, names: readonly string[]])[] = [
   ['Look', Object.keys(lookCommands)],
   ['Update', Object.keys(updateCommands)],
   ['Decide', Object.keys(policyCommands)],
 ];
-
-/** A serial console has 80 columns. */
-const columns = 80;
-const leftColumns = 24;
-
-const entryLines = (left: string, text: string): string[] =>
-  wrap(text, columns - leftColumns - 4).map(
-    (line, index) => `  ${(index === 0 ? left : '').padEnd(leftColumns)}  ${line}`,
-  );
-
-const optionLines = (names: readonly OptionName[]): string[] =>
-  names.flatMap((name) => {
-    const { short, value, text } = options[name];
-    return entryLines(`${short === null ? '    ' : `-${short}, `}--${name}${value === null ? '' : ` ${value}`}`, text);
-  });
 
 export const exitCodeMeanings: readonly (readonly [code: number, meaning: string])[] = [
   [0, 'done'],
@@ -276,54 +221,3 @@ export const exitCodeMeanings: readonly (readonly [code: number, meaning: string
   [6, 'busy'],
   [64, 'wrong usage'],
 ];
-
-export const generalHelp = (): string => {
-  const blocks = groups.map(([title, names]) =>
-    [
-      `${title}:`,
-      ...names.flatMap((name) => {
-        const doc = commandDoc(name as CommandName);
-        return entryLines(`${name} ${doc.arguments}`.trimEnd(), doc.summary);
-      }),
-    ].join('\n'),
-  );
-  return [
-    'otactl: look at and steer the updates of this gateway.',
-    '',
-    'Usage: otactl COMMAND [ARGUMENTS] [OPTIONS]',
-    '',
-    blocks.join('\n\n'),
-    '',
-    'Options:',
-    ...optionLines(globalOptions),
-    '',
-    'In trouble?',
-    '  otactl status            what runs, and is it confirmed?',
-    '  otactl why               what stands in the way?',
-    '  otactl rollback          back to the system before',
-    '  otactl hold              stop further updates',
-    '',
-    ...wrap(
-      `Exit codes: ${exitCodeMeanings.map(([code, meaning]) => `${code} ${meaning.split(';')[0]}`).join(', ')}.`,
-      columns,
-    ),
-    'More on a command: otactl COMMAND --help',
-    '',
-  ].join('\n');
-};
-
-export const commandHelp = (name: CommandName): string => {
-  const doc = commandDoc(name);
-  return [
-    `Usage: otactl ${`${name} ${doc.arguments}`.trimEnd()} [OPTIONS]`,
-    '',
-    ...[doc.summary, ...doc.text].flatMap((text) => wrap(text, columns)),
-    '',
-    `Example: ${doc.example}`,
-    '',
-    'Options:',
-    ...optionLines([...doc.options, ...globalOptions]),
-    ...(doc.exits.length === 0 ? [] : ['', 'Exit codes:', ...doc.exits.map((line) => `  ${line}`)]),
-    '',
-  ].join('\n');
-};

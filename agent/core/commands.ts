@@ -1,25 +1,16 @@
 // What a technician may ask for, and the answer. A refusal names its code and changes nothing.
 
+import { proceedStaged, startActivation } from './activating.ts';
+import { startCheck } from './checking.ts';
+import { startConfirm } from './confirming.ts';
+import { accepted, type Context, type Decision, note, refuse, rest, stay } from './decision.ts';
 import { assertNever } from './errors.ts';
 import type { Command } from './events.ts';
 import { markBad } from './marking.ts';
+import { startReboot } from './rebooting.ts';
+import { startRevertVerified } from './reverting.ts';
 import { newStaged } from './staged.ts';
 import type { Staged, State } from './state.ts';
-import {
-  accepted,
-  type Context,
-  type Decision,
-  note,
-  proceedStaged,
-  refuse,
-  rest,
-  startActivation,
-  startCheck,
-  startConfirm,
-  startReboot,
-  startRevertVerified,
-  stay,
-} from './steps.ts';
 import { type BootStatus, type OfferedFolder, otherSlot, type SlotRecord } from './types.ts';
 
 /** Nothing is under way that a person would have to wait for: asking the server can be dropped at any time. */

@@ -1,26 +1,21 @@
 // The decision core's one entry: a state, an event and a moment give a new state and what to do about it.
 // Pure: the same arguments always give the same decision.
 
+import { proceedStaged } from './activating.ts';
+import { startAssess } from './assessing.ts';
+import { startCheck } from './checking.ts';
 import { onCommand } from './commands.ts';
+import { type Context, type Decision, stay } from './decision.ts';
 import { assertNever, OtadError } from './errors.ts';
 import type { Event } from './events.ts';
 import { onEffectDone } from './outcomes.ts';
+import { isRebootDue, startReboot } from './rebooting.ts';
 import { recover } from './recover.ts';
 import { waitsForDownloadWindow } from './schedule.ts';
 import type { State } from './state.ts';
-import {
-  type Context,
-  type Decision,
-  isRebootDue,
-  proceedStaged,
-  startAssess,
-  startCheck,
-  startReboot,
-  stay,
-} from './steps.ts';
 import type { Moment, Policy } from './types.ts';
 
-export type { Decision } from './steps.ts';
+export type { Decision } from './decision.ts';
 
 const onTick = (state: State, context: Context): Decision => {
   const { phase, staged } = state;

@@ -2,24 +2,14 @@
 // one is left at the next reboot, which is the technician's to ask for; until then nothing is installed, because the other
 // slot is the only way on. Never leaves the gateway without a slot that is good.
 
+import { startAssess } from './assessing.ts';
+import { accepted, andThen, begin, type Context, type Decision, note, refuse, rest, stay } from './decision.ts';
+import { deny } from './denylist.ts';
 import { type ErrorCode, errorCodes, type Failure } from './errors.ts';
 import type { DeviceFacts } from './events.ts';
 import { refOf } from './select.ts';
 import { newStaged } from './staged.ts';
 import type { Phase, Staged, State } from './state.ts';
-import {
-  accepted,
-  andThen,
-  begin,
-  type Context,
-  type Decision,
-  deny,
-  note,
-  refuse,
-  rest,
-  startAssess,
-  stay,
-} from './steps.ts';
 import { type BootStatus, otherSlot, type ReleaseRef, type SlotName } from './types.ts';
 
 type Marking = Extract<Phase, { kind: 'marking' }>;

@@ -1,28 +1,20 @@
 // What a start means. The bootloader witnesses, the store testifies: where they differ, the bootloader and the slots'
 // own records win, and a lost database is rebuilt from them (I8, I9). Never asks for anything but what the facts support.
 
+import { proceedStaged } from './activating.ts';
+import { startAssess } from './assessing.ts';
+import { finishConfirm } from './confirming.ts';
+import { andThen, type Context, type Decision, note, rest, stay } from './decision.ts';
+import { deny, retire } from './denylist.ts';
 import { errorCodes } from './errors.ts';
 import type { DeviceFacts } from './events.ts';
 import { resumeMarking } from './marking.ts';
+import { startReboot } from './rebooting.ts';
+import { startRevert } from './reverting.ts';
 import { firstPoll } from './schedule.ts';
 import { refOf } from './select.ts';
 import { newStaged } from './staged.ts';
 import type { DenyEntry, Staged, State } from './state.ts';
-import {
-  andThen,
-  type Context,
-  type Decision,
-  deny,
-  finishConfirm,
-  note,
-  proceedStaged,
-  rest,
-  retire,
-  startAssess,
-  startReboot,
-  startRevert,
-  stay,
-} from './steps.ts';
 import { otherSlot, type ReleaseRef, type SlotName, type SlotRecord } from './types.ts';
 
 const unknownRelease = (rootHex: string | null): ReleaseRef => ({

@@ -1,5 +1,6 @@
 // When to do something again: polls with jitter, backoff with a cap, the next wake-up. Pure arithmetic on the monotonic clock.
 
+import type { Context } from './decision.ts';
 import type { Failure } from './errors.ts';
 import type { State } from './state.ts';
 import type { Moment, Policy } from './types.ts';
@@ -39,6 +40,19 @@ export const retryAt = (failures: number, failure: Failure, moment: Moment, poli
 /** When to try again what this device itself failed at too often. */
 export const longRetryAt = (moment: Moment, policy: Policy): number =>
   moment.monoMs + policy.backoffMaxMs * longBackoffFactor * (0.5 + moment.random / 2);
+
+/** Counts a failed check or install and says when to try again. */
+export const backOff = (state: State, { moment, policy }: Context, why: Failure, fetchedEnough: boolean): State => {
+  const failures = fetchedEnough ? 1 : state.failures + 1;
+  return { ...state, failures, nextPollMs: retryAt(failures, why, moment, policy) };
+};
+
+export const backOffLong = (state: State, { moment, policy }: Context, why: Failure): State => ({
+  ...state,
+  failures: state.failures + 1,
+  nextPollMs: longRetryAt(moment, policy),
+  attention: why,
+});
 
 /** True while only a closed window stands between the last check and an install. */
 export const waitsForDownloadWindow = (state: State): boolean =>

@@ -25,6 +25,12 @@ export type EntryStems = Readonly<Record<SlotName, string>>;
 /** A copy of each slot's entry, outside of what the loader reads, to make a lost one from. */
 export const copiesFolder = 'loader/otad';
 
+/**
+ * What fsck.fat makes in the root of clusters that a cut left without a name, a kernel as a rule. Nobody else takes them away, and
+ * a few of them leave no room for the boot files of a release.
+ */
+const salvaged = /^FSCK[0-9]{4}\.REC$/i;
+
 /** An entry on the way from another form to ours. */
 const standInSuffix = '.new';
 
@@ -210,6 +216,13 @@ export const recover = async (
         return made;
       });
     }
+  }
+  for (const file of await esp.list('')) {
+    if (!salvaged.test(file)) continue;
+    await attempt(`${file} cannot be removed`, async () => {
+      await esp.remove(file);
+      sentences.push(`systemd-boot: ${file}, which a check of the file system made, is removed`);
+    });
   }
   const asFound = { ...files };
   for (const slot of slotNames) {

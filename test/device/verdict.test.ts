@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Circumstances, noEvidence } from './lab/verdict.ts';
+import { type Circumstances, isAnswer, NoAnswer, noEvidence, WrongAnswer } from './lab/verdict.ts';
 
 const pauseMsMax = 20_000;
 const calm: Circumstances = { lastWords: null, console: '', hostPauseMs: 300 };
@@ -24,4 +24,17 @@ test('a double fault of the kernel is no evidence', () => {
 test('a host that stood still longer than a watchdog waits is no evidence', () => {
   assert.equal(verdictOf({ hostPauseMs: pauseMsMax }), null);
   assert.equal(verdictOf({ hostPauseMs: pauseMsMax + 1 }), 'the host stood still for 20 s');
+});
+
+test('an answer counts, also of an emulator that died or on a host that stood still; silence does not', () => {
+  const comparison = (): Error => {
+    try {
+      assert.equal('a', 'b');
+    } catch (error) {
+      return error as Error;
+    }
+    return new Error('nothing was compared');
+  };
+  assert.deepEqual([new WrongAnswer('exit status 1'), comparison()].map(isAnswer), [true, true]);
+  assert.deepEqual([new NoAnswer('not a word'), new Error('the channel closed')].map(isAnswer), [false, false]);
 });

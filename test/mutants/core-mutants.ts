@@ -2,8 +2,9 @@
 
 import { one, type SimulatorMutant } from './mutant.ts';
 
-const steps = 'agent/core/steps.js';
-const outcomes = 'agent/core/outcomes.js';
+const activating = 'agent/core/activating.js';
+const installing = 'agent/core/installing.js';
+const rebooting = 'agent/core/rebooting.js';
 const recover = 'agent/core/recover.js';
 const select = 'agent/core/select.js';
 const runtime = 'agent/runtime/runtime.js';
@@ -29,13 +30,13 @@ export const coreMutants: readonly SimulatorMutant[] = [
   },
   {
     name: 'activate-unverified',
-    edits: one(steps, 'staged.verifiedInBoot === state.bootId', 'true'),
+    edits: one(activating, 'staged.verifiedInBoot === state.bootId', 'true'),
     caughtBy: ['I3'],
   },
   {
     name: 'invalidate-after-first-byte',
     edits: one(
-      steps,
+      installing,
       "step: 'invalidate', slot, release, isForced, ...fromFolder(folder) }, (plan) => ({ kind: 'invalidate', plan, slot }));",
       "step: 'write', slot, release, isForced, ...fromFolder(folder) }, (plan) => ({ kind: 'write', plan, slot, release }));",
     ),
@@ -43,7 +44,7 @@ export const coreMutants: readonly SimulatorMutant[] = [
   },
   {
     name: 'confirm-on-any-boot',
-    edits: one(outcomes, 'if (failures.length === 0)', 'if (failures.length >= 0)'),
+    edits: one('agent/core/assessing.js', 'if (failures.length === 0)', 'if (failures.length >= 0)'),
     caughtBy: ['I4'],
   },
   {
@@ -57,7 +58,7 @@ export const coreMutants: readonly SimulatorMutant[] = [
   },
   {
     name: 'deny-forgotten',
-    edits: one(steps, '[...state.denylist, entry].slice(', '[...state.denylist].slice('),
+    edits: one('agent/core/denylist.js', '[...state.denylist, entry].slice(', '[...state.denylist].slice('),
     caughtBy: ['I6', 'I11'],
   },
   {
@@ -77,7 +78,7 @@ export const coreMutants: readonly SimulatorMutant[] = [
   {
     name: 'reboot-uncapped',
     edits: one(
-      steps,
+      rebooting,
       'const isCapped = staged.reboots >= context.policy.rebootAttemptsMax;',
       'const isCapped = false;',
     ),
@@ -85,7 +86,7 @@ export const coreMutants: readonly SimulatorMutant[] = [
   },
   {
     name: 'reboot-given-up',
-    edits: one(steps, 'if (isCapped && !isRebootDue(staged, context)) {', 'if (isCapped) {'),
+    edits: one(rebooting, 'if (isCapped && !isRebootDue(staged, context)) {', 'if (isCapped) {'),
     caughtBy: ['I8'],
   },
   {
@@ -134,7 +135,7 @@ export const coreMutants: readonly SimulatorMutant[] = [
   },
   {
     name: 'tries-not-limited',
-    edits: one(steps, 'tries: policy.triesMax,', 'tries: 9,'),
+    edits: one(activating, 'tries: policy.triesMax,', 'tries: 9,'),
     caughtBy: ['I4'],
   },
   {
@@ -145,7 +146,7 @@ export const coreMutants: readonly SimulatorMutant[] = [
   {
     name: 'running-slot-written',
     edits: one(
-      steps,
+      installing,
       'release, { isForced, folder }) => {\n    const slot = otherSlot(state.booted);',
       'release, { isForced, folder }) => {\n    const slot = state.booted;',
     ),

@@ -24,6 +24,11 @@ export const labMutants: readonly SuiteMutant[] = [
     suite: judged,
   },
   {
+    name: 'lab-tries-a-comparison-again',
+    edits: one(verdict, ' || error instanceof AssertionError', ''),
+    suite: judged,
+  },
+  {
     name: 'lab-takes-a-refusal-for-a-death',
     edits: one(monitor, 'undefined)\n            throw new Error(', 'undefined)\n            throw new MonitorError('),
     suite: spoken,

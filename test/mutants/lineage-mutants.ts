@@ -68,7 +68,7 @@ export const lineageMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'trial-given-up-although-the-way-back-is-rotten',
-    edits: one('agent/core/outcomes.js', 'staged.failureReason === null\n', 'staged.failureReason !== null\n'),
+    edits: one('agent/core/assessing.js', 'staged.failureReason === null\n', 'staged.failureReason !== null\n'),
     suite: core,
   },
   {

@@ -32,7 +32,7 @@ export const progressMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'progress-folder-counted-as-network',
-    edits: one('agent/core/steps.js', "step !== 'write' || folder !== undefined", "step !== 'write'"),
+    edits: one('agent/core/installing.js', "step !== 'write' || folder !== undefined", "step !== 'write'"),
     suite: spent,
   },
 ];

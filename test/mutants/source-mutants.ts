@@ -55,7 +55,7 @@ export const sourceMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'folder-failure-counted-against-the-servers',
-    edits: one('agent/core/outcomes.js', 'folder === undefined ? backOff(', 'folder !== null ? backOff('),
+    edits: one('agent/core/checking.js', 'folder === undefined ? backOff(', 'folder !== null ? backOff('),
     suite: ['agent/core/folder.test.js'],
   },
   {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readArguments, UsageError } from '../../../agent/cli/arguments.ts';
-import { commandDoc, commandHelp, commandNames, generalHelp } from '../../../agent/cli/usage.ts';
+import { commandHelp, generalHelp } from '../../../agent/cli/help.ts';
+import { commandDoc, commandNames } from '../../../agent/cli/usage.ts';
 
 const misuses: readonly (readonly [readonly string[], RegExp])[] = [
   [[], /needs a command/],

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decide } from '../../../agent/core/decide.ts';
+import type { Decision } from '../../../agent/core/decision.ts';
 import type { Command } from '../../../agent/core/events.ts';
 import type { State } from '../../../agent/core/state.ts';
-import type { Decision } from '../../../agent/core/steps.ts';
 import { aMoment, aPolicy, aRecord, aStaged, aState } from '../../support/builders.ts';
 
 const command = (state: State, given: Command): Decision =>

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decide } from '../../../agent/core/decide.ts';
+import type { Decision } from '../../../agent/core/decision.ts';
 import { type ErrorCode, errorCodes, type Failure } from '../../../agent/core/errors.ts';
 import type { Event } from '../../../agent/core/events.ts';
 import type { State } from '../../../agent/core/state.ts';
-import type { Decision } from '../../../agent/core/steps.ts';
 import { aMoment, aPolicy, aRelease, aState } from '../../support/builders.ts';
 
 const folder = { id: '00000000-0000-4000-8000-000000000001', path: '/media/stick' };

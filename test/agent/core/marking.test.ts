@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decide } from '../../../agent/core/decide.ts';
+import type { Decision } from '../../../agent/core/decision.ts';
 import type { EffectDone } from '../../../agent/core/effects.ts';
 import type { Command, DeviceFacts, Event } from '../../../agent/core/events.ts';
 import type { State } from '../../../agent/core/state.ts';
-import type { Decision } from '../../../agent/core/steps.ts';
 import type { BootStatus } from '../../../agent/core/types.ts';
 import { aBoot, aMoment, aPolicy, aRecord, aStaged, aState, someFacts } from '../../support/builders.ts';
 

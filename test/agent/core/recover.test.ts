@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decide } from '../../../agent/core/decide.ts';
+import type { Decision } from '../../../agent/core/decision.ts';
 import type { DeviceFacts } from '../../../agent/core/events.ts';
 import { unmetConditions } from '../../../agent/core/select.ts';
 import type { State } from '../../../agent/core/state.ts';
-import type { Decision } from '../../../agent/core/steps.ts';
 import {
   aBoot,
   aMoment,

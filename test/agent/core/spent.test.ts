@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decide } from '../../../agent/core/decide.ts';
+import type { Decision } from '../../../agent/core/decision.ts';
 import type { Brought } from '../../../agent/core/effects.ts';
 import { type ErrorCode, errorCodes } from '../../../agent/core/errors.ts';
 import type { Event } from '../../../agent/core/events.ts';
 import type { State } from '../../../agent/core/state.ts';
-import type { Decision } from '../../../agent/core/steps.ts';
 import { aMoment, aPolicy, aRecord, aRelease, aState, someFacts } from '../../support/builders.ts';
 
 const mebibyte = 1024 * 1024;

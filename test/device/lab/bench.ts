@@ -13,7 +13,7 @@ import { MonitorError } from './monitor.ts';
 import { keepRecord } from './record.ts';
 import type { LabReleases } from './releases.ts';
 import { openSite, type Site } from './site.ts';
-import { EmulatorDied } from './verdict.ts';
+import { EmulatorDied, isAnswer } from './verdict.ts';
 
 const restartsMax = 2;
 
@@ -70,7 +70,7 @@ const runOnce = async <T>(options: BenchOptions, run: (context: CaseContext) => 
     return { cuts: machine.cuts(), error: null, value };
   } catch (error) {
     const fault = machine.noEvidence();
-    const isKnown = fault === null || isEmulatorsFault(error);
+    const isKnown = fault === null || isEmulatorsFault(error) || isAnswer(error);
     return {
       cuts: machine.cuts(),
       error: isKnown

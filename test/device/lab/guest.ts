@@ -3,7 +3,7 @@
 import type { BootBody, HistoryBody, StatusBody, WhyBody } from '../../../agent/api/schema.ts';
 import type { CommandResult, ControlChannel } from './control-channel.ts';
 import { limits } from './limits.ts';
-import { WrongAnswer } from './verdict.ts';
+import { NoAnswer, WrongAnswer } from './verdict.ts';
 
 export interface Guest {
   /** Any exit status. */
@@ -44,7 +44,7 @@ export const createGuest = (channel: () => ControlChannel): Guest => {
     const look = `for try in 1 2 3 4 5 6 7 8 9 10; do [ -S ${socketPath} ] && exit 0; sleep 1; done; exit 1`;
     const sinceMs = performance.now();
     while ((await run(look)).status !== 0) {
-      if (performance.now() - sinceMs > limits.comeBackMs) throw new WrongAnswer('the agent does not answer');
+      if (performance.now() - sinceMs > limits.comeBackMs) throw new NoAnswer('the agent does not answer');
     }
   };
   const otactl = async <T>(words: string): Promise<T> => {

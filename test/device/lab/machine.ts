@@ -13,7 +13,7 @@ import { createGuest, type Guest } from './guest.ts';
 import { watchHost } from './host-watch.ts';
 import { limits } from './limits.ts';
 import { makeThinDisk } from './qcow-disk.ts';
-import { EmulatorDied, noEvidence, WrongAnswer } from './verdict.ts';
+import { EmulatorDied, NoAnswer, noEvidence } from './verdict.ts';
 
 /** What a machine starts from: disk, firmware memory, and the state of a running system where there is one. */
 export interface Stage {
@@ -123,9 +123,7 @@ export const createMachine = async (options: MachineOptions): Promise<Machine> =
   /** Not a word for too long: whose fault that is. */
   const silent = async (what: string): Promise<never> => {
     await on().emulator.monitor.command('query-status');
-    throw new WrongAnswer(
-      `the gateway hangs: not a word for ${limits.silenceMs / 60_000} minutes, waiting for ${what}`,
-    );
+    throw new NoAnswer(`the gateway hangs: not a word for ${limits.silenceMs / 60_000} minutes, waiting for ${what}`);
   };
   /** Waits until `ask` has an answer, as long as the machine shows that it lives. */
   const progress = async <T>(what: string, absoluteMs: number, ask: () => T | null | undefined): Promise<T> => {
@@ -143,7 +141,7 @@ export const createMachine = async (options: MachineOptions): Promise<Machine> =
       lines = channel.lines();
       heardMs = Math.max(heardMs, console.lastHeardMs());
       if (nowMs - heardMs > limits.silenceMs) await silent(what);
-      if (nowMs - sinceMs > absoluteMs) throw new WrongAnswer(`${what}: not within ${absoluteMs / 60_000} minutes`);
+      if (nowMs - sinceMs > absoluteMs) throw new NoAnswer(`${what}: not within ${absoluteMs / 60_000} minutes`);
       await Promise.race([console.changed(), delay(limits.lookAgainMs)]);
     }
   };

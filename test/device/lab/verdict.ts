@@ -1,11 +1,19 @@
 // Whether a run says anything of the gateway. Pure. An emulator that died and a host that stood still are no evidence, and
-// the only things that are tried again; a gateway that hangs is a wrong answer.
+// the only things that are tried again; a gateway that hangs, or gives a wrong answer, is not.
+
+import { AssertionError } from 'node:assert';
 
 /** The emulator died, or the host did not let it work: the run is no evidence for or against the gateway. */
 export class EmulatorDied extends Error {}
 
-/** The guest answered, or fell silent, and that is wrong. */
+/** The guest answered, and that is wrong. */
 export class WrongAnswer extends Error {}
+
+/** The guest fell silent, or did not get where it should, for too long. */
+export class NoAnswer extends Error {}
+
+/** An answer that was given counts, whatever became of emulator and host: it is never the reason to try again. */
+export const isAnswer = (error: unknown): boolean => error instanceof WrongAnswer || error instanceof AssertionError;
 
 /** What was seen of the machine around the gateway. */
 export interface Circumstances {
