@@ -138,23 +138,24 @@ const settle = (at: string, { device, otherStarts = true, bootloaderListens = tr
     at,
     `${veritysetup}
 slot=a disk=vda
-feed_for() { echo "feed $1"; }; say() { echo "goes on: $*"; }; refuse() { echo "refused: $*"; }; start_again() { echo again; }
+feed_for() { echo "feed $1"; }; say() { echo "said: $*"; }; refuse() { echo "refused: $*"; }; start_again() { echo again; }
 other_starts() { ${otherStarts}; }; leave_slot() { echo left; ${bootloaderListens}; }
 settle_doubt vda2 ${device}`,
   );
 
 const problem = 'a part of /dev/vda2 cannot be read, or is not what its root says';
 const rotten = '/proc/self/mem';
-const stays = `feed 180\ngoes on: ${problem}; no slot is better, so it is started all the same`;
+const reads = 'feed 180\nsaid: slot a may not have come up the last time: it is read to the end first';
+const stays = `${reads}\nsaid: ${problem}; no slot is better, so it is started all the same`;
 
 test('a slot in doubt that can be read is started', async (t) => {
   const at = await aBoard(t);
-  assert.equal(await settle(at, { device: '"$at/dev/vda2"' }), 'feed 180');
+  assert.equal(await settle(at, { device: '"$at/dev/vda2"' }), reads);
 });
 
 test('a slot that cannot be read is left for one that is whole', async (t) => {
   const at = await aBoard(t);
-  assert.equal(await settle(at, { device: rotten }), `feed 180\nleft\nrefused: ${problem}\nagain`);
+  assert.equal(await settle(at, { device: rotten }), `${reads}\nleft\nrefused: ${problem}\nagain`);
 });
 
 test('a slot that cannot be read is started all the same where nothing is better', async (t) => {
@@ -164,7 +165,7 @@ test('a slot that cannot be read is started all the same where nothing is better
     stays,
     'the bootloader would not start the other',
   );
-  const deaf = stays.replace('\n', '\nleft\n');
+  const deaf = stays.replace(reads, `${reads}\nleft`);
   assert.equal(await settle(at, { device: rotten, bootloaderListens: false }), deaf, 'the bootloader cannot be told');
   await rot(at, 'vda3', blockBytes);
   assert.equal(await settle(at, { device: rotten }), stays, 'the other one is rotten as well');
