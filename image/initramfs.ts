@@ -12,7 +12,15 @@ import { runTool } from './tool.ts';
 
 const scriptPath = (name: string): string => fileURLToPath(new URL(`../../image/initramfs/${name}`, import.meta.url));
 /** Functions of the script. */
-const sourced = ['find-slot', 'leave-slot', 'feed-watchdog', 'check-data', 'keep-state', 'doubt-slot'];
+const sourced = [
+  'find-slot',
+  'leave-slot',
+  'tell-bootloader',
+  'feed-watchdog',
+  'check-data',
+  'keep-state',
+  'doubt-slot',
+];
 /** What the script calls; all else of busybox is left out of sight. */
 const applets =
   'sh awk basename cat cp dd dirname echo grep head insmod ln ls mkdir mount od readlink reboot rm sed sha256sum sleep sync switch_root tail timeout tr umount usleep'.split(

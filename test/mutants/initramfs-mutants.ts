@@ -5,6 +5,7 @@ import { one, type SuiteMutant } from './mutant.ts';
 const leave = '../image/initramfs/leave-slot';
 const doubt = '../image/initramfs/doubt-slot';
 const keep = '../image/initramfs/keep-state';
+const tell = '../image/initramfs/tell-bootloader';
 const leaving = ['image/leave-slot.test.js'];
 const doubting = ['image/doubt-slot.test.js'];
 const keeping = ['image/keep-state.test.js'];
@@ -29,6 +30,11 @@ export const initramfsMutants: readonly SuiteMutant[] = [
     name: 'tryboot-leaves-for-a-slot-without-an-initramfs',
     edits: one(leave, '[ -z "$initramfs" ] || [ -s "$1/$initramfs" ]', 'true'),
     suite: leaving,
+  },
+  {
+    name: 'tryboot-leaves-without-a-look',
+    edits: one(tell, 'other_starts || return 1', ''),
+    suite: ['image/tell-bootloader.test.js'],
   },
   {
     name: 'uboot-would-start-a-slot-without-tries',
