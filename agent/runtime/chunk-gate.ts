@@ -18,11 +18,11 @@ export interface ChunkGate {
   take(bytes: Uint8Array, server: string): Iterable<ArrivedChunk>;
 }
 
-/** `first`: the chunk that the stream begins with. */
-export const createChunkGate = (table: ChunkTable, first: number): ChunkGate => {
+/** `first`: the chunk that the stream begins with, or behind `begun` of it, which no server has sent. */
+export const createChunkGate = (table: ChunkTable, first: number, begun: Uint8Array): ChunkGate => {
   let chunk = first;
-  let memory = new Uint8Array();
-  let filled = 0;
+  let memory = begun;
+  let filled = begun.length;
   let sender: string | null = null;
   return {
     get heldBytes() {

@@ -1,15 +1,17 @@
 // What the ways that make an image out of chunks have in common: giving the writer a chunk, less what it holds already, and
-// fetching one by itself. Fetched bytes are given to the medium before many of them could be lost.
+// fetching one by itself. Fetched bytes are given to the medium, and marked, before many of them could be lost.
 
 import { OtadError } from '../core/errors.ts';
 import type { ByteRange, ChunkTable, ReleaseSource } from '../core/ports.ts';
 import type { ArtifactFile } from '../core/types.ts';
+import { chunkAt } from './chunk-plan.ts';
 import type { Fill } from './fill-way.ts';
+import { readBytes } from './held-chunks.ts';
 import { createRangeWindow } from './range-window.ts';
 
-/** Fetched bytes that may wait in the writer: beyond, they are given to the medium though its transfer is not full. */
+/** Fetched bytes that may wait in the writer, however fast they come: beyond, they are given to the medium though its transfer is not full. */
 const waitingBytesMax = 256 * 1024;
-/** Fetched bytes that a power cut may cost. */
+/** Fetched bytes that a power cut may cost, however fast they come. */
 const unmarkedBytesMax = 1024 * 1024;
 
 export interface ChunkSupply {
@@ -19,6 +21,13 @@ export interface ChunkSupply {
 }
 
 export const noRisk = (): ChunkSupply['risk'] => ({ waitingBytes: 0, unmarkedBytes: 0 });
+
+/** What is missing of the chunk that the writer's position lies in: it is lost with any cut before it is whole. */
+const comingBytes = ({ index, writer }: Fill): number => {
+  if (typeof index === 'string') return 0;
+  const { arrivedBytes } = writer;
+  return index.table.offsetOf(chunkAt(index.table, arrivedBytes) + 1) - arrivedBytes;
+};
 
 /** Gives the writer the bytes from `offsetBytes` of the image, less what it holds of them already. Gives how many were new. */
 export const push = async (
@@ -30,6 +39,7 @@ export const push = async (
   const fresh = bytes.subarray(Math.max(0, writer.arrivedBytes - offsetBytes));
   await writer.push(fresh);
   if (writer.fault !== null) throw writer.fault;
+  if (writer.isMarkDue(comingBytes(fill))) await writer.writeOut(true);
   return fresh.length;
 };
 
@@ -48,6 +58,17 @@ export const pushFetched = async (supply: ChunkSupply, offsetBytes: number, byte
   if (isMarked) risk.unmarkedBytes = 0;
 };
 
+/**
+ * The beginning of the chunk that the writer's position lies in, as the slot holds it: marks are whole blocks, and chunks are not.
+ * Empty at the beginning of a chunk, and where the slot does not give it back.
+ */
+export const begunChunk = async ({ writer, medium, signal }: Fill, table: ChunkTable): Promise<Uint8Array> => {
+  const { positionBytes } = writer;
+  const start = table.offsetOf(chunkAt(table, positionBytes));
+  if (writer.arrivedBytes > positionBytes || start === positionBytes) return new Uint8Array();
+  return (await readBytes(medium, start, positionBytes - start, signal))?.slice() ?? new Uint8Array();
+};
+
 interface Sent {
   readonly bytes: Uint8Array;
   readonly server: string;
@@ -59,7 +80,7 @@ export const fetchAlone = async (
   file: ArtifactFile,
   range: ByteRange,
 ): Promise<Sent> => {
-  const { tally, signal, onBytes } = fill;
+  const { tally, pace, signal, onBytes } = fill;
   const onFetched = (lengthBytes: number): void => {
     tally.fetchedBytes += lengthBytes;
     onBytes();
@@ -67,7 +88,7 @@ export const fetchAlone = async (
   const onDropped = (lengthBytes: number): void => {
     tally.overheadBytes += lengthBytes;
   };
-  const window = createRangeWindow({ source, file, onFetched, onDropped, signal });
+  const window = createRangeWindow({ source, file, pace, onFetched, onDropped, signal });
   try {
     const pending = window.start(range);
     await pending.arrived(range.lengthBytes);
@@ -112,6 +133,20 @@ export const fetchChunk = (
   const range = { offsetBytes, lengthBytes: table.offsetOf(chunk + 1) - offsetBytes };
   const isRight = (bytes: Uint8Array): boolean => table.isChunk(chunk, bytes);
   return fetchRight(supply, supply.fill.target.artifact, range, isRight, triesBefore);
+};
+
+/** Fetches what is missing of a chunk that has begun, so that a cut in it does not cost the chunk. What comes out wrong is left alone. */
+export const endChunk = async (supply: ChunkSupply, table: ChunkTable): Promise<void> => {
+  const { fill } = supply;
+  const { writer, target, tally } = fill;
+  const begun = await begunChunk(fill, table);
+  if (begun.length === 0) return;
+  const offsetBytes = writer.positionBytes;
+  const chunk = chunkAt(table, offsetBytes);
+  const range = { offsetBytes, lengthBytes: table.offsetOf(chunk + 1) - offsetBytes };
+  const { bytes } = await fetchAlone(supply, target.artifact, range);
+  if (table.isChunk(chunk, Buffer.concat([begun, bytes]))) await pushFetched(supply, offsetBytes, bytes);
+  else tally.overheadBytes += bytes.length;
 };
 
 /** Why ranges are not to be had. What cannot be had by ranges may be had in one stream; any other error is thrown. */

@@ -1,9 +1,10 @@
 // The ways by which an image comes into a slot, tried in order: a patch, the chunk index with this gateway's own slots, the whole
 // file. Each goes on where the one before it left off. None is trusted: what decides is the signed digest at the end.
 
-import type { RuntimeLog } from '../core/ports.ts';
+import type { RuntimeLog, SlotReader } from '../core/ports.ts';
 import type { SlotName } from '../core/types.ts';
 import type { InstallTarget } from './install-target.ts';
+import type { LinkPace } from './link-pace.ts';
 import type { Tally } from './progress-reporter.ts';
 import type { HeldIndex, IndexFile } from './slot-index.ts';
 import type { SlotWriter } from './slot-writer.ts';
@@ -19,6 +20,8 @@ export interface Fill {
   readonly target: InstallTarget;
   /** Takes the image's bytes from `arrivedBytes` on, in order. */
   readonly writer: SlotWriter;
+  /** The slot itself: before the writer's position it holds the image. */
+  readonly medium: SlotReader;
   /** The image's chunk index, or the reason why there is none to go by. */
   readonly index: IndexFile | string;
   /** So many bytes of this very image an attempt before this one had written; not all of them may still be there. */
@@ -28,6 +31,8 @@ export interface Fill {
   /** What is known of the image beyond this attempt: its records say it. */
   readonly doubt: Doubt;
   readonly tally: Tally;
+  /** Of the link, as far as Range requests measure it. */
+  readonly pace: LinkPace;
   /** Called after every change of the tally. */
   readonly onBytes: () => void;
   readonly signal: AbortSignal;

@@ -6,7 +6,7 @@ import { OtadError } from '../core/errors.ts';
 import type { ChunkTable, ReleaseSource, ServedSink } from '../core/ports.ts';
 import { type ArrivedChunk, createChunkGate } from './chunk-gate.ts';
 import { chunkAt } from './chunk-plan.ts';
-import { asRangeless, fetchChunk, push } from './chunk-supply.ts';
+import { asRangeless, begunChunk, fetchChunk, push } from './chunk-supply.ts';
 import type { Fill, FillWay } from './fill-way.ts';
 
 /** Who sent what the slot holds of an image: remembered from one attempt to the next. */
@@ -64,11 +64,19 @@ const takeAsTheyCome = ({ writer }: Fill): Intake => ({
  * Gives the writer whole chunks that are right. A wrong one is fetched by itself; where it cannot be had the index may be wrong as
  * well, so the image's digest decides, and the index is not asked any more until the image is whole.
  */
-const takeByIndex = (fill: Fill, table: ChunkTable, source: ReleaseSource, onGiven: () => void): Intake => {
+const takeByIndex = async (
+  fill: Fill,
+  table: ChunkTable,
+  source: ReleaseSource,
+  onGiven: () => void,
+): Promise<Intake> => {
   const { writer, tally, doubt, log } = fill;
   const startBytes = writer.arrivedBytes;
   const first = chunkAt(table, startBytes);
-  const gate = createChunkGate(table, first);
+  const begun = await begunChunk(fill, table);
+  const gate = createChunkGate(table, first, begun);
+  /** Of a chunk, those that did not come over the network. */
+  const ownBytes = (chunk: number): number => (chunk === first ? begun.length : 0);
   const rightChunk = async ({ chunk, bytes, server }: ArrivedChunk): Promise<Uint8Array> => {
     if (doubt.isFullOnly || table.isChunk(chunk, bytes)) return bytes;
     if (server !== null) source.distrust(server);
@@ -77,18 +85,20 @@ const takeByIndex = (fill: Fill, table: ChunkTable, source: ReleaseSource, onGiv
       return null;
     });
     if (fetched === null) doubt.isFullOnly = true;
-    else tally.overheadBytes += bytes.length;
+    else tally.overheadBytes += bytes.length - ownBytes(chunk);
     return fetched ?? bytes;
   };
   const give = async (whole: Iterable<ArrivedChunk>): Promise<void> => {
     for (const arrived of whole) {
+      const { chunk } = arrived;
       const bytes = await rightChunk(arrived);
-      tally.overheadBytes += bytes.length - (await push({ fill }, table.offsetOf(arrived.chunk), bytes));
+      const cameBytes = bytes.length - (bytes === arrived.bytes ? ownBytes(chunk) : 0);
+      tally.overheadBytes += cameBytes - (await push({ fill }, table.offsetOf(chunk), bytes));
       onGiven();
     }
   };
   return {
-    fromBytes: table.offsetOf(first),
+    fromBytes: table.offsetOf(first) + begun.length,
     sink: (bytes, server) => give(gate.take(bytes, server)),
     onBreak: async () => {
       const { heldBytes } = gate;
@@ -96,7 +106,7 @@ const takeByIndex = (fill: Fill, table: ChunkTable, source: ReleaseSource, onGiv
       const isStuck = writer.arrivedBytes === startBytes && table.offsetOf(first) + heldBytes.length > startBytes;
       if (isStuck) doubt.isFullOnly = true;
       if (doubt.isFullOnly) await push({ fill }, table.offsetOf(chunkAt(table, writer.arrivedBytes)), heldBytes);
-      else tally.overheadBytes += heldBytes.length;
+      else tally.overheadBytes += heldBytes.length - ownBytes(chunkAt(table, writer.arrivedBytes));
     },
   };
 };
@@ -112,7 +122,7 @@ export const createFullWay = (source: ReleaseSource, sender: Sender): FullWay =>
       tally.toFetchBytes = artifact.lengthBytes - writer.arrivedBytes;
       onBytes();
     };
-    const intake = isChecked ? takeByIndex(fill, index.table, source, tell) : takeAsTheyCome(fill);
+    const intake = isChecked ? await takeByIndex(fill, index.table, source, tell) : takeAsTheyCome(fill);
     tell();
     let held: Promise<void> | null = null;
     const sink: ServedSink = (bytes, from) => {

@@ -1,14 +1,14 @@
 // The way of the chunk index: chunks that this gateway's own slots hold are copied, the others fetched by Range requests that run
 // ahead. Every chunk is checked by the signed index before the writer gets it, and the writer gets them in order, so that a
-// cut costs what is in memory and nothing else.
+// cut costs what is in memory and not marked, and nothing else.
 
 import type { ChunkTable, ReleaseSource } from '../core/ports.ts';
 import { type ChunkStep, chunkAt, planChunks } from './chunk-plan.ts';
-import { asRangeless, type ChunkSupply, fetchChunk, noRisk, push, pushFetched } from './chunk-supply.ts';
+import { asRangeless, type ChunkSupply, endChunk, fetchChunk, noRisk, push, pushFetched } from './chunk-supply.ts';
 import type { Fill, FillWay } from './fill-way.ts';
 import type { HeldChunks } from './held-chunks.ts';
 import { type OwnSlotPorts, type OwnSlots, openOwnSlots } from './own-slots.ts';
-import { createRangeWindow, type PendingRange, type RangeWindow } from './range-window.ts';
+import { createRangeWindow, type PendingRange, type WindowPorts } from './range-window.ts';
 
 /** Steps that are planned ahead, so that requests run while a long stretch is copied. */
 const stepsAheadMax = 64;
@@ -16,6 +16,8 @@ const stepsAheadMax = 64;
 export interface IndexWayPorts extends OwnSlotPorts {
   readonly source: ReleaseSource;
 }
+
+type Counting = Pick<WindowPorts, 'onFetched' | 'onDropped'>;
 
 interface Job extends ChunkSupply {
   readonly table: ChunkTable;
@@ -67,9 +69,10 @@ const fetch = async (
 ): Promise<Outcome> => {
   const { table, fill } = job;
   for (let chunk = step.first; chunk < step.end; chunk += 1) {
-    await pending.arrived(lengthOf(table, step.first, chunk + 1));
     const from = lengthOf(table, step.first, chunk);
-    let bytes: Uint8Array | null = pending.bytes.subarray(from, from + lengthOf(table, chunk, chunk + 1));
+    const to = lengthOf(table, step.first, chunk + 1);
+    await pending.arrived(to);
+    let bytes: Uint8Array | null = pending.bytes.subarray(from, to);
     if (!table.isChunk(chunk, bytes)) {
       job.source.distrust(pending.server);
       fill.tally.overheadBytes += bytes.length;
@@ -77,34 +80,48 @@ const fetch = async (
       if (bytes === null) return { closed: wrongChunk(job, chunk) };
     }
     await pushFetched(job, table.offsetOf(chunk), bytes);
+    pending.taken(to);
   }
   return 'done';
 };
 
 /** Steps in order, the requests of those to come already under way. */
-const runPlan = async (job: Job, window: RangeWindow): Promise<Outcome> => {
-  const { table, held, fill } = job;
-  const plan = planChunks(table, chunkAt(table, fill.writer.arrivedBytes), held.find);
-  const ahead: { readonly step: ChunkStep; pending: PendingRange | null }[] = [];
+const runPlan = async (job: Job, { onFetched, onDropped }: Counting): Promise<Outcome> => {
+  const { table, held, fill, source } = job;
+  const { target, pace, signal, writer } = fill;
+  const plan = planChunks(table, chunkAt(table, writer.arrivedBytes), held.find);
+  const ahead: (() => Promise<Outcome>)[] = [];
   let next = plan.next();
   const lookAhead = (): void => {
-    while (!next.done && ahead.length < stepsAheadMax) {
+    for (; !next.done && ahead.length < stepsAheadMax; next = plan.next()) {
       const step = next.value;
-      const range = step.kind === 'fetch' ? rangeOf(table, step.first, step.end) : null;
-      if (range !== null && !window.hasRoom(range.lengthBytes)) return;
-      ahead.push({ step, pending: range === null ? null : window.start(range) });
-      next = plan.next();
+      if (step.kind === 'copy') {
+        ahead.push(() => copy(job, step));
+        continue;
+      }
+      const range = rangeOf(table, step.first, step.end);
+      if (!window.hasRoom(range.lengthBytes)) return;
+      const pending = window.start(range);
+      ahead.push(() => fetch(job, step, pending));
     }
   };
-  for (lookAhead(); ahead.length > 0; lookAhead()) {
-    const { step, pending } = ahead.shift() ?? { step: null, pending: null };
-    if (step === null) break;
-    const outcome =
-      step.kind === 'copy' ? await copy(job, step) : pending === null ? 'done' : await fetch(job, step, pending);
-    pending?.release();
-    if (outcome !== 'done') return outcome;
+  const onArrived = (lengthBytes: number): void => {
+    onFetched(lengthBytes);
+    lookAhead();
+  };
+  const ports = { source, file: target.artifact, pace, onFetched: onArrived, onDropped, signal };
+  const window = createRangeWindow(ports);
+  try {
+    for (;;) {
+      lookAhead();
+      const run = ahead.shift();
+      if (run === undefined) return 'done';
+      const outcome = await run();
+      if (outcome !== 'done') return outcome;
+    }
+  } finally {
+    await window.close();
   }
-  return 'done';
 };
 
 const missingBytes = (table: ChunkTable, first: number, held: HeldChunks): number => {
@@ -116,8 +133,13 @@ const missingBytes = (table: ChunkTable, first: number, held: HeldChunks): numbe
 };
 
 const runJob = async (job: Job): Promise<string | null> => {
-  const { fill, table, held, source } = job;
-  const { tally, target, signal, onBytes, writer } = fill;
+  const { fill, table, held } = job;
+  try {
+    if (held.find(chunkAt(table, fill.writer.arrivedBytes)) === null) await endChunk(job, table);
+  } catch (error) {
+    return asRangeless(error);
+  }
+  const { tally, onBytes, writer } = fill;
   for (;;) {
     let toFetchBytes = missingBytes(table, chunkAt(table, writer.arrivedBytes), held);
     const onFetched = (lengthBytes: number): void => {
@@ -132,15 +154,12 @@ const runJob = async (job: Job): Promise<string | null> => {
     };
     tally.toFetchBytes = toFetchBytes;
     onBytes();
-    const window = createRangeWindow({ source, file: target.artifact, onFetched, onDropped, signal });
     try {
-      const outcome = await runPlan(job, window);
+      const outcome = await runPlan(job, { onFetched, onDropped });
       if (outcome === 'done') return null;
       if (outcome !== 'outdated') return outcome.closed;
     } catch (error) {
       return asRangeless(error);
-    } finally {
-      await window.close();
     }
   }
 };

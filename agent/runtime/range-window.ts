@@ -1,13 +1,14 @@
 // Range requests that run ahead of what is written: a few at a time, each into memory of its own, all of them bounded together,
-// because what is in memory is lost with the process. The bytes of a request are one server's, so that who sent wrong ones is known.
+// because what is in memory is lost with the process: by a number of bytes, and by what the link brings in a second. The bytes of a request are one server's, so that who sent wrong ones is known.
 // Says what arrived; whether it is right is the caller's business.
 
 import { OtadError } from '../core/errors.ts';
 import type { ByteRange, ReleaseSource } from '../core/ports.ts';
 import type { ArtifactFile } from '../core/types.ts';
+import type { LinkPace } from './link-pace.ts';
 
 export const requestsInFlightMax = 4;
-/** Asked for and not yet taken: with what waits in the writer less than 1 MiB. */
+/** Asked for and not yet taken, on the fastest link: with what waits in the writer less than 1 MiB. */
 export const aheadBytesMax = 768 * 1024;
 
 /** One request under way. */
@@ -18,12 +19,15 @@ export interface PendingRange {
   arrived(lengthBytes: number): Promise<void>;
   /** The server that sent all that has arrived. */
   readonly server: string;
-  /** The bytes are not needed any more. */
-  release(): void;
+  /** The first `lengthBytes` bytes are not needed any more. */
+  taken(lengthBytes: number): void;
 }
 
 export interface RangeWindow {
-  /** True when another request of this length fits. The only one always does. */
+  /**
+   * True when another request of this length fits. The only one always does; another one runs beside it when all that was asked
+   * for before will be here within half a second: so the latency of a request costs nothing, and on a slow link a cut little.
+   */
   hasRoom(lengthBytes: number): boolean;
   start(range: ByteRange): PendingRange;
   /** Ends all requests; none writes or counts afterwards. */
@@ -33,17 +37,19 @@ export interface RangeWindow {
 export interface WindowPorts {
   readonly source: ReleaseSource;
   readonly file: ArtifactFile;
+  readonly pace: LinkPace;
   readonly onFetched: (lengthBytes: number) => void;
   /** So many of them are to come once more, from another server. */
   readonly onDropped: (lengthBytes: number) => void;
   readonly signal: AbortSignal;
 }
 
-export const createRangeWindow = ({ source, file, onFetched, onDropped, signal }: WindowPorts): RangeWindow => {
+export const createRangeWindow = ({ source, file, pace, onFetched, onDropped, signal }: WindowPorts): RangeWindow => {
   const ending = new AbortController();
   const both = AbortSignal.any([signal, ending.signal]);
   const running = new Set<Promise<void>>();
   let aheadBytes = 0;
+  let missingBytes = 0;
 
   const start = (range: ByteRange): PendingRange => {
     let bytes = new Uint8Array(range.lengthBytes);
@@ -51,13 +57,15 @@ export const createRangeWindow = ({ source, file, onFetched, onDropped, signal }
     let server = '';
     let end: { readonly error: unknown } | null = null;
     let wake: () => void = () => {};
-    let isReleased = false;
+    let takenBytes = 0;
     aheadBytes += bytes.length;
+    missingBytes += bytes.length;
     const sink = (piece: Uint8Array, from: string): void => {
       if (from !== server) {
         // Whoever has some of the bytes before keeps them as they are.
         if (arrivedBytes > 0) bytes = new Uint8Array(range.lengthBytes);
         onDropped(arrivedBytes);
+        missingBytes += arrivedBytes;
         arrivedBytes = 0;
         server = from;
       }
@@ -66,6 +74,8 @@ export const createRangeWindow = ({ source, file, onFetched, onDropped, signal }
       }
       bytes.set(piece, arrivedBytes);
       arrivedBytes += piece.length;
+      missingBytes -= piece.length;
+      pace.note(piece.length);
       onFetched(piece.length);
       wake();
     };
@@ -96,16 +106,19 @@ export const createRangeWindow = ({ source, file, onFetched, onDropped, signal }
           });
         }
       },
-      release() {
-        if (!isReleased) aheadBytes -= bytes.length;
-        isReleased = true;
+      taken(lengthBytes) {
+        aheadBytes -= Math.max(0, lengthBytes - takenBytes);
+        takenBytes = Math.max(takenBytes, lengthBytes);
       },
     };
   };
 
   return {
     hasRoom: (lengthBytes) =>
-      running.size < requestsInFlightMax && (aheadBytes === 0 || aheadBytes + lengthBytes <= aheadBytesMax),
+      aheadBytes === 0 ||
+      (running.size < requestsInFlightMax &&
+        aheadBytes + lengthBytes <= aheadBytesMax &&
+        missingBytes <= pace.secondBytes() / 2),
     start,
     async close() {
       ending.abort();

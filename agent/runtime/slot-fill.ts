@@ -10,6 +10,7 @@ import type { FileTrouble } from './file-trouble.ts';
 import type { Fill } from './fill-way.ts';
 import { bringImage, type ImageAttempt, isDigestWrong, type Ways } from './image-bringing.ts';
 import { type InstallTarget, isSameImage, isSameRelease, recordOf } from './install-target.ts';
+import { createLinkPace } from './link-pace.ts';
 import { createReporter, type OnProgress, type Report, savedBytesOf, type Tally } from './progress-reporter.ts';
 import { findIndex, type HeldIndex, loadIndex } from './slot-index.ts';
 import type { SlotLedger } from './slot-ledger.ts';
@@ -22,7 +23,7 @@ const checkpointsPerImage = 64;
 
 /**
  * Marked durably so often: after 1 MiB, and of images above 64 MiB after a 64th, since each mark is two flushes and a millisecond
- * of CPU. A power cut costs at most so much, and what is in memory.
+ * of CPU. A power cut costs at most so much, and what is in memory; over a slow link less, since that is marked every second.
  */
 export const checkpointBytesOf = (imageLengthBytes: number): number =>
   Math.min(checkpointBytesMax, Math.max(checkpointBytesMin, Math.ceil(imageLengthBytes / checkpointsPerImage)));
@@ -123,7 +124,7 @@ const doubtful = { isFullOnly: true } as const;
 
 const openAttempt = (request: FillRequest, signal: AbortSignal, onProgress: OnProgress): Attempt => {
   const { slot, target, handle, ledger, ports } = request;
-  const { sealing, log } = ports;
+  const { sealing, monoMs, log } = ports;
   // Records are written to their end even when the step is cancelled: one block and its flush.
   const steady = new AbortController().signal;
   const record = ledger.current();
@@ -137,7 +138,7 @@ const openAttempt = (request: FillRequest, signal: AbortSignal, onProgress: OnPr
     await commit(mark);
   };
   const writer = new SlotWriter(
-    { handle, sealing, checkpointBytes: checkpointBytesOf(target.artifact.lengthBytes), checkpoint },
+    { handle, sealing, monoMs, checkpointBytes: checkpointBytesOf(target.artifact.lengthBytes), checkpoint },
     target,
   );
   const bootBytes = target.bootSet?.totalBytes ?? 0;
@@ -163,7 +164,7 @@ const prepareFill = async (
 ): Promise<Fill> => {
   const { tally } = found;
   const { slot, target, handle, ports, trouble } = request;
-  const { sealing, indexing, source, log } = ports;
+  const { sealing, indexing, source, monoMs, log } = ports;
   const onBytes = (): void => report('fetching', writer.arrivedBytes);
   const onFetched = (lengthBytes: number): void => {
     tally.fetchedBytes += lengthBytes;
@@ -172,7 +173,8 @@ const prepareFill = async (
   };
   const index = await loadIndex({ target, handle, source, sealing, indexing, onFetched, trouble }, signal);
   onBytes();
-  return { ...found, slot, target, writer, doubt, index, onBytes, signal, log };
+  const pace = createLinkPace(monoMs);
+  return { ...found, slot, target, writer, medium: handle, doubt, index, pace, onBytes, signal, log };
 };
 
 /** Leaves image and tree durable in the slot and gives its record, which says 'writing' and all bytes. */

@@ -1,6 +1,7 @@
 // Turns a stream of any pieces into whole, large writes of one slot, hashing and building the dm-verity tree on the way.
 // Memory: two transfer buffers and at most one run of the tree, whatever the size of the image. Reports a position only
-// for bytes that the medium has taken; never decides whether they are the right ones.
+// for bytes that the medium has taken; never decides whether they are the right ones. What comes over a slow link is marked
+// every second, so that a cut costs no more than the link brings in one; what comes fast, by its amount alone.
 
 import { OtadError } from '../core/errors.ts';
 import type { Hasher, Sealing, SlotHandle, TreeBuilder } from '../core/ports.ts';
@@ -13,9 +14,16 @@ export interface Mark {
   readonly prefixSha256Hex: string;
 }
 
+/** A mark is 4 KiB and two flushes: however slow the link, less than a chunk is not worth one. */
+export const markBytesMin = 128 * 1024;
+/** So long what arrives may wait for its mark, where the medium takes it as fast as it comes. */
+export const markEveryMs = 1000;
+
 export interface SlotWriterPorts {
   readonly handle: SlotHandle;
   readonly sealing: Sealing;
+  readonly monoMs: () => number;
+  /** Marked after so many bytes, however fast they come. */
   readonly checkpointBytes: number;
   /** Makes a mark durable. */
   readonly checkpoint: (mark: Mark) => Promise<void>;
@@ -37,7 +45,11 @@ export class SlotWriter {
   #fill = 0;
   #positionBytes = 0;
   #markedBytes = 0;
+  #markedAtMs: number;
   #inFlight: Promise<void> = Promise.resolve();
+  #isWriting = false;
+  /** Since the last mark the stream has waited for the medium: then the link is not what is slow, and marks would slow it further. */
+  #isHeldUp = false;
   #isDraining = false;
   #isEnded = false;
   #fault: unknown = null;
@@ -49,6 +61,7 @@ export class SlotWriter {
     this.#buffers = [memory.subarray(0, transferBytes), memory.subarray(transferBytes)];
     this.#hasher = ports.sealing.createHasher();
     this.#tree = this.#createTree();
+    this.#markedAtMs = ports.monoMs();
   }
 
   /** Bytes of the image given to the medium (or found on it) so far. */
@@ -78,7 +91,7 @@ export class SlotWriter {
     this.#tree = this.#createTree();
     this.#runs = [];
     this.#positionBytes = 0;
-    this.#markedBytes = 0;
+    this.#noteMark();
   }
 
   /**
@@ -101,7 +114,16 @@ export class SlotWriter {
       if (await isOnMedium(handle, run, this.#steady)) continue;
       await handle.write(run.offsetBytes, run.bytes, this.#steady);
     }
-    this.#markedBytes = this.#positionBytes;
+    this.#noteMark();
+  }
+
+  /**
+   * True when what has arrived over a slow link should be marked before `comingBytes` more are here: for who brings chunks,
+   * which are lost until they are whole.
+   */
+  isMarkDue(comingBytes: number): boolean {
+    if (this.#isHeldUp || this.arrivedBytes + comingBytes - this.#markedBytes < markBytesMin) return false;
+    return this.#ports.monoMs() - this.#markedAtMs >= markEveryMs;
   }
 
   /** The sink of the stream. Holds it back only while both buffers are in use. */
@@ -112,7 +134,7 @@ export class SlotWriter {
     } else if (this.arrivedBytes + bytes.length > lengthBytes) {
       this.#fault ??= new OtadError('FILE_TOO_LARGE', { path, lengthBytes });
     }
-    if (this.#fault === null && this.#fill + bytes.length < transferBytes) {
+    if (this.#fault === null && this.#fill + bytes.length < transferBytes && !this.isMarkDue(bytes.length)) {
       this.#copy(bytes);
       return undefined;
     }
@@ -127,6 +149,7 @@ export class SlotWriter {
    */
   async writeOut(isMarked: boolean): Promise<void> {
     await this.#inFlight;
+    if (this.#isEnded) return; // `settle` writes it
     this.#commit(floorToBlock(this.#fill), isMarked);
     await this.#inFlight;
   }
@@ -173,10 +196,12 @@ export class SlotWriter {
         const room = transferBytes - this.#fill;
         this.#copy(rest.subarray(0, room));
         rest = rest.subarray(room);
-        if (this.#fill < transferBytes) break;
+        const isMarked = this.isMarkDue(0);
+        if (this.#fill < transferBytes && !isMarked) break;
+        if (this.#isWriting) this.#isHeldUp = true;
         await this.#inFlight; // frees the other buffer
         if (this.#isEnded) break; // the stream broke meanwhile: `settle` writes what is in the buffer
-        this.#commit(this.#fill);
+        this.#commit(floorToBlock(this.#fill), isMarked);
       }
     } finally {
       this.#isDraining = false;
@@ -189,24 +214,32 @@ export class SlotWriter {
     this.#positionBytes += lengthBytes;
   }
 
+  #noteMark(): void {
+    this.#markedBytes = this.#positionBytes;
+    this.#markedAtMs = this.#ports.monoMs();
+    this.#isHeldUp = false;
+  }
+
   /** Starts to write the first `lengthBytes` of the current buffer, hashes meanwhile, and turns to the other buffer. */
   #commit(lengthBytes: number, isMarked = false): void {
     const buffer = this.#buffers[this.#current];
     const rest = this.#fill - lengthBytes;
-    if (lengthBytes > 0) {
+    if (lengthBytes > 0 || (isMarked && this.#positionBytes > this.#markedBytes)) {
       const { handle } = this.#ports;
       const padded = buffer.subarray(0, ceilToBlock(lengthBytes)).fill(0, lengthBytes);
-      const written = handle.write(this.#positionBytes, padded, this.#steady);
+      const written = padded.length > 0 ? handle.write(this.#positionBytes, padded, this.#steady) : null;
       this.#digest(padded, lengthBytes);
       const runs = this.#takeRuns();
       const isDue = isMarked || this.#positionBytes - this.#markedBytes >= this.#ports.checkpointBytes;
       const mark = isDue ? this.mark() : null;
-      if (isDue) this.#markedBytes = this.#positionBytes;
+      if (isDue) this.#noteMark();
       const finish = async (): Promise<void> => {
         await written;
         for (const run of runs) await handle.write(run.offsetBytes, run.bytes, this.#steady);
         if (mark !== null) await this.#ports.checkpoint(mark);
+        this.#isWriting = false;
       };
+      this.#isWriting = true;
       this.#inFlight = finish();
       // Whoever waits next gets the failure; the stream may end before anyone does.
       this.#inFlight.catch((error: unknown) => {

@@ -5,6 +5,7 @@ import { one, type SuiteMutant } from './mutant.ts';
 const install = ['agent/runtime/install-index.test.js'];
 const fetching = ['agent/runtime/index-fetch.test.js'];
 const resume = ['agent/runtime/install-resume.test.js'];
+const slow = ['agent/runtime/slow-cut.test.js'];
 const format = ['delta/chunk-index.test.js'];
 
 export const indexMutants: readonly SuiteMutant[] = [
@@ -116,6 +117,55 @@ export const indexMutants: readonly SuiteMutant[] = [
       'const checkpointBytesMin = 2 ** 40;',
     ),
     suite: ['agent/runtime/cut-cost.test.js'],
+  },
+  {
+    name: 'slow-link-marked-by-amount-alone',
+    edits: one('agent/runtime/slot-writer.js', '>= markEveryMs;', '>= 1e9;'),
+    suite: slow,
+  },
+  {
+    name: 'slow-link-marked-a-chunk-too-late',
+    edits: one('agent/runtime/chunk-supply.js', 'writer.isMarkDue(comingBytes(fill))', 'writer.isMarkDue(0)'),
+    suite: slow,
+  },
+  {
+    name: 'slow-link-asked-for-all-at-once',
+    edits: one('agent/runtime/range-window.js', 'missingBytes <= pace.secondBytes() / 2', 'true'),
+    suite: slow,
+  },
+  {
+    name: 'slow-link-begun-chunk-fetched-again',
+    edits: one('agent/runtime/index-way.js', 'await endChunk(job, table);', ';'),
+    suite: slow,
+  },
+  {
+    name: 'slow-link-begun-chunk-streamed-again',
+    edits: one(
+      'agent/runtime/full-way.js',
+      'const begun = await begunChunk(fill, table);',
+      'const begun = new Uint8Array();',
+    ),
+    suite: slow,
+  },
+  {
+    name: 'slow-link-marks-though-the-medium-is-slow',
+    edits: one('agent/runtime/slot-writer.js', 'if (this.#isHeldUp ||', 'if ('),
+    suite: ['agent/runtime/slot-writer.test.js'],
+  },
+  {
+    name: 'slow-link-pace-of-long-ago',
+    edits: one('agent/runtime/link-pace.js', 'beforeBytes = (bytes * secondMs) / passedMs;', 'beforeBytes += bytes;'),
+    suite: ['agent/runtime/range-window.test.js'],
+  },
+  {
+    name: 'fast-link-marked-every-chunk',
+    edits: one('agent/runtime/slot-writer.js', '>= markEveryMs;', '>= 0;'),
+    suite: slow,
+  },
+  {
+    name: 'mark-without-a-block-to-write-forgotten',
+    edits: one('agent/runtime/slot-writer.js', ' || (isMarked && this.#positionBytes > this.#markedBytes)', ''),
+    suite: ['agent/runtime/slot-writer.test.js'],
   },
   {
     name: 'index-begun-again-after-each-cut',

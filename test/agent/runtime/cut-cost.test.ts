@@ -1,5 +1,5 @@
 // What a cut costs at most, as docs/internals/delta.md has it in a table: bytes that come twice, by way and by kind of cut. Patches are
-// counted in install-patch.test.ts, the index file in index-fetch.test.ts, boot files in boot-stage.test.ts.
+// counted in install-patch.test.ts, the index file in index-fetch.test.ts, boot files in boot-stage.test.ts; slow links in slow-cut.test.ts.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';

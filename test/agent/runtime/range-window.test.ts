@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OtadError } from '../../../agent/core/errors.ts';
 import type { ByteRange, ReleaseSource } from '../../../agent/core/ports.ts';
+import { createLinkPace } from '../../../agent/runtime/link-pace.ts';
 import { aheadBytesMax, createRangeWindow, requestsInFlightMax } from '../../../agent/runtime/range-window.ts';
 import { anArtifact, isCode, streamOnly } from '../../support/slot-bench.ts';
 
@@ -11,8 +12,11 @@ interface Asked {
   readonly end: (error?: Error) => void;
 }
 
-/** A source whose answers the test gives piece by piece. */
-const aBench = () => {
+/** A source whose answers the test gives piece by piece, at the end of a link that has just brought so much. */
+const aBench = (broughtBytes = 2 * aheadBytesMax) => {
+  const clock = { ms: 0 };
+  const pace = createLinkPace(() => clock.ms);
+  pace.note(broughtBytes);
   const asked: Asked[] = [];
   const source: ReleaseSource = {
     ...streamOnly,
@@ -30,6 +34,7 @@ const aBench = () => {
   const window = createRangeWindow({
     source,
     file: anArtifact(Buffer.alloc(4096)),
+    pace,
     onFetched: (bytes) => {
       fetchedBytes += bytes;
     },
@@ -38,7 +43,7 @@ const aBench = () => {
     },
     signal: new AbortController().signal,
   });
-  return { window, asked, fetched: () => fetchedBytes, dropped: () => droppedBytes };
+  return { window, clock, pace, asked, fetched: () => fetchedBytes, dropped: () => droppedBytes };
 };
 
 test('as many requests as are allowed run at once, and no more', async () => {
@@ -51,15 +56,61 @@ test('as many requests as are allowed run at once, and no more', async () => {
   await window.close();
 });
 
-test('memory ahead is bounded, until it is released; a single request always has room', async () => {
+test('memory ahead is bounded, until it is taken; a single request always has room', async () => {
   const { window } = aBench();
   assert.equal(window.hasRoom(2 * aheadBytesMax), true);
   const pending = window.start({ offsetBytes: 0, lengthBytes: aheadBytesMax - 10 });
   assert.equal(window.hasRoom(10), true);
   assert.equal(window.hasRoom(11), false);
-  pending.release();
-  pending.release();
-  assert.equal(window.hasRoom(aheadBytesMax), true);
+  for (const takenBytes of [100, 100, 50]) pending.taken(takenBytes);
+  assert.equal(window.hasRoom(110), true);
+  assert.equal(window.hasRoom(111), false);
+  for (const takenBytes of [aheadBytesMax - 10, 50]) pending.taken(takenBytes);
+  assert.equal(window.hasRoom(2 * aheadBytesMax), true);
+  await window.close();
+});
+
+test('a slow link has one request under way, and the next one when the first will be here within half a second', async () => {
+  const { window, clock, asked } = aBench(0);
+  const pending = window.start({ offsetBytes: 0, lengthBytes: 190_000 });
+  for (let second = 1; second <= 3; second += 1) {
+    asked[0]?.sink(Buffer.alloc(50_000));
+    clock.ms += 1000;
+    pending.taken(second * 10_000);
+    assert.equal(window.hasRoom(190_000), false, `after ${second} seconds`);
+  }
+  asked[0]?.sink(Buffer.alloc(14_999));
+  assert.equal(window.hasRoom(190_000), false);
+  asked[0]?.sink(Buffer.alloc(1));
+  assert.equal(window.hasRoom(190_000), true);
+  await window.close();
+});
+
+test('a fast link has all the requests that are allowed under way within a few requests', async () => {
+  const { window, clock, asked } = aBench(0);
+  const requestBytes = 192_000;
+  const ahead: ReturnType<typeof window.start>[] = [];
+  let widest = 0;
+  for (let done = 0; done < 8; done += 1) {
+    while (window.hasRoom(requestBytes)) ahead.push(window.start({ offsetBytes: 0, lengthBytes: requestBytes }));
+    widest = Math.max(widest, ahead.length);
+    clock.ms += 150; // 10 Mbit/s
+    asked[done]?.sink(Buffer.alloc(requestBytes));
+    asked[done]?.end(new OtadError('CANCELLED'));
+    ahead.shift()?.taken(requestBytes);
+    await new Promise(setImmediate);
+  }
+  assert.equal(widest, requestsInFlightMax);
+  await window.close();
+});
+
+test('a link that was silent for long begins with one request again', async () => {
+  const { window, clock, pace } = aBench();
+  window.start({ offsetBytes: 0, lengthBytes: 100_000 });
+  assert.equal(window.hasRoom(100_000), true);
+  clock.ms += 60_000;
+  assert.ok(pace.secondBytes() < 100_000);
+  assert.equal(window.hasRoom(100_000), false);
   await window.close();
 });
 
