@@ -12,10 +12,18 @@ import { runTool } from './tool.ts';
 
 const scriptPath = (name: string): string => fileURLToPath(new URL(`../../image/initramfs/${name}`, import.meta.url));
 /** Functions of the script. */
-const sourced = ['find-slot', 'leave-slot', 'feed-watchdog', 'check-data'];
+const sourced = [
+  'find-slot',
+  'leave-slot',
+  'tell-bootloader',
+  'feed-watchdog',
+  'check-data',
+  'keep-state',
+  'doubt-slot',
+];
 /** What the script calls; all else of busybox is left out of sight. */
 const applets =
-  'sh awk basename cat cp dd dirname echo grep head insmod ln ls mkdir mount od readlink reboot rm sed sha256sum sleep sync switch_root tail tr umount usleep'.split(
+  'sh awk basename cat cp dd dirname echo grep head insmod ln ls mkdir mount od readlink reboot rm sed sha256sum sleep sync switch_root tail timeout tr umount usleep'.split(
     ' ',
   );
 const programs = ['usr/sbin/veritysetup', 'usr/sbin/e2fsck', 'usr/bin/fw_printenv', 'usr/bin/fw_setenv'];

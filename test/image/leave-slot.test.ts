@@ -3,14 +3,16 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { SlotName } from '../../agent/core/types.ts';
-import { activate, markGood } from '../../bootctl/model.ts';
+import { activate, type BootModel, invalidate, markBad, markGood } from '../../bootctl/model.ts';
+import { encodeSlotEntry, type SlotEntry } from '../../bootctl/systemd-boot/slot-entry.ts';
 import { padAutoboot, parseAutoboot } from '../../bootctl/tryboot/autoboot-txt.ts';
+import { withSlotArguments } from '../../bootctl/tryboot/command-line-file.ts';
 import { sequenceName } from '../../bootctl/uboot/environment.ts';
 import { formatEnvironment } from '../../bootctl/uboot/medium.ts';
 import { powerOn } from '../../bootctl/uboot/power-on.ts';
@@ -33,11 +35,12 @@ const call = async (scratch: string, ...words: readonly string[]): Promise<numbe
   );
 };
 
-/** A board with two confirmed slots, of which b is the newer one. */
-const aUbootBoard = async (t: TestContext) => {
+/** Two confirmed slots, of which b is the newer one. */
+const bothGood = markGood(activate(contractStart, 'b', 3, contractVerity('b')), 'b');
+
+const aUbootBoard = async (t: TestContext, model: BootModel = bothGood) => {
   const files = await createUbootFiles(2);
   t.after(() => files.close());
-  const model = markGood(activate(contractStart, 'b', 3, contractVerity('b')), 'b');
   const known = new Map([
     ['bootcmd', 'run otad_script'],
     [sequenceName, '9f'],
@@ -99,4 +102,74 @@ test('tryboot: the other partition becomes the default, in one sector, and all e
   assert.notEqual(await call(folder, 'leave_by_default', path, '4', '3'), 0);
   assert.notEqual(await call(folder, 'leave_by_default', path, '', '3'), 0);
   assert.deepEqual(await readFile(path), before);
+});
+
+test('U-Boot: the other slot would be started when it stands in the order with a try and a root', async (t) => {
+  const asks = async (model: BootModel): Promise<number> => {
+    const { configPath, folder } = await aUbootBoard(t, model);
+    return call(folder, 'starts_by_try', configPath, 'a');
+  };
+  assert.equal(await asks(bothGood), 0);
+  assert.notEqual(await asks(invalidate(bothGood, 'a', 'b')), 0, 'what is being written');
+  assert.notEqual(await asks(markBad(bothGood, 'a')), 0, 'what was given up');
+  const { configPath, folder } = await aUbootBoard(t);
+  await run('fw_setenv', ['-c', configPath, 'BOOT_A_LEFT', '0']);
+  assert.notEqual(await call(folder, 'starts_by_try', configPath, 'a'), 0, 'without a try');
+  await run('fw_setenv', ['-c', configPath, 'BOOT_A_LEFT', '3']);
+  await run('fw_setenv', ['-c', configPath, 'otad_a_root']);
+  assert.notEqual(await call(folder, 'starts_by_try', configPath, 'a'), 0, 'without a root');
+});
+
+test('systemd-boot: the other slot would be started when its entry is live, not bad, and has a try', async (t) => {
+  const esp = await aFolder(t);
+  const entries = join(esp, 'loader/entries');
+  const asks = async (name: string, state: SlotEntry['state']): Promise<number> => {
+    await rm(entries, { recursive: true, force: true });
+    await mkdir(entries, { recursive: true });
+    const boot = { key: 'linux', path: '/otad/b/linux' } as const;
+    const entry = { state, rank: 2, boot, verity: contractVerity('b'), rest: ['options panic=10'] };
+    await writeFile(join(entries, name), encodeSlotEntry(entry, 'b'));
+    return call(esp, 'starts_by_entry', esp, 'b');
+  };
+  for (const name of ['otad-b.conf', 'otad-b+3-0.conf', 'otad-b+1-2.conf']) {
+    assert.equal(await asks(name, 'live'), 0, name);
+    for (const state of ['parked', 'bad'] as const) assert.notEqual(await asks(name, state), 0, `${state}: ${name}`);
+  }
+  assert.notEqual(await asks('otad-b+0-3.conf', 'live'), 0, 'without a try');
+  assert.notEqual(await asks('otad-a.conf', 'live'), 0, 'the entry of another slot');
+});
+
+test('tryboot: the other partition is started when it is whole, has a root, and is not being changed', async (t) => {
+  const { rootHex } = contractVerity('b');
+  const whole: Readonly<Record<string, string>> = {
+    'cmdline.txt': withSlotArguments('console=tty1 panic=10\n', 'b', contractVerity('b')),
+    'config.txt': 'arm_64bit=1\nkernel=Image\r\ninitramfs initrd followkernel\n',
+    Image: 'kernel',
+    initrd: 'initramfs',
+  };
+  const asks = async (changes: Readonly<Record<string, string | null>>): Promise<number> => {
+    const folder = await aFolder(t);
+    for (const [name, text] of Object.entries({ ...whole, ...changes })) {
+      if (text !== null) await writeFile(join(folder, name), text);
+    }
+    return call(folder, 'starts_by_folder', folder);
+  };
+  const good: readonly Readonly<Record<string, string | null>>[] = [
+    {},
+    { 'otad-set': `${rootHex} 6 Image\n${rootHex} 9 initrd\n` },
+    { 'config.txt': 'arm_64bit=1\n', Image: null, 'kernel8.img': 'kernel' },
+  ];
+  for (const changes of good) assert.equal(await asks(changes), 0, JSON.stringify(changes));
+  const wrong: readonly Readonly<Record<string, string | null>>[] = [
+    { 'cmdline.txt': withSlotArguments(whole['cmdline.txt'] ?? '', 'b', null) },
+    { 'cmdline.txt': null },
+    { Image: null },
+    { Image: '' },
+    { initrd: null },
+    { initrd: '' },
+    { 'otad-set': 'not whole: it is being changed\n' },
+    { 'otad-set': '' },
+    { 'config.txt': null },
+  ];
+  for (const changes of wrong) assert.notEqual(await asks(changes), 0, JSON.stringify(changes));
 });

@@ -26,12 +26,14 @@ interface Verdict {
   readonly sentence: string;
 }
 
-/** A project of its own to spoil: the compiled code, and what tests read beside it. */
+/** A project of its own to spoil: the compiled code, the scripts of the image, and what tests read beside it. */
 const makeBench = async (): Promise<string> => {
   const bench = await mkdtemp(join(tmpdir(), 'otad-mutants-'));
   // Tests act as other users as well, who must be able to pass through.
   await chmod(bench, 0o711);
-  await cp(dist, join(bench, 'dist'), { recursive: true });
+  for (const name of ['dist', 'image']) {
+    await cp(join(project, name), join(bench, name), { recursive: true, verbatimSymlinks: true });
+  }
   for (const name of ['node_modules', 'package.json', 'bootctl', 'units', 'test', 'docs']) {
     await symlink(join(project, name), join(bench, name));
   }

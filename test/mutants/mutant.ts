@@ -5,7 +5,7 @@ import type { FaultKind, ScenarioName } from '../sim/faults.ts';
 import type { Invariant } from '../sim/verdict.ts';
 
 export interface Edit {
-  /** Under dist/. */
+  /** Under dist/, or from there: what a script of the image does is no compiled code. */
   readonly file: string;
   readonly find: string;
   readonly replace: string;

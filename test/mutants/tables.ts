@@ -7,6 +7,7 @@ import { coreMutants } from './core-mutants.ts';
 import { helperMutants } from './helper-mutants.ts';
 import { imageMutants } from './image-mutants.ts';
 import { indexMutants } from './index-mutants.ts';
+import { initramfsMutants } from './initramfs-mutants.ts';
 import { labMutants } from './lab-mutants.ts';
 import { lineageMutants } from './lineage-mutants.ts';
 import type { Mutant } from './mutant.ts';
@@ -36,5 +37,6 @@ export const tables: Readonly<Record<string, readonly Mutant[]>> = {
   lab: labMutants,
   patch: patchMutants,
   image: imageMutants,
+  initramfs: initramfsMutants,
   progress: progressMutants,
 };

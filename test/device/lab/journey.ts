@@ -10,6 +10,7 @@ import { planDisk } from '../../../image/partitions.ts';
 import { isAcceptedByVeritysetup } from '../../support/veritysetup.ts';
 import type { CaseContext } from './case.ts';
 import { CutOff } from './control-channel.ts';
+import type { PowerOptions } from './machine.ts';
 import { extractPartition } from './qcow-disk.ts';
 import { type LabChannel, labReleases } from './releases.ts';
 
@@ -139,4 +140,18 @@ export const restart = async ({ machine, guest }: CaseContext): Promise<void> =>
     if (!(error instanceof CutOff)) throw error;
   }
   await machine.nextBoot(before);
+};
+
+/** Off, something is done to the disk, on again. Gives the boot before. */
+export const withPowerOff = async (
+  { machine, guest }: CaseContext,
+  work: () => Promise<void>,
+  options?: PowerOptions,
+): Promise<string | null> => {
+  const before = machine.boot();
+  await guest.ok('sync');
+  await machine.powerOff();
+  await work();
+  await machine.powerOn(options);
+  return before;
 };

@@ -26,6 +26,20 @@ export const makeThinDisk = async (
   await qemuImg(debian, ['create', '-q', '-f', 'qcow2', '-b', base.path, '-F', base.format, path]);
 };
 
+/** So many bytes of a partition are others from now on; the machine is off. */
+export const spoilPartition = async (
+  debian: DebianRoot,
+  diskPath: string,
+  plan: DiskPlan,
+  label: string,
+  place: { readonly offsetBytes: number; readonly lengthBytes: number },
+): Promise<void> => {
+  const { offsetBytes } = findPartition(plan, label);
+  const [program, ...first] = debian.command('usr/bin/qemu-io');
+  const write = `write -P 0xa5 ${offsetBytes + place.offsetBytes} ${place.lengthBytes}`;
+  await run(program, [...first, '-f', 'qcow2', '-c', write, diskPath]);
+};
+
 /** Nothing but zeros from now on, as a partition of a machine that is off. */
 export const zeroPartition = async (
   debian: DebianRoot,

@@ -15,6 +15,7 @@ import { publisherPaths } from '../../../publish/repository/publisher-folder.ts'
 import { renewRepository } from '../../../publish/repository/renewal.ts';
 import { initRepository } from '../../../publish/repository/repository-init.ts';
 import type { LabBoard } from './boards.ts';
+import { makeKey } from './technician.ts';
 
 export const projectFolder = fileURLToPath(new URL('../../../..', import.meta.url));
 export const deviceFolder = join(projectFolder, '.device');
@@ -48,13 +49,15 @@ export interface LabReleases {
   /** What a web server serves. */
   readonly repositoryFolder: string;
   readonly images: Readonly<Record<LabChannel, LabImage>>;
+  /** Private half of the key that every image lets in. */
+  readonly technicianKeyPath: string;
 }
 
 /** Whatever decides a byte of a disk or of a release: what is put in, and the code that puts it there. */
 const inputs = [
   ...['image', 'units', 'test/device/lab-layer', 'test/device/lab-releases', 'package-lock.json'],
   ...['dist/bundle', 'dist/image', 'dist/publish', 'dist/bootctl', 'dist/verity', 'dist/delta', 'dist/agent/core'],
-  'dist/test/device/lab/releases.js',
+  ...['dist/test/device/lab/releases.js', 'dist/test/device/lab/technician.js'],
 ];
 
 const hashTree = async (names: readonly string[]): Promise<string> => {
@@ -154,6 +157,18 @@ const buildRelease = async (shop: Workshop, channel: LabChannel): Promise<string
 
 const compatible = 'otad-lab';
 
+const technicianKey = (folder: string): string => join(folder, 'technician');
+
+/** What a product adds: the lab's layer, and the key of whoever mends a gateway that has lost its data partition. */
+const makeKeyLayer = async (folder: string): Promise<string> => {
+  const layer = join(folder, 'key-layer');
+  const keys = join(layer, 'files/usr/lib/gateway/authorized_keys.d');
+  await mkdir(keys, { recursive: true });
+  await writeFile(join(keys, 'root'), `${await makeKey(technicianKey(folder))}\n`);
+  await writeFile(join(layer, 'layer.json'), JSON.stringify({ name: 'lab-key', base: labLayer, modes: 'plain' }));
+  return layer;
+};
+
 const buildAll = async (boards: readonly LabBoard[], folder: string, onStep: (line: string) => void): Promise<void> => {
   const [first] = boards;
   if (first === undefined) throw new Error('there is no board to build for');
@@ -166,7 +181,7 @@ const buildAll = async (boards: readonly LabBoard[], folder: string, onStep: (li
     cacheFolder: join(projectFolder, '.image/cache'),
     outputFolder: join(folder, 'factory'),
     identity: identityOf(compatible, 'factory'),
-    layers: [labLayer],
+    layers: [await makeKeyLayer(folder)],
     lock: null,
     trustRootPath: publisherPaths(publisher).root,
     settingsPath: null,
@@ -228,5 +243,6 @@ export const prepareReleases = async (
     disks: JSON.parse(await readFile(join(folder, 'disks.json'), 'utf8')),
     repositoryFolder: publisherPaths(join(folder, 'publisher')).repository,
     images: JSON.parse(await readFile(join(folder, 'images.json'), 'utf8')),
+    technicianKeyPath: technicianKey(folder),
   };
 };

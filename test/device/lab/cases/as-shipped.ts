@@ -2,20 +2,15 @@
 // technician comes in with a key, and releases come over TLS from a server that has a name and a certificate of its own CA.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
 import { type AddressInfo, createConnection } from 'node:net';
 import { join } from 'node:path';
 import { createServer } from 'node:tls';
-import { promisify } from 'node:util';
 import { openCertificates, validNow } from '../../../support/certificates.ts';
 import type { CaseContext, LabCase } from '../case.ts';
 import { expectConfirmed, expectGoodBoot, expectName, restart, untilConfirmed, versionOf } from '../journey.ts';
-import { limits } from '../limits.ts';
 import { openNameServer } from '../name-server.ts';
-
-const run = promisify(execFile);
+import { createTechnician, makeKey, type Technician } from '../technician.ts';
 
 /** As the layer of the lab masks them. */
 const masks = ['systemd-resolved', 'ssh', 'getty@tty1', 'serial-getty@ttyS0']
@@ -25,7 +20,6 @@ const serverName = 'updates.lab.internal';
 /** The host, as the guest sees it. */
 const hostAddress = '10.0.2.2';
 const authorityFile = '/etc/otad/site-ca.pem';
-const sshPort = 22;
 
 interface SecureSite {
   readonly url: string;
@@ -58,41 +52,12 @@ const openSecureSite = async ({ site }: CaseContext): Promise<SecureSite> => {
   };
 };
 
-interface Technician {
-  /** One line, as authorized_keys has it. */
-  readonly publicKey: string;
-  /** Output of a command over SSH, from a gateway that has this host key; throws when it does not let in. */
-  ssh(hostKey: string, command: string, ...options: readonly string[]): Promise<string>;
-}
-
-const createTechnician = async ({ machine }: CaseContext): Promise<Technician> => {
-  const keyPath = join(machine.folder, 'technician');
-  const { stdout } = await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'TEST', '-f', keyPath]).then(() =>
-    run('cat', [`${keyPath}.pub`]),
-  );
-  const port = await machine.forward(sshPort);
-  const hostsPath = join(machine.folder, 'known_hosts');
-  const settings = [
-    ...['StrictHostKeyChecking=yes', `UserKnownHostsFile=${hostsPath}`, 'IdentitiesOnly=yes', 'IdentityAgent=none'],
-    ...['BatchMode=yes', `ConnectTimeout=${limits.answerMs / 1000}`],
-  ].flatMap((setting) => ['-o', setting]);
-  return {
-    publicKey: stdout.trim(),
-    ssh: async (hostKey, command, ...options) => {
-      await writeFile(hostsPath, `[127.0.0.1]:${port} ${hostKey}\n`);
-      const place = ['-F', 'none', '-i', keyPath, '-p', String(port), 'root@127.0.0.1'];
-      const said = await run('ssh', [...options, ...settings, ...place, command], { timeout: limits.commandMs });
-      return said.stdout.trim();
-    },
-  };
-};
-
 /** Everything that the product starts has started, and the technician gets in by key and in no other way. */
 const expectShipped = async ({ guest }: CaseContext, { ssh }: Technician, version: string): Promise<void> => {
   assert.equal((await guest.run('systemctl is-system-running --wait')).output, 'running');
   await guest.ok('systemctl is-active systemd-resolved ssh serial-getty@ttyS0');
   assert.match(await guest.ok(`getent ahostsv4 ${serverName}`), new RegExp(`^${hostAddress.replaceAll('.', '\\.')} `));
-  const hostKey = (await guest.ok('cat /etc/ssh/ssh_host_ed25519_key.pub')).trim();
+  const hostKey = await guest.ok('cat /etc/ssh/ssh_host_ed25519_key.pub');
   const status = JSON.parse(await ssh(hostKey, 'otactl status --json')) as { version: string };
   assert.equal(status.version, version);
   await assert.rejects(ssh(hostKey, 'true', '-o', 'PubkeyAuthentication=no'), /Permission denied \(publickey\)/);
@@ -100,10 +65,12 @@ const expectShipped = async ({ guest }: CaseContext, { ssh }: Technician, versio
 
 const runAsShipped = async (context: CaseContext, secure: SecureSite): Promise<void> => {
   const { machine, guest } = context;
-  const technician = await createTechnician(context);
+  const keyPath = join(machine.folder, 'technician');
+  const publicKey = await makeKey(keyPath);
+  const technician = await createTechnician(machine, keyPath);
   const settings = `[Network]\nDNS=${hostAddress}:${secure.namePort}\n[DHCPv4]\nUseDNS=no`;
   await guest.write('/etc/systemd/network/80-wired.network.d/60-site.conf', settings);
-  await guest.write('/etc/ssh/authorized_keys.d/root', technician.publicKey);
+  await guest.write('/etc/ssh/authorized_keys.d/root', publicKey);
   await guest.write(authorityFile, secure.authority);
   // No `systemctl unmask`, which makes systemd read everything again: it starts anew right now.
   await guest.ok(`rm ${masks} && sync`);

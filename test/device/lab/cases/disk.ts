@@ -6,31 +6,29 @@ import { join } from 'node:path';
 import { planDisk } from '../../../../image/partitions.ts';
 import { runTool } from '../../../../image/tool.ts';
 import type { CaseContext, LabCase } from '../case.ts';
-import { expectConfirmed, expectName, follow, restart, untilConfirmed, versionOf } from '../journey.ts';
-import type { PowerOptions } from '../machine.ts';
+import { expectConfirmed, expectName, follow, restart, untilConfirmed, versionOf, withPowerOff } from '../journey.ts';
 import { enlargeDisk, extractPartition, replacePartition, zeroPartition } from '../qcow-disk.ts';
+import { createTechnician } from '../technician.ts';
 
 const mebibyte = 1024 * 1024;
 const moreBytes = 256 * mebibyte;
 /** What a file system keeps for itself of each byte that it gets. */
 const usableShare = 0.9;
 
-/** Off, something is done to the disk, on again. */
-const withPowerOff = async (
-  { machine, guest }: CaseContext,
-  work: () => Promise<void>,
-  options?: PowerOptions,
-): Promise<string | null> => {
-  const before = machine.boot();
-  await guest.ok('sync');
-  await machine.powerOff();
-  await work();
-  await machine.powerOn(options);
-  return before;
-};
-
 const dataBytes = async ({ guest }: CaseContext): Promise<number> =>
   Number(await guest.ok('df --block-size=1 --output=size /data | tail -n 1'));
+
+/** With a key that the image brings: the settings, and the keys among them, are gone. */
+const expectReachable = async ({ machine, guest, releases }: CaseContext): Promise<void> => {
+  const technician = await createTechnician(machine, releases.technicianKeyPath);
+  await guest.ok('test ! -s /etc/ssh/authorized_keys.d/root');
+  // Any state: what is degraded may be called so.
+  await guest.run('systemctl is-system-running --wait');
+  // The lab's layer masks it. A restart would bring the mask back, with /etc in RAM.
+  await guest.ok('rm /etc/systemd/system/ssh.service && systemctl daemon-reload && systemctl start ssh.service');
+  const hostKey = await guest.ok('cat /etc/ssh/ssh_host_ed25519_key.pub');
+  assert.equal(await technician.ssh(hostKey, 'cat /run/gateway/degraded'), 'data');
+};
 
 const lostFolder = '/var/lib/lab/lost';
 
@@ -74,7 +72,7 @@ export const diskCases: readonly LabCase[] = [
   {
     name: 'data-zeroed',
     claim:
-      'with zeros in place of its data the gateway starts under its name, updates, and keeps settings again once it is formatted',
+      'with zeros in place of its data the gateway starts under its name, lets in by a key of its image, updates, and keeps settings again once it is formatted',
     from: 'factory',
     isSmoke: false,
     run: async (context) => {
@@ -85,6 +83,7 @@ export const diskCases: readonly LabCase[] = [
       await machine.said(/no data partition: settings and state are kept in RAM/, mark, 'word of the loss');
       await guest.ok('test -e /run/gateway/degraded');
       await expectName(context);
+      await expectReachable(context);
       await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
       await follow(context, 'good');
       await untilConfirmed(context, 'good', mark, 'b');
