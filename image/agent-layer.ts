@@ -42,11 +42,11 @@ const places: readonly (readonly [from: string, to: string, mode?: number])[] = 
 const bootloaders = ['systemd-boot', 'tryboot', 'uboot'];
 
 /** As `systemctl enable` would link them. */
-const enabled = [
+export const enabled: readonly string[] = [
   'multi-user.target.wants/otad.service',
   'multi-user.target.wants/otad-reboot.path',
   'sockets.target.wants/otad-boot.socket',
-  'timers.target.wants/otad-deadman.timer',
+  'sysinit.target.wants/otad-deadman.timer',
   'boot-complete.target.requires/otad-gate.service',
 ];
 

@@ -134,6 +134,7 @@ const reason = z.object({
     'stepping-stone',
     'slot-size',
     'boot-set',
+    'health-deadline',
     'data-schema',
     'unconfirmed',
     'hold',

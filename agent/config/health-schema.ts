@@ -1,6 +1,7 @@
 // Settings of the health checks: which are run, how long each may take, and how long a new release has until they pass.
 
 import * as z from 'zod';
+import { healthDeadlineMaxMsDefault } from '../core/trial-time.ts';
 import { day, hour, minute, pathSchema, second, whole } from './value-schema.ts';
 
 const healthFolders = ['/usr/lib/otad/health.d', '/run/otad/health.d', '/etc/otad/health.d'];
@@ -10,6 +11,11 @@ export const healthSchema = z
     deadlineMs: whole(second, day)
       .default(5 * minute)
       .describe('How long a new release may take until all required checks pass, unless the release names a time.'),
+    deadlineMaxMs: whole(second, day)
+      .default(healthDeadlineMaxMsDefault)
+      .describe(
+        'Releases that ask for more are not installed. Keep it five minutes below otad-deadman.timer, which would end their trials.',
+      ),
     requiredDirs: z
       .array(pathSchema)
       .max(8)

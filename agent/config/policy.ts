@@ -27,6 +27,7 @@ export const policyOf = (config: Config, facts: PolicyFacts): Policy => ({
   rebootAttemptsMax: config.rebootAttemptsMax,
   rebootTimeoutMs: config.rebootTimeoutMs,
   healthDeadlineMs: config.health.deadlineMs,
+  healthDeadlineMaxMs: config.health.deadlineMaxMs,
   isAutoInstall: config.autoInstall,
   isAutoReboot: config.autoReboot,
   denylistMax: config.denylistMax,

@@ -150,6 +150,13 @@ export const configSchema = z
         message: `at least http.bytesPerSecondMin (${http.bytesPerSecondMin})`,
       });
     }
+    if (health.deadlineMs > health.deadlineMaxMs) {
+      context.addIssue({
+        code: 'custom',
+        path: ['health', 'deadlineMs'],
+        message: `at most health.deadlineMaxMs (${health.deadlineMaxMs})`,
+      });
+    }
     if (health.checkTimeoutMs > health.deadlineMs) {
       context.addIssue({
         code: 'custom',

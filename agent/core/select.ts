@@ -67,6 +67,14 @@ const fitReasons = (release: Release, state: State, policy: Policy): Reason[] =>
       ),
     );
   }
+  if (release.health.deadlineS * 1000 > policy.healthDeadlineMaxMs) {
+    reasons.push(
+      because(
+        'health-deadline',
+        `${release.version} asks for ${release.health.deadlineS} s to become healthy; a trial has at most ${policy.healthDeadlineMaxMs / 1000} s here: lengthen otad-deadman.timer and health.deadlineMaxMs.`,
+      ),
+    );
+  }
   return reasons;
 };
 

@@ -116,6 +116,7 @@ export interface Reason {
     | 'stepping-stone'
     | 'slot-size'
     | 'boot-set'
+    | 'health-deadline'
     | 'data-schema'
     | 'unconfirmed'
     | 'hold'

@@ -186,6 +186,8 @@ export interface Policy {
   readonly rebootAttemptsMax: number;
   readonly rebootTimeoutMs: number;
   readonly healthDeadlineMs: number;
+  /** A trial that lasts longer is ended by otad-deadman.timer, however healthy it is. */
+  readonly healthDeadlineMaxMs: number;
   readonly isAutoInstall: boolean;
   readonly isAutoReboot: boolean;
   readonly denylistMax: number;

@@ -34,7 +34,8 @@ options:
                            only what changed inside of its files; repeat
   --hardware REV           only on this hardware revision; repeat
   --agent-version-min V    needs at least this otad
-  --health-deadline S      seconds the new system has to become healthy (default 300)
+  --health-deadline S      seconds the new system has to become healthy (default 300); more than
+                           1500 only for gateways whose dead man's timer was lengthened
   --health-check NAME      a check that must pass besides those of the image; repeat
   --data-schema OLDEST:OWN data schemas that this release reads (default 0:0)
   --request                leave a signing request for targets keys that are not here: see otapub sign

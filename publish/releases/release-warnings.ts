@@ -2,6 +2,7 @@
 // top of a newer one, a name that is new here. Warns only; what is refused stands in release-plan.ts.
 
 import { type BootArtifact, bootArtifactsOf } from '../../agent/core/boot-set.ts';
+import { healthDeadlineMaxMsDefault } from '../../agent/core/trial-time.ts';
 import type { Release } from '../../agent/core/types.ts';
 import { compareVersions } from '../../agent/core/version.ts';
 import { nearest } from '../../agent/edit-distance.ts';
@@ -55,6 +56,16 @@ export const warnOfBootFiles = (current: Release | null, bootSet: readonly BootA
     : [
         `${current.version} came with boot files and this release with none: gateways start it by the kernel that its slot has, whatever modules are in the image; give them with --boot`,
       ];
+
+/** Gateways as they are shipped do not take a longer trial, which their dead man's timer would end. */
+export const warnOfDeadline = ({ health }: Release): readonly string[] => {
+  const mostS = healthDeadlineMaxMsDefault / 1000;
+  return health.deadlineS <= mostS
+    ? []
+    : [
+        `a health deadline of ${health.deadlineS} s: only gateways with a longer health.deadlineMaxMs and otad-deadman.timer take the release, the others have ${mostS} s`,
+      ];
+};
 
 const warnOfNew = (setting: 'compatible' | 'channel', name: string, near: string | null): string =>
   `${setting} '${name}' is new in this repository: only gateways that are set to it take the release${near === null ? '' : `; did you mean '${near}'?`}`;

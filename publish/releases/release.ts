@@ -39,7 +39,7 @@ import { artifactOf, settleImage } from './release-image.ts';
 import { settleIndex } from './release-index.ts';
 import { type PatchWish, patchBases, type SettledPatch, settlePatches } from './release-patches.ts';
 import { planRelease } from './release-plan.ts';
-import { warnOfBootFiles, warnOfImage, warnOfNames } from './release-warnings.ts';
+import { warnOfBootFiles, warnOfDeadline, warnOfImage, warnOfNames } from './release-warnings.ts';
 
 export const defaultHealthDeadlineS = 300;
 
@@ -239,7 +239,7 @@ const publishLocked = async (options: ReleaseOptions, work: string): Promise<Pub
     : { kind: 'published' as const, versions: await publish(publication, state, { targets, isSnapshotRenewed: true }) };
   return {
     release,
-    warnings: [...warnings, ...warnOfBootFiles(current, bootSet)],
+    warnings: [...warnings, ...warnOfBootFiles(current, bootSet), ...warnOfDeadline(release)],
     indexProblem,
     patches,
     documentPath,

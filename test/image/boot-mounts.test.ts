@@ -70,6 +70,13 @@ test('the boot helper of a board with U-Boot may write the boot partitions, and 
   assert.match(text, /^ReadWritePaths=-\/boot\/env -\/boot\/a -\/boot\/b$/m);
 });
 
+test('the boot helper of a board with tryboot may write the boot partitions, and starts without one that is broken', async () => {
+  const text = await readFile('units/tryboot/otad-boot.conf', 'utf8');
+  assert.match(text, /^RequiresMountsFor=\/boot\/config$/m);
+  assert.match(text, /^WantsMountsFor=\/boot\/a \/boot\/b$/m);
+  assert.match(text, /^ReadWritePaths=-\/boot\/config -\/boot\/a -\/boot\/b$/m);
+});
+
 test('without a list nothing is mounted: the machine was not started by our initramfs', async (t) => {
   const folder = await aFolder(t);
   await run(generator, [folder], { env: { PATH: process.env.PATH, GATEWAY_PARTITIONS: join(folder, 'none') } });

@@ -7,6 +7,8 @@ const lock = ['image/package-lock.test.js'];
 const varRules = ['image/var-rules.test.js'];
 const userIds = 'image/user-ids.js';
 
+const startOrder = ['units/start-order.test.js'];
+
 export const imageMutants: readonly SuiteMutant[] = [
   {
     name: 'image-lets-users-without-a-number-through',
@@ -52,5 +54,33 @@ export const imageMutants: readonly SuiteMutant[] = [
     name: 'image-puts-its-rules-for-var-before-those-of-packages',
     edits: one('image/var-rules.js', "'zz-image-var.conf'", "'image-var.conf'"),
     suite: varRules,
+  },
+  {
+    name: 'image-arms-the-dead-man-after-the-start',
+    edits: one(
+      'image/agent-layer.js',
+      "'sysinit.target.wants/otad-deadman.timer'",
+      "'timers.target.wants/otad-deadman.timer'",
+    ),
+    suite: startOrder,
+  },
+  {
+    name: 'trial-as-long-as-the-dead-man-waits',
+    edits: one('agent/core/trial-time.js', '25 * 60', '30 * 60'),
+    suite: startOrder,
+  },
+  {
+    name: 'trial-that-the-dead-man-ends',
+    edits: one(
+      'agent/core/select.js',
+      'if (release.health.deadlineS * 1000 > policy.healthDeadlineMaxMs)',
+      'if (false)',
+    ),
+    suite: ['agent/core/select.test.js'],
+  },
+  {
+    name: 'setting-beyond-the-longest-trial',
+    edits: one('agent/config/schema.js', 'if (health.deadlineMs > health.deadlineMaxMs)', 'if (false)'),
+    suite: ['agent/config/config.test.js'],
   },
 ];

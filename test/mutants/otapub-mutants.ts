@@ -10,6 +10,11 @@ const commandLine = ['publish/command-line.test.js'];
 
 export const otapubMutants: readonly SuiteMutant[] = [
   {
+    name: 'otapub-silent-about-a-trial-that-is-too-long',
+    edits: one('publish/releases/release-warnings.js', 'health.deadlineS <= mostS', 'true'),
+    suite: commandLine,
+  },
+  {
     name: 'otapub-files-signed-for-the-new-root-only',
     edits: one(
       'publish/repository/publication-plan.js',

@@ -213,7 +213,7 @@ test('release warns of an image in which no otad starts', async (t) => {
   assert.match(stderr, /the image has no \/usr\/lib\/otad\/otad\.mjs: no otad starts in it/);
 });
 
-test('release warns of an older version after a newer one, and of a product or channel that looks like a slip', async (t) => {
+test('release warns of an older version after a newer one, of a product or channel that looks like a slip, of a trial that is too long', async (t) => {
   const { folder, work, layer, release } = await aSetup(t);
   const files = { 'usr/lib/otad/root.json': await readFile(publisherPaths(folder).root, 'utf8') };
   const trusting = await aLayer(join(work, 'trusting'), { ...files, 'usr/lib/otad/otad.mjs': 'otad\n' });
@@ -225,7 +225,11 @@ test('release warns of an older version after a newer one, and of a product or c
       ['--release-version', '1.2'],
       /^otapub: warning: 1\.2 reads as older than 1\.10, but comes after it .sequence 3 after 2.: .*$/,
     ],
-    [['--release-version', '1.11', '--channel', 'beta'], /^$/],
+    [['--release-version', '1.11', '--channel', 'beta', '--health-deadline', '1500'], /^$/],
+    [
+      ['--release-version', '1.12', '--health-deadline', '1501'],
+      /^.*: a health deadline of 1501 s: only gateways .* 1500 s$/,
+    ],
     [['--release-version', '1.11', '--channel', 'stabel'], /^.*: channel 'stabel' is new .*; did you mean 'stable'\?$/],
     [['--release-version', '1.0', '--compatible', 'wg'], /^.*: compatible 'wg' is new in this repository: .*'gw'\?$/],
     [['--release-version', '1.1', '--compatible', 'wg'], /^$/],

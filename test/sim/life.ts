@@ -72,6 +72,7 @@ const policy: Policy = {
   rebootAttemptsMax: 3,
   rebootTimeoutMs: 5 * minute,
   healthDeadlineMs: 10 * minute,
+  healthDeadlineMaxMs: 25 * minute,
   isAutoInstall: true,
   isAutoReboot: true,
   denylistMax: 16,

@@ -98,6 +98,7 @@ export const aPolicy = (over: Partial<Policy> = {}): Policy => ({
   rebootAttemptsMax: 3,
   rebootTimeoutMs: 120_000,
   healthDeadlineMs: 60_000,
+  healthDeadlineMaxMs: 1_500_000,
   isAutoInstall: true,
   isAutoReboot: true,
   denylistMax: 16,

@@ -59,12 +59,15 @@ const run = (program: string, ...parameters: readonly string[]) => {
   return { status, stdout, stderr };
 };
 
+/** What systemd-analyze verify has against units. Older releases ignore these keys. */
+const complaintsIn = (stderr: string): readonly string[] =>
+  stderr.split('\n').filter((line) => line !== '' && !/Unknown key (?:name )?'(?:OpenFile|WantsMountsFor)'/.test(line));
+
 describe('the units', () => {
-  test('are clean for systemd-analyze verify, but for the key that older releases do not know', () => {
+  test('are clean for systemd-analyze verify, but for keys that older releases do not know', () => {
     const files = services.map((name) => join(folder, name));
     const { status, stderr } = run('systemd-analyze', 'verify', '--man=no', ...files);
-    const complaints = stderr.split('\n').filter((line) => line !== '' && !line.includes("Unknown key 'OpenFile'"));
-    assert.deepEqual(complaints, []);
+    assert.deepEqual(complaintsIn(stderr), []);
     assert.equal(status, 0);
   });
 
@@ -275,8 +278,12 @@ describe('the split of otad and its boot helper', () => {
     }
   });
 
-  test('a helper that fails is started again for ever, and the socket stays', async () => {
-    assert.match(await text('otad-boot.service'), /^StartLimitIntervalSec=0$/m);
+  test('a helper that fails is started again for ever, in time and no faster, and the socket stays', async () => {
+    const helper = await text('otad-boot.service');
+    // While a restart is due systemd lets a start wait for it, so the request that is still there does not start it at once.
+    for (const line of ['StartLimitIntervalSec=0', 'Restart=on-failure', 'RestartSec=10s']) {
+      assert.match(helper, new RegExp(`^${line}$`, 'm'));
+    }
     assert.match(await text('otad-boot.socket'), /^TriggerLimitIntervalSec=0$/m);
   });
 
@@ -387,12 +394,6 @@ describe('a trial, by what the bootloader left', () => {
       assert.match(text, new RegExp(`^${line}$`, 'm'));
     }
   });
-
-  test('the dead man is longer than the health deadline that otad has by itself', async () => {
-    const { config } = await loadConfig(['units']);
-    const minutes = Number(/^OnBootSec=([0-9]+)min$/m.exec(await readFile('units/otad-deadman.timer', 'utf8'))?.[1]);
-    assert.ok(minutes * 60_000 >= 4 * config.health.deadlineMs, `${minutes} min`);
-  });
 });
 
 describe('the drop-ins of a bootloader', () => {
@@ -417,8 +418,7 @@ describe('the drop-ins of a bootloader', () => {
     }
     const files = services.map((name) => join(place, name));
     const { status, stderr } = run('systemd-analyze', 'verify', '--man=no', ...files);
-    const complaints = stderr.split('\n').filter((line) => line !== '' && !line.includes("Unknown key 'OpenFile'"));
-    assert.deepEqual(complaints, []);
+    assert.deepEqual(complaintsIn(stderr), []);
     assert.equal(status, 0);
   });
 

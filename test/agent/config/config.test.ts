@@ -141,6 +141,7 @@ describe('CONFIG_INVALID', () => {
     [{ bootloader: { kind: 'grub' } }, 'bootloader.kind', '"auto" or "uboot" or "systemd-boot" or "tryboot"', '"grub"'],
     [{ api: { tcp: {} } }, 'api.tcp.port', 'a whole number from 0 to 65535', 'nothing'],
     [{ poll: 3 }, 'poll', 'an object', '3'],
+    [{ health: { deadlineMs: 1_500_001 } }, 'health.deadlineMs', 'at most health.deadlineMaxMs (1500000)', '1500001'],
     [{ backoff: { minMs: 5000, maxMs: 500 } }, 'backoff.maxMs', 'at least backoff.minMs (5000)', '500'],
     [{ slots: { a: { path: '/x' }, b: { path: '/x' } } }, 'slots.b.path', 'another one than slot a has', '"/x"'],
     [

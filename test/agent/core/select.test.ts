@@ -93,6 +93,18 @@ const cases: Record<string, { given: Case; unmet: string[] }> = {
   },
   'a kernel that has a place is no reason': { given: { release: withKernel }, unmet: [] },
   'a release without a kernel needs no place': { given: { policy: { hasBootPlaces: false } }, unmet: [] },
+  'a release whose trial would outlast the dead man is refused, whoever asks': {
+    given: { release: { health: { deadlineS: 1501, checks: [] } }, isForced: true },
+    unmet: ['health-deadline'],
+  },
+  'the longest trial that the dead man leaves is allowed': {
+    given: { release: { health: { deadlineS: 1500, checks: [] } } },
+    unmet: [],
+  },
+  'a gateway whose dead man waits longer takes a longer trial': {
+    given: { release: { health: { deadlineS: 7200, checks: [] } }, policy: { healthDeadlineMaxMs: 7_200_000 } },
+    unmet: [],
+  },
   'a stepping stone is waited for': { given: { release: { from: ['1.5'] } }, unmet: ['stepping-stone'] },
   'the running version is a stepping stone': { given: { release: { from: ['1.0'] } }, unmet: [] },
   'a wave that has not reached this gateway is waited for': {
