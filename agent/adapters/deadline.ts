@@ -18,6 +18,8 @@ export const createTimeBudget = (timeoutMs: number | null, monoMs: () => number)
       return await work(AbortSignal.any([signal, deadline.signal]));
     } catch (error) {
       if (!deadline.signal.aborted || signal.aborted) throw error;
+      // What a server did wrong in that time would take all of the next attempt's time as well.
+      if (error instanceof OtadError && error.class === 'source') throw error;
       throw new OtadError(over.code, over.details, { cause: error });
     } finally {
       timer.cancel();

@@ -1,38 +1,60 @@
-// In which order mirrors are asked: as they are set, but who lied last from then on, and who was silent last for some minutes.
-// Knows nothing of files; remembers one entry for each mirror, and nothing beyond the process.
+// In which order mirrors are asked: as they are set, but who lied last from then on, and who could not serve last for some minutes:
+// for everything, or where it gives no ranges for what needs them. Knows nothing of files; remembers nothing beyond the process.
 
 import { OtadError } from '../core/errors.ts';
 
 /** It did not even begin to answer, and whoever asks has waited for nothing. */
-export const isSilence = (error: unknown): boolean =>
-  error instanceof OtadError &&
-  (error.code === 'HTTP_UNREACHABLE' ||
-    (error.code === 'HTTP_TIMEOUT' && ['head', 'headers'].includes(String(error.details.phase))));
+const isSilence = (error: OtadError): boolean =>
+  error.code === 'HTTP_UNREACHABLE' ||
+  (error.code === 'HTTP_TIMEOUT' && ['head', 'headers'].includes(String(error.details.phase)));
 
-/** So long who was silent is asked last: not for every part of an image anew, and again by the next attempts. */
+const isStatus = ({ code, details }: OtadError, is: (status: number) => boolean): boolean =>
+  code === 'HTTP_STATUS' && typeof details.status === 'number' && is(details.status);
+
+/** It says that it has too much to do, or that something is wrong with it. */
+const isBusy = (error: OtadError): boolean => isStatus(error, (status) => status === 429 || status >= 500);
+
+/** It would answer like that for any other part as well, and each answer with the whole file fills the sockets first. */
+const isRangeless = (error: OtadError): boolean =>
+  error.code === 'HTTP_RANGE_MISMATCH' || isStatus(error, (status) => status === 416);
+
+/** So long who could not serve is asked last: not for every part of an image anew, and again by the next attempts. */
 export const silenceMs = 5 * 60_000;
 
+/** Parts need a server that gives ranges, whole files do not. */
+export type Wanted = 'file' | 'part';
+
 export interface Ranking {
-  inOrder(): readonly string[];
+  inOrder(wanted: Wanted): readonly string[];
   /** It lied. */
   demote(base: string): void;
-  noteSilent(base: string): void;
+  /** It was asked for this, and failed like this: that may say something of the next request. */
+  noteFailure(base: string, wanted: Wanted, error: unknown): void;
 }
 
 export const createRanking = (baseUrls: readonly string[], monoMs: () => number): Ranking => {
   // Each once: a mirror is known by its URL.
   let ordered: readonly string[] = [...new Set(baseUrls)];
-  const silentUntilMs = new Map<string, number>();
-  const isSilent = (base: string): boolean => monoMs() < (silentUntilMs.get(base) ?? 0);
+  const awayUntilMs = new Map<string, number>();
+  const rangelessUntilMs = new Map<string, number>();
+  const isNow = (untilMs: ReadonlyMap<string, number>, base: string): boolean => monoMs() < (untilMs.get(base) ?? 0);
   return {
-    inOrder: () => [...ordered.filter((base) => !isSilent(base)), ...ordered.filter(isSilent)],
+    inOrder: (wanted) => {
+      const isLast = (base: string): boolean =>
+        isNow(awayUntilMs, base) || (wanted === 'part' && isNow(rangelessUntilMs, base));
+      return [...ordered.filter((base) => !isLast(base)), ...ordered.filter(isLast)];
+    },
     demote: (base) => {
       ordered = [...ordered.filter((one) => one !== base), ...ordered.filter((one) => one === base)];
-      // Who did not answer is still better than who lies.
-      silentUntilMs.clear();
+      // Who could not serve is still better than who lies.
+      awayUntilMs.clear();
+      rangelessUntilMs.clear();
     },
-    noteSilent: (base) => {
-      silentUntilMs.set(base, monoMs() + silenceMs);
+    noteFailure: (base, wanted, error) => {
+      if (!(error instanceof OtadError)) return;
+      const askedMs = Number(error.details.retryAfterS ?? 0) * 1000;
+      if (isSilence(error) || isBusy(error)) awayUntilMs.set(base, monoMs() + Math.max(silenceMs, askedMs));
+      if (wanted === 'part' && isRangeless(error)) rangelessUntilMs.set(base, monoMs() + silenceMs);
     },
   };
 };

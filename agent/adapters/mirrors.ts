@@ -6,7 +6,7 @@ import { OtadError } from '../core/errors.ts';
 import type { ByteSink, ServedSink } from '../core/ports.ts';
 import type { HttpClient } from './http.ts';
 import type { FileRange } from './http-rules.ts';
-import { createRanking, isSilence } from './mirror-ranking.ts';
+import { createRanking, type Wanted } from './mirror-ranking.ts';
 
 export interface Mirrors extends MetadataFetcher {
   /** Puts the mirror that is asked first at the end. */
@@ -14,8 +14,18 @@ export interface Mirrors extends MetadataFetcher {
   /** Puts this mirror at the end. */
   demote(base: string): void;
   fetchFresh: NonNullable<MetadataFetcher['fetchFresh']>;
-  /** Exactly the bytes from `offset` to `lengthTotal`, going on at the next mirror where one breaks off. */
-  stream(path: string, offset: number, lengthTotal: number, sink: ServedSink, signal: AbortSignal): Promise<void>;
+  /**
+   * Exactly the bytes from `offset` to `lengthTotal`, going on at the next mirror where one breaks off. `onSkipped` is told of bytes
+   * before those, which come along where no mirror gives ranges.
+   */
+  stream(
+    path: string,
+    offset: number,
+    lengthTotal: number,
+    sink: ServedSink,
+    signal: AbortSignal,
+    onSkipped?: (lengthBytes: number) => void,
+  ): Promise<void>;
   /**
    * Exactly these bytes, all of them from one mirror: where one breaks off for good the next one begins at the first byte again.
    * Throws HTTP_RANGE_MISMATCH where no mirror gives just them.
@@ -44,7 +54,7 @@ const isAbsent = (error: unknown, path: string): boolean => {
 const tryInOrder = async <T>(
   baseUrls: readonly string[],
   attempt: (base: string) => Promise<T>,
-  noteSilent: (base: string) => void,
+  noteFailure: (base: string, error: unknown) => void,
 ): Promise<T> => {
   let failure: unknown = new OtadError('CONFIG_INVALID', { key: 'baseUrls', expected: 'at least one URL' });
   for (const base of baseUrls) {
@@ -54,7 +64,7 @@ const tryInOrder = async <T>(
       if (!isAboutMirror(error)) {
         throw error;
       }
-      if (isSilence(error)) noteSilent(base);
+      noteFailure(base, error);
       failure = error;
     }
   }
@@ -66,11 +76,12 @@ const etagFor = (base: string, validator: string | null): string | null =>
   validator?.startsWith(`${base} `) ? validator.slice(base.length + 1) : null;
 
 /** Passes on what lies behind the first `skipBytes`: for a server that knows no ranges. */
-const skipFirst = (skipBytes: number, sink: ByteSink): ByteSink => {
+const skipFirst = (skipBytes: number, sink: ByteSink, onSkipped: (lengthBytes: number) => void): ByteSink => {
   let left = skipBytes;
   return (bytes) => {
     const skipped = Math.min(left, bytes.length);
     left -= skipped;
+    if (skipped > 0) onSkipped(skipped);
     return skipped === bytes.length ? undefined : sink(bytes.subarray(skipped));
   };
 };
@@ -115,15 +126,15 @@ export const createMirrors = (
   baseUrls: readonly string[],
   monoMs: () => number = () => performance.now(),
 ): Mirrors => {
-  const { inOrder, demote, noteSilent } = createRanking(baseUrls, monoMs);
-  const ask = <T>(bases: readonly string[], attempt: (base: string) => Promise<T>): Promise<T> =>
-    tryInOrder(bases, attempt, noteSilent);
+  const { inOrder, demote, noteFailure } = createRanking(baseUrls, monoMs);
+  const ask = <T>(wanted: Wanted, attempt: (base: string) => Promise<T>, bases = inOrder(wanted)): Promise<T> =>
+    tryInOrder(bases, attempt, (base, error) => noteFailure(base, wanted, error));
 
   const fetchFresh: Mirrors['fetchFresh'] = async (path, maxBytes, validator, signal) => {
     const expects = path.startsWith('metadata/') ? 'json' : 'bytes';
     let isAbsentSomewhere = false;
     try {
-      return await ask<FreshFile | 'unchanged' | null>(inOrder(), async (base) => {
+      return await ask<FreshFile | 'unchanged' | null>('file', async (base) => {
         try {
           const etag = etagFor(base, validator);
           const file = await http.fetchBytes(joinUrl(base, path), { maxBytes, signal, expects, etag });
@@ -166,34 +177,39 @@ export const createMirrors = (
         }
       };
     /** Asks these mirrors in order until one gives the rest. */
-    return (bases: readonly string[], attempt: StreamAttempt): Promise<void> =>
-      ask(bases, async (base) => {
-        try {
-          await attempt(base, position, countingFrom(base));
-        } catch (error) {
-          // What the sink throws is about this device, whatever its class says: another mirror would not help.
-          throw isSinkFailed ? new SinkFailure(error) : error;
-        }
-      });
+    return (wanted: Wanted, attempt: StreamAttempt, bases?: readonly string[]): Promise<void> =>
+      ask(
+        wanted,
+        async (base) => {
+          try {
+            await attempt(base, position, countingFrom(base));
+          } catch (error) {
+            // What the sink throws is about this device, whatever its class says: another mirror would not help.
+            throw isSinkFailed ? new SinkFailure(error) : error;
+          }
+        },
+        bases,
+      );
   };
 
   return {
     fetchFresh,
     demote,
     demoteFirst: () => {
-      inOrder().slice(0, 1).forEach(demote);
+      inOrder('file').slice(0, 1).forEach(demote);
     },
     fetch: async (path, maxBytes, signal) => {
       const file = await fetchFresh(path, maxBytes, null, signal);
       return file === null || file === 'unchanged' ? null : file.bytes;
     },
-    stream: async (path, offset, lengthTotal, sink, signal) => {
+    stream: async (path, offset, lengthTotal, sink, signal, onSkipped = () => undefined) => {
       const through = startStream(offset, sink);
       /** Mirrors that answered a Range request with something else; they delivered nothing. */
       const withoutRanges: string[] = [];
       const get = (base: string, from: number, target: ByteSink): Promise<void> =>
         http.streamRange(joinUrl(base, path), { offset: from, lengthTotal, sink: target, signal });
-      await through(inOrder(), async (base, position, counting) => {
+      // The rest of a file is a part of it.
+      await through(offset > 0 ? 'part' : 'file', async (base, position, counting) => {
         try {
           await get(base, position, counting);
         } catch (error) {
@@ -205,12 +221,14 @@ export const createMirrors = (
           // A resume must not end for ever at servers without ranges: take the whole file, drop the start. Last of all, since it
           // costs what was fetched before once more.
           if (!isAboutMirror(error) || withoutRanges.length === 0) throw error;
-          await through([...withoutRanges], (base, position, counting) => get(base, 0, skipFirst(position, counting)));
+          await through('file', (base, position, counting) => get(base, 0, skipFirst(position, counting, onSkipped)), [
+            ...withoutRanges,
+          ]);
         })
         .catch(throwReason);
     },
     streamRange: (path, { offset, end, lengthTotal }, sink, signal) =>
-      startStream(offset, sink)(inOrder(), (base, _position, counting) =>
+      startStream(offset, sink)('part', (base, _position, counting) =>
         resumePart(offset, counting, signal, (at, following) =>
           http.streamRange(joinUrl(base, path), { offset: at, end, lengthTotal, sink: following, signal }),
         ),

@@ -108,10 +108,10 @@ export const createReleaseSource = (options: ReleaseSourceOptions): SignedSource
   const filesFrom = (
     through: <T>(use: (from: Mirrors) => Promise<T>) => Promise<T>,
   ): Pick<ReleaseSource, 'stream' | 'streamRange'> => ({
-    stream: (artifact, offsetBytes, sink, signal) =>
+    stream: (artifact, offsetBytes, sink, signal, onSkipped) =>
       through(async (from) => {
         const path = await client.locateTarget(artifact.path, artifact.sha256Hex);
-        await from.stream(path, offsetBytes, artifact.lengthBytes, sink, signal);
+        await from.stream(path, offsetBytes, artifact.lengthBytes, sink, signal, onSkipped);
       }),
     streamRange: (artifact, { offsetBytes, lengthBytes }, sink, signal) =>
       through(async (from) => {

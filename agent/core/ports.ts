@@ -80,8 +80,17 @@ export interface ReleaseSource {
   from?(folder: OfferedFolder): ReleaseSource;
   /** Refreshes the signed metadata and reads the release document of this device's channel. Never throws for what a server can do. */
   check(signal: AbortSignal): Promise<CheckOutcome>;
-  /** Streams the artifact from `offsetBytes` to its signed end, one server going on where another one breaks off. Throws on anything else than exactly these bytes. */
-  stream(file: ArtifactFile, offsetBytes: number, sink: ServedSink, signal: AbortSignal): Promise<void>;
+  /**
+   * Streams the artifact from `offsetBytes` to its signed end, one server going on where another one breaks off. Throws on anything else
+   * than exactly these bytes. `onSkipped` is told of bytes before them that came all the same, from servers without ranges.
+   */
+  stream(
+    file: ArtifactFile,
+    offsetBytes: number,
+    sink: ServedSink,
+    signal: AbortSignal,
+    onSkipped?: (lengthBytes: number) => void,
+  ): Promise<void>;
   /**
    * Streams exactly the bytes of `range` of an artifact or of a file that goes with one; several at once are allowed. All of them are
    * one server's: where the sink hears of another one, they come from the first byte again. Throws HTTP_RANGE_MISMATCH where no

@@ -8,6 +8,7 @@ import type { BootStage, InstallPorts, ReleaseSource, ServedSink } from '../core
 import { type Artifact, otherSlot, type SlotName } from '../core/types.ts';
 import type { BootManifest } from './boot-manifest.ts';
 import type { Report, Tally } from './progress-reporter.ts';
+import { createSkipped } from './skipped-bytes.ts';
 
 export interface BootFetchPorts extends Pick<InstallPorts, 'bootStage' | 'heldBootFiles' | 'source' | 'log'> {
   /** Being filled; the other one runs. */
@@ -16,16 +17,24 @@ export interface BootFetchPorts extends Pick<InstallPorts, 'bootStage' | 'heldBo
   readonly tally: Tally;
 }
 
+interface Counting {
+  /** How much of the file is there, and how much of that came just now. */
+  readonly onBytes: (arrivedBytes: number, fetchedBytes: number) => void;
+  /** Of those that came: for nothing. */
+  readonly onUseless: (lengthBytes: number) => void;
+}
+
 const fillOne = async (
   stage: BootStage,
   source: ReleaseSource,
   artifact: Artifact & { readonly name: string },
-  onBytes: (arrivedBytes: number, fetchedBytes: number) => void,
+  { onBytes, onUseless }: Counting,
   signal: AbortSignal,
 ): Promise<void> => {
   for (let tries = 1; ; tries += 1) {
     /** Who began to send it: what is wrong is as a rule wrong from there on. */
     let server: string | null = null;
+    let fetchedBytes = 0;
     try {
       return await stage.fill(artifact, async (offsetBytes, sink) => {
         let arrivedBytes = offsetBytes;
@@ -33,16 +42,24 @@ const fillOne = async (
         const counting: ServedSink = (bytes, from) => {
           server ??= from;
           arrivedBytes += bytes.length;
+          fetchedBytes += bytes.length;
           onBytes(arrivedBytes, bytes.length);
           return sink(bytes);
         };
-        await source.stream(artifact, offsetBytes, counting, signal);
+        const skipped = createSkipped((lengthBytes) => {
+          onBytes(arrivedBytes, lengthBytes);
+          onUseless(lengthBytes);
+        });
+        await source.stream(artifact, offsetBytes, counting, signal, skipped.note).catch((error: unknown) => {
+          throw arrivedBytes > offsetBytes ? error : skipped.asFault(error, artifact.path);
+        });
         if (arrivedBytes < artifact.lengthBytes) {
           throw new OtadError('HTTP_TRUNCATED', { path: artifact.path, arrivedBytes });
         }
       });
     } catch (error) {
       if (!(error instanceof OtadError) || error.code !== 'TARGET_DIGEST_MISMATCH') throw error;
+      onUseless(fetchedBytes);
       if (server !== null) source.distrust(server);
       if (tries >= source.serverCount) throw error;
     }
@@ -99,13 +116,16 @@ export const fetchBootSet = async (
       tally.fetchedBytes += fetchedBytes;
       report('fetching', doneBytes + arrivedBytes);
     };
+    const onUseless = (lengthBytes: number): void => {
+      tally.overheadBytes += lengthBytes;
+    };
     if (signal.aborted) throw new OtadError('CANCELLED', { step: 'boot files' });
     const onCopied = (arrivedBytes: number): void => report('fetching', doneBytes + arrivedBytes);
     // The other one holds a set as well, after a release that failed here: the next one may bring the same kernel.
     const isHeld =
       (await copyFrom(otherSlot(slot), file, ports, onCopied, signal)) ||
       (await copyFrom(slot, file, ports, onCopied, signal));
-    if (!isHeld) await fillOne(bootStage, source, file, onBytes, signal);
+    if (!isHeld) await fillOne(bootStage, source, file, { onBytes, onUseless }, signal);
     doneBytes += file.lengthBytes;
     report('fetching', doneBytes);
   }

@@ -4,20 +4,28 @@
 
 import { OtadError } from '../core/errors.ts';
 import type { ChunkTable, ReleaseSource, ServedSink } from '../core/ports.ts';
+import { floorToBlock } from '../core/slot-layout.ts';
 import { type ArrivedChunk, createChunkGate } from './chunk-gate.ts';
 import { chunkAt } from './chunk-plan.ts';
 import { asRangeless, begunChunk, fetchChunk, push } from './chunk-supply.ts';
 import type { Fill, FillWay } from './fill-way.ts';
+import { createSkipped } from './skipped-bytes.ts';
 
-/** Who sent what the slot holds of an image: remembered from one attempt to the next. */
+/** Who sent what the slot holds of an image, and where its link breaks: remembered from one attempt to the next. */
 export interface Sender {
   sha256Hex: string;
   endBytes: number;
   /** null: several, or nobody knows who. */
   server: string | null;
+  /** The chunk that was cut, in so many attempts in a row. */
+  cutChunk: number;
+  cuts: number;
 }
 
-export const noSender = (): Sender => ({ sha256Hex: '', endBytes: 0, server: null });
+export const noSender = (): Sender => ({ sha256Hex: '', endBytes: 0, server: null, cutChunk: 0, cuts: 0 });
+
+/** A link that breaks in the same chunk so often does not carry a chunk. Less often it may have been chance. */
+const chunkCutsMax = 3;
 
 export interface FullWay extends FillWay {
   /** Who sent the image that it brought, from the first byte to the last, unchecked. null: several, or nobody knows who. */
@@ -34,6 +42,7 @@ const watchSender = (sender: Sender, { doubt, target, writer }: Fill): ((from: s
   let sending: string | null = null;
   // A beginning that another way brought, or whose sender nobody remembers, is nobody's.
   if (sender.sha256Hex !== sha256Hex || startBytes > sender.endBytes) sender.server = null;
+  if (sender.sha256Hex !== sha256Hex) sender.cuts = 0;
   sender.sha256Hex = sha256Hex;
   return (from) => {
     if (from === sending) return;
@@ -60,6 +69,13 @@ const takeAsTheyCome = ({ writer }: Fill): Intake => ({
   onBreak: async () => {},
 });
 
+/** In how many attempts in a row, with this one, the link broke in this chunk. */
+const noteCut = (sender: Sender, chunk: number): number => {
+  sender.cuts = sender.cutChunk === chunk ? sender.cuts + 1 : 1;
+  sender.cutChunk = chunk;
+  return sender.cuts;
+};
+
 /**
  * Gives the writer whole chunks that are right. A wrong one is fetched by itself; where it cannot be had the index may be wrong as
  * well, so the image's digest decides, and the index is not asked any more until the image is whole.
@@ -68,11 +84,11 @@ const takeByIndex = async (
   fill: Fill,
   table: ChunkTable,
   source: ReleaseSource,
+  sender: Sender,
   onGiven: () => void,
 ): Promise<Intake> => {
   const { writer, tally, doubt, log } = fill;
-  const startBytes = writer.arrivedBytes;
-  const first = chunkAt(table, startBytes);
+  const first = chunkAt(table, writer.arrivedBytes);
   const begun = await begunChunk(fill, table);
   const gate = createChunkGate(table, first, begun);
   /** Of a chunk, those that did not come over the network. */
@@ -102,11 +118,12 @@ const takeByIndex = async (
     sink: (bytes, server) => give(gate.take(bytes, server)),
     onBreak: async () => {
       const { heldBytes } = gate;
+      const chunk = chunkAt(table, writer.arrivedBytes);
       // A link that does not carry one chunk at a time would never carry the image.
-      const isStuck = writer.arrivedBytes === startBytes && table.offsetOf(first) + heldBytes.length > startBytes;
-      if (isStuck) doubt.isFullOnly = true;
-      if (doubt.isFullOnly) await push({ fill }, table.offsetOf(chunkAt(table, writer.arrivedBytes)), heldBytes);
-      else tally.overheadBytes += heldBytes.length - ownBytes(chunkAt(table, writer.arrivedBytes));
+      const isCut = table.offsetOf(chunk) + heldBytes.length > writer.arrivedBytes;
+      if (isCut && noteCut(sender, chunk) >= chunkCutsMax) doubt.isFullOnly = true;
+      if (doubt.isFullOnly) await push({ fill }, table.offsetOf(chunk), heldBytes);
+      else tally.overheadBytes += heldBytes.length - ownBytes(chunk);
     },
   };
 };
@@ -122,8 +139,14 @@ export const createFullWay = (source: ReleaseSource, sender: Sender): FullWay =>
       tally.toFetchBytes = artifact.lengthBytes - writer.arrivedBytes;
       onBytes();
     };
-    const intake = isChecked ? await takeByIndex(fill, index.table, source, tell) : takeAsTheyCome(fill);
+    const intake = isChecked ? await takeByIndex(fill, index.table, source, sender, tell) : takeAsTheyCome(fill);
     tell();
+    const startBytes = writer.arrivedBytes;
+    const skipped = createSkipped((lengthBytes) => {
+      tally.fetchedBytes += lengthBytes;
+      tally.overheadBytes += lengthBytes;
+      onBytes();
+    });
     let held: Promise<void> | null = null;
     const sink: ServedSink = (bytes, from) => {
       note(from);
@@ -134,11 +157,12 @@ export const createFullWay = (source: ReleaseSource, sender: Sender): FullWay =>
       return holding;
     };
     try {
-      await source.stream(artifact, intake.fromBytes, sink, signal);
+      await source.stream(artifact, intake.fromBytes, sink, signal, skipped.note);
       await held;
     } catch (error) {
       if (writer.fault === null && error instanceof OtadError && error.class === 'transient') await intake.onBreak();
-      throw error;
+      // What is kept are whole blocks.
+      throw floorToBlock(writer.arrivedBytes) > startBytes ? error : skipped.asFault(error, artifact.path);
     } finally {
       sender.endBytes = writer.arrivedBytes;
       // By the index every server is blamed for its own chunks.

@@ -76,7 +76,7 @@ const fetchRest = async (fetch: IndexFetch, kept: Uint8Array, signal: AbortSigna
     keptBytes = await keep(fetch, bytes, [keptBytes, arrivedBytes]);
   };
   try {
-    await source.stream(file, kept.length, sink, signal);
+    await source.stream(file, kept.length, sink, signal, onFetched);
     if (arrivedBytes < bytes.length) throw new OtadError('HTTP_TRUNCATED', { path: file.path, arrivedBytes });
   } catch (error) {
     await keepAll().catch((fault: unknown) => {

@@ -17,7 +17,16 @@ export interface IndexWayPorts extends OwnSlotPorts {
   readonly source: ReleaseSource;
 }
 
-type Counting = Pick<WindowPorts, 'onFetched' | 'onDropped'>;
+interface Counting extends Pick<WindowPorts, 'onFetched' | 'onDropped'> {
+  /** Copies that were planned are to be fetched; so many bytes of what the plan fetches are here, and not yet in the image. */
+  readonly onStale: (unusedBytes: number) => void;
+}
+
+type CopyStep = Extract<ChunkStep, { kind: 'copy' }>;
+type FetchStep = Extract<ChunkStep, { kind: 'fetch' }>;
+
+/** A step that is planned; the request of one that fetches is under way. */
+type Planned = CopyStep | (FetchStep & { readonly pending: PendingRange });
 
 interface Job extends ChunkSupply {
   readonly table: ChunkTable;
@@ -34,10 +43,17 @@ const rangeOf = (table: ChunkTable, first: number, end: number) => ({
 const wrongChunk = (job: Job, chunk: number): string =>
   `the server sends other bytes than the chunk index names, at byte ${job.table.offsetOf(chunk)}`;
 
-/** How a step ended: with all its bytes, with a plan that is out of date, or with the reason why this way cannot go on. */
-type Outcome = 'done' | 'outdated' | { readonly closed: string };
+/** The reason why this way cannot go on. */
+interface Closed {
+  readonly closed: string;
+}
 
-const copy = async (job: Job, step: Extract<ChunkStep, { kind: 'copy' }>): Promise<Outcome> => {
+/** What the step copies from is given up: from this chunk on nothing of it came. */
+interface Stale {
+  readonly staleFrom: number;
+}
+
+const copy = async (job: Job, step: CopyStep): Promise<'done' | Stale | Closed> => {
   const { fill, table, held } = job;
   const { tally, onBytes, signal } = fill;
   const start = table.offsetOf(step.first);
@@ -53,7 +69,7 @@ const copy = async (job: Job, step: Extract<ChunkStep, { kind: 'copy' }>): Promi
       fill.log.warn('A slot does not hold what its chunk index says. Its other chunks are fetched.', {
         slot: step.place,
       });
-      return 'outdated';
+      return { staleFrom: chunk };
     }
     const fetched = await fetchChunk(job, table, chunk, 0);
     if (fetched === null) return { closed: wrongChunk(job, chunk) };
@@ -64,14 +80,16 @@ const copy = async (job: Job, step: Extract<ChunkStep, { kind: 'copy' }>): Promi
 
 const fetch = async (
   job: Job,
-  step: Extract<ChunkStep, { kind: 'fetch' }>,
+  step: FetchStep,
   pending: PendingRange,
-): Promise<Outcome> => {
+  onUsed: (lengthBytes: number) => void,
+): Promise<'done' | Closed> => {
   const { table, fill } = job;
   for (let chunk = step.first; chunk < step.end; chunk += 1) {
     const from = lengthOf(table, step.first, chunk);
     const to = lengthOf(table, step.first, chunk + 1);
     await pending.arrived(to);
+    onUsed(to - from);
     let bytes: Uint8Array | null = pending.bytes.subarray(from, to);
     if (!table.isChunk(chunk, bytes)) {
       job.source.distrust(pending.server);
@@ -85,42 +103,80 @@ const fetch = async (
   return 'done';
 };
 
-/** Steps in order, the requests of those to come already under way. */
-const runPlan = async (job: Job, { onFetched, onDropped }: Counting): Promise<Outcome> => {
+/**
+ * Steps in order, the requests of those to come already under way. Where a copy is not to be had the steps whose bytes are
+ * coming are run to their end before a new plan is made: what was fetched is used, not fetched again.
+ */
+const runPlan = async (
+  job: Job,
+  { onFetched, onDropped, onStale }: Counting,
+): Promise<'done' | 'outdated' | Closed> => {
   const { table, held, fill, source } = job;
   const { target, pace, signal, writer } = fill;
   const plan = planChunks(table, chunkAt(table, writer.arrivedBytes), held.find);
-  const ahead: (() => Promise<Outcome>)[] = [];
+  const ahead: Planned[] = [];
   let next = plan.next();
+  let isStale = false;
+  /** Arrived, and neither in the image nor counted as fetched for nothing. */
+  let unusedBytes = 0;
+  const onUsed = (lengthBytes: number): void => {
+    unusedBytes -= lengthBytes;
+  };
   const lookAhead = (): void => {
-    for (; !next.done && ahead.length < stepsAheadMax; next = plan.next()) {
+    for (; !isStale && !next.done && ahead.length < stepsAheadMax; next = plan.next()) {
       const step = next.value;
-      if (step.kind === 'copy') {
-        ahead.push(() => copy(job, step));
-        continue;
-      }
-      const range = rangeOf(table, step.first, step.end);
-      if (!window.hasRoom(range.lengthBytes)) return;
-      const pending = window.start(range);
-      ahead.push(() => fetch(job, step, pending));
+      if (step.kind === 'fetch' && !window.hasRoom(lengthOf(table, step.first, step.end))) return;
+      ahead.push(
+        step.kind === 'copy' ? step : { ...step, pending: window.start(rangeOf(table, step.first, step.end)) },
+      );
     }
   };
   const onArrived = (lengthBytes: number): void => {
+    unusedBytes += lengthBytes;
     onFetched(lengthBytes);
     lookAhead();
   };
-  const ports = { source, file: target.artifact, pace, onFetched: onArrived, onDropped, signal };
+  const onGone = (lengthBytes: number): void => {
+    unusedBytes -= lengthBytes;
+    onDropped(lengthBytes);
+  };
+  const ports = { source, file: target.artifact, pace, onFetched: onArrived, onDropped: onGone, signal };
   const window = createRangeWindow(ports);
+  /** The chunks of a copy that was planned, as they are to be had now: one request beside those that are under way. */
+  const bringAnew = async (first: number, end: number): Promise<'done' | Closed> => {
+    for (const step of planChunks(table, first, held.find)) {
+      if (step.first >= end) break;
+      const short = { ...step, end: Math.min(step.end, end) };
+      const outcome =
+        short.kind === 'copy'
+          ? await copy(job, short)
+          : await fetch(job, short, window.start(rangeOf(table, short.first, short.end)), onUsed);
+      if (outcome === 'done') continue;
+      return 'staleFrom' in outcome ? bringAnew(outcome.staleFrom, end) : outcome;
+    }
+    return 'done';
+  };
+  const isComing = (): boolean => ahead.some(({ kind }) => kind === 'fetch');
+  const run = async (step: Planned): Promise<'done' | 'outdated' | Closed> => {
+    if (step.kind === 'fetch') return fetch(job, step, step.pending, onUsed);
+    if (isStale) return isComing() ? bringAnew(step.first, step.end) : 'outdated';
+    const outcome = await copy(job, step);
+    if (outcome === 'done' || 'closed' in outcome) return outcome;
+    isStale = true;
+    onStale(unusedBytes);
+    return isComing() ? bringAnew(outcome.staleFrom, step.end) : 'outdated';
+  };
   try {
     for (;;) {
       lookAhead();
-      const run = ahead.shift();
-      if (run === undefined) return 'done';
-      const outcome = await run();
+      const step = ahead.shift();
+      if (step === undefined) return next.done ? 'done' : 'outdated';
+      const outcome = await run(step);
       if (outcome !== 'done') return outcome;
     }
   } finally {
     await window.close();
+    onDropped(unusedBytes);
   }
 };
 
@@ -141,7 +197,8 @@ const runJob = async (job: Job): Promise<string | null> => {
   }
   const { tally, onBytes, writer } = fill;
   for (;;) {
-    let toFetchBytes = missingBytes(table, chunkAt(table, writer.arrivedBytes), held);
+    const missing = (): number => missingBytes(table, chunkAt(table, writer.arrivedBytes), held);
+    let toFetchBytes = missing();
     const onFetched = (lengthBytes: number): void => {
       tally.fetchedBytes += lengthBytes;
       toFetchBytes -= lengthBytes;
@@ -152,10 +209,13 @@ const runJob = async (job: Job): Promise<string | null> => {
       tally.overheadBytes += lengthBytes;
       toFetchBytes += lengthBytes;
     };
+    const onStale = (unusedBytes: number): void => {
+      toFetchBytes = missing() - unusedBytes;
+    };
     tally.toFetchBytes = toFetchBytes;
     onBytes();
     try {
-      const outcome = await runPlan(job, { onFetched, onDropped });
+      const outcome = await runPlan(job, { onFetched, onDropped, onStale });
       if (outcome === 'done') return null;
       if (outcome !== 'outdated') return outcome.closed;
     } catch (error) {

@@ -41,9 +41,9 @@ export const emptyTally = (): Tally => ({
   detours: [],
 });
 
-/** What was brought is not the image: all that was fetched for it, after `beforeBytes`, was fetched for nothing. */
-export const forgetImage = (tally: Tally, beforeBytes: number): void => {
-  tally.overheadBytes = tally.fetchedBytes - beforeBytes;
+/** What was brought is not the image: all that was fetched, but for `bootBytes` of boot files that are right, was fetched for nothing. */
+export const forgetImage = (tally: Tally, bootBytes: number): void => {
+  tally.overheadBytes = tally.fetchedBytes - bootBytes;
   tally.copiedBytes = tally.copiedBootBytes;
   tally.rebuiltBytes = 0;
 };

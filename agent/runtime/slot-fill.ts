@@ -184,7 +184,7 @@ export const fillSlot = async (
   onProgress: OnProgress,
 ): Promise<SlotRecord> => {
   const { target, ports, tally } = request;
-  const bootBytes = tally.fetchedBytes;
+  const bootBytes = tally.fetchedBytes - tally.overheadBytes;
   const attempt = openAttempt(request, signal, onProgress);
   const record = request.ledger.current();
   const writtenBytes = record !== null && isSameImage(record, target) ? record.writtenBytes : 0;

@@ -173,6 +173,11 @@ export const bootSetMutants: readonly SuiteMutant[] = [
     suite: install,
   },
   {
+    name: 'wrong-boot-files-cost-nothing',
+    edits: one('agent/runtime/boot-fetch.js', 'onUseless(fetchedBytes);', ''),
+    suite: install,
+  },
+  {
     name: 'copied-boot-files-are-believed',
     edits: one('agent/adapters/boot-stage.js', 'isRight = hasher.digestHex() === file.sha256Hex;', 'isRight = true;'),
     suite: install,

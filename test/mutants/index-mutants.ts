@@ -34,8 +34,27 @@ export const indexMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'index-stream-link-too-short-for-a-chunk',
-    edits: one('agent/runtime/full-way.js', 'if (isStuck)', 'if (false)'),
+    edits: one('agent/runtime/full-way.js', 'if (isCut && noteCut(sender, chunk) >= chunkCutsMax)', 'if (false)'),
     suite: ['agent/runtime/install-stream.test.js'],
+  },
+  {
+    name: 'index-left-after-one-early-cut',
+    edits: one('agent/runtime/full-way.js', 'noteCut(sender, chunk) >= chunkCutsMax', 'noteCut(sender, chunk) > 0'),
+    suite: ['agent/runtime/install-stream.test.js'],
+  },
+  {
+    name: 'index-bytes-on-their-way-thrown-away',
+    edits: one(
+      'agent/runtime/index-way.js',
+      "return isComing() ? bringAnew(outcome.staleFrom, step.end) : 'outdated';",
+      "return 'outdated';",
+    ),
+    suite: install,
+  },
+  {
+    name: 'index-bytes-on-their-way-not-counted',
+    edits: one('agent/runtime/index-way.js', 'onDropped(unusedBytes);', ''),
+    suite: install,
   },
   {
     name: 'index-of-another-image-believed',

@@ -172,23 +172,72 @@ export const sourceMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'silent-mirror-asked-for-every-part',
-    edits: one(adapter('mirrors'), 'if (isSilence(error))', 'if (false)'),
+    edits: one(adapter('mirror-ranking'), 'if (isSilence(error) || isBusy(error))', 'if (isBusy(error))'),
     suite: suite('mirrors'),
   },
   {
     name: 'silent-mirror-asked-last-for-ever',
-    edits: one(adapter('mirror-ranking'), 'monoMs() < (silentUntilMs.get(base) ?? 0)', 'silentUntilMs.has(base)'),
+    edits: one(adapter('mirror-ranking'), 'monoMs() < (untilMs.get(base) ?? 0)', 'untilMs.has(base)'),
     suite: suite('mirrors'),
   },
   {
     name: 'silent-mirror-asked-after-one-that-lies',
-    edits: one(adapter('mirror-ranking'), 'silentUntilMs.clear();', ''),
+    edits: one(adapter('mirror-ranking'), 'awayUntilMs.clear();', ''),
     suite: suite('mirrors'),
   },
   {
     name: 'mirror-that-broke-off-taken-for-a-silent-one',
-    edits: one(adapter('mirrors'), 'if (isSilence(error))', 'if (true)'),
+    edits: one(adapter('mirror-ranking'), 'if (isSilence(error) || isBusy(error))', 'if (true)'),
     suite: suite('mirrors'),
+  },
+  {
+    name: 'busy-mirror-asked-for-every-part',
+    edits: one(adapter('mirror-ranking'), 'if (isSilence(error) || isBusy(error))', 'if (isSilence(error))'),
+    suite: suite('mirrors'),
+  },
+  {
+    name: 'busy-mirror-asked-before-it-said',
+    edits: one(adapter('mirror-ranking'), 'Math.max(silenceMs, askedMs)', 'silenceMs'),
+    suite: suite('mirrors'),
+  },
+  {
+    name: 'mirror-without-ranges-asked-for-every-part',
+    edits: one(adapter('mirror-ranking'), "if (wanted === 'part' && isRangeless(error))", 'if (false)'),
+    suite: suite('mirrors'),
+  },
+  {
+    name: 'mirror-without-ranges-not-asked-for-whole-files',
+    edits: one(adapter('mirror-ranking'), "(wanted === 'part' && isNow", '(isNow'),
+    suite: suite('mirrors'),
+  },
+  {
+    name: 'mirror-without-ranges-asked-for-the-rest-of-a-file',
+    edits: one(adapter('mirrors'), "through(offset > 0 ? 'part' : 'file',", "through('file',"),
+    suite: suite('mirrors'),
+  },
+  {
+    name: 'bytes-that-are-skipped-not-told',
+    edits: one(adapter('mirrors'), 'if (skipped > 0)', 'if (false)'),
+    suite: suite('mirrors'),
+  },
+  {
+    name: 'bytes-that-are-skipped-not-counted',
+    edits: one('agent/runtime/full-way.js', 'signal, skipped.note);', 'signal);'),
+    suite: ['agent/runtime/install-stream.test.js'],
+  },
+  {
+    name: 'server-without-ranges-read-again-for-ever',
+    edits: one('agent/runtime/skipped-bytes.js', 'if (!isCut || skippedBytes === 0)', 'if (true)'),
+    suite: ['agent/runtime/install-stream.test.js'],
+  },
+  {
+    name: 'less-than-a-block-taken-for-getting-further',
+    edits: one(
+      'agent/runtime/full-way.js',
+      'floorToBlock(writer.arrivedBytes) > startBytes',
+      'writer.arrivedBytes > startBytes',
+    ),
+    suite: ['agent/runtime/install-stream.test.js'],
   },
   {
     name: 'wrong-beginning-fails-an-only-server',

@@ -108,7 +108,8 @@ export const aMirrorSource = (t: TestContext, baseUrls: readonly string[]): Rele
   const mirrors = createMirrors(http, baseUrls);
   return {
     check: () => Promise.reject(new OtadError('INTERNAL')),
-    stream: ({ path, lengthBytes }, offset, sink, signal) => mirrors.stream(path, offset, lengthBytes, sink, signal),
+    stream: ({ path, lengthBytes }, offset, sink, signal, onSkipped) =>
+      mirrors.stream(path, offset, lengthBytes, sink, signal, onSkipped),
     streamRange: ({ path, lengthBytes: lengthTotal }, { offsetBytes: offset, lengthBytes }, sink, signal) =>
       mirrors.streamRange(path, { offset, end: offset + lengthBytes, lengthTotal }, sink, signal),
     serverCount: baseUrls.length,

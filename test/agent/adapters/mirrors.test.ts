@@ -1,4 +1,5 @@
-// Fault model: mirrors that are gone, that take connections and say nothing, that break off, that lie. Counted is who is asked.
+// Fault model: mirrors that are gone, that take connections and say nothing, that are busy, that know no ranges, that break off, that
+// lie. Counted is who is asked.
 
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
@@ -38,7 +39,7 @@ const aMuteServer = async (t: TestContext) => {
 };
 
 const aBench = (t: TestContext, baseUrls: readonly string[]) => {
-  const http = createHttpClient({ ...defaultHttpSettings, headersTimeoutMs: 100 });
+  const http = createHttpClient({ ...defaultHttpSettings, headersTimeoutMs: 500 });
   t.after(() => http.close());
   const clock = { nowMs: 0 };
   const mirrors = createMirrors(http, baseUrls, () => clock.nowMs);
@@ -82,10 +83,11 @@ test('one that is gone is asked last, for files and whole images as well', async
 
 test('one that answers and breaks off, or has no such file, keeps its place', async (t) => {
   let asked = 0;
-  const breaking = await aServer(t, (_, response) => {
+  const breaking = await aServer(t, (request, response) => {
     asked += 1;
     if (asked === 1) return void response.writeHead(404).end();
-    response.writeHead(206, { 'content-length': 3, 'content-range': 'bytes 2-4/10' });
+    const from = Number(/^bytes=(\d)-4$/.exec(request.headers.range ?? '')?.[1]);
+    response.writeHead(206, { 'content-length': 5 - from, 'content-range': `bytes ${from}-4/10` });
     response.write('2', () => setImmediate(() => response.destroy()));
   });
   const good = await aGoodServer(t);
@@ -96,6 +98,53 @@ test('one that answers and breaks off, or has no such file, keeps its place', as
   const second = asked;
   await part();
   assert.ok(first === 1 && second > first && asked > second);
+});
+
+for (const [name, status, retryAfterS] of [
+  ['answers a part with the whole file', 200, null],
+  ['has no such part', 416, null],
+  ['has too much to do', 429, null],
+  ['is out of order', 500, null],
+  ['says when to come again', 503, 3600],
+] as const) {
+  test(`a mirror that ${name} is asked once in some minutes, not for every part`, async (t) => {
+    const first = await aServer(t, (request, response) => {
+      const isPart = request.headers.range !== undefined;
+      const headers = retryAfterS === null ? {} : { 'retry-after': String(retryAfterS) };
+      if (isPart || status >= 429) response.writeHead(status, headers).end(status === 200 ? file : undefined);
+      else response.writeHead(200, { 'content-length': file.length }).end(file);
+    });
+    const good = await aGoodServer(t);
+    const { mirrors, part, clock } = aBench(t, [first.url, good.url]);
+    for (let parts = 0; parts < 20; parts += 1) assert.equal(await part(), '234');
+    assert.equal(first.requests.length, 1);
+    // Only who gives nothing at all is asked last for whole files as well.
+    const senders = new Set<string>();
+    await mirrors.stream('file', 0, file.length, (_bytes, server) => void senders.add(server), never);
+    assert.deepEqual([...senders], [status >= 429 ? good.url : first.url]);
+    const before = first.requests.length;
+    // The rest of a file is a part.
+    await mirrors.stream('file', 4, file.length, () => undefined, never);
+    clock.nowMs = (retryAfterS === null ? silenceMs : retryAfterS * 1000) - 1;
+    await part();
+    assert.equal(first.requests.length, before);
+    clock.nowMs += 1;
+    await part();
+    assert.equal(first.requests.length, before + 1);
+  });
+}
+
+test('what comes along before the bytes that are missing is told', async (t) => {
+  const { url } = await aServer(t, (_, response) => void response.end(file));
+  const { mirrors } = aBench(t, [url]);
+  let [text, skippedBytes] = ['', 0];
+  const sink = (bytes: Uint8Array): void => {
+    text += Buffer.from(bytes).toString();
+  };
+  await mirrors.stream('file', 4, file.length, sink, never, (lengthBytes) => {
+    skippedBytes += lengthBytes;
+  });
+  assert.deepEqual([text, skippedBytes], ['456789', 4]);
 });
 
 test('one that was silent is asked before one that lies', async (t) => {

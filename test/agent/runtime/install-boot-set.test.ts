@@ -145,6 +145,15 @@ test('wrong bytes of a boot file are the server’s fault: another one is asked 
   await write();
 });
 
+test('wrong bytes of a boot file were fetched for nothing: they count against what was saved', async () => {
+  const { write, server, put, progress } = aBench();
+  put('a', 'initrd', files.initrd ?? assert.fail());
+  server.spoil = 'images/boot/linux';
+  await assert.rejects(write(), isCode('TARGET_DIGEST_MISMATCH'));
+  const { fetchedBytes, copiedBytes, savedBytes } = progress.at(-1) ?? assert.fail();
+  assert.deepEqual([fetchedBytes, copiedBytes, savedBytes], [200_000, 90_000, 0]);
+});
+
 test('a slot whose boot files are lost is not verified, and only what is lost comes again', async () => {
   const { write, verify, asked, stageFolder, record } = aBench();
   await write();

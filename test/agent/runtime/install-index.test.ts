@@ -322,6 +322,48 @@ describe('a source that is not what its index says', () => {
     assert.ok(scene.bench.log.some(({ message }) => /does not hold what its chunk index says/.test(message)));
   });
 
+  test('what is on its way when a slot is given up is used, and not fetched twice', async (t) => {
+    const held = pieces(...Array.from({ length: 24 }, (_, at) => [`h${at}`, 50_000] as const));
+    const news = pieces(...Array.from({ length: 20 }, (_, at) => [`n${at}`, 50_000] as const));
+    const image: Pieces = [
+      ...news.slice(0, 4),
+      ...held.slice(0, 10),
+      ...news.slice(4, 8),
+      ...held.slice(10, 12),
+      ...news.slice(8),
+      ...held.slice(12),
+    ];
+    const scene = await aScene(t, {
+      image: Buffer.concat(image),
+      index: indexOf(image),
+      running: { image: Buffer.concat(held), index: indexOf(held) },
+    });
+    const slot = readFileSync(scene.bench.slots.paths.a);
+    slot.fill(0, 0, 8 * 50_000);
+    writeFileSync(scene.bench.slots.paths.a, slot);
+    await writeWhole(scene);
+    assert.ok(scene.bench.log.some(({ message }) => /does not hold what its chunk index says/.test(message)));
+    const { copiedBytes = 0, savedBytes } = scene.bench.progress.at(-1) ?? {};
+    assert.equal(scene.server.sentBytes(imagePath), image.length * 50_000 - copiedBytes);
+    assert.equal(savedBytes, Math.max(0, copiedBytes - indexOf(image).length));
+  });
+
+  test('what was on its way when the link broke is told as fetched for nothing', async (t) => {
+    const held = pieces(...Array.from({ length: 24 }, (_, at) => [`h${at}`, 50_000] as const));
+    const image: Pieces = [...held, ...pieces(...Array.from({ length: 20 }, (_, at) => [`n${at}`, 50_000] as const))];
+    const scene = await aScene(t, {
+      image: Buffer.concat(image),
+      index: indexOf(image),
+      running: { image: Buffer.concat(held), index: indexOf(held) },
+    });
+    scene.server.behave({ cutAfterBytes: indexOf(image).length + 320_000 });
+    await assert.rejects(scene.bench.start().write(), isCode('HTTP_TRUNCATED'));
+    const { fetchedBytes = 0, savedBytes = 0 } = scene.bench.progress.at(-1) ?? {};
+    const record = await scene.bench.slots.devices.readRecord('b', new AbortController().signal);
+    const strayBytes = savedBytes - ((record?.writtenBytes ?? 0) - fetchedBytes);
+    assert.ok(strayBytes >= 0 && strayBytes < 4096, `${strayBytes} bytes`);
+  });
+
   test('a wrong chunk from one server is fetched again from the next', async (t) => {
     const { artifact, files } = aTarget(Buffer.concat(newImage), indexOf(newImage));
     const [liar, honest] = [await aRangeServer(t, files), await aRangeServer(t, files)];

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { OtadError } from '../../../agent/core/errors.ts';
 import { aDeltaBench, aMirrorSource, aTarget, imagePath, indexOf, pieces } from '../../support/delta-bench.ts';
+import { aServer } from '../../support/loopback-server.ts';
 import { aRangeServer, type RangeBehaviour } from '../../support/range-server.ts';
 
 const chunkBytes = 100_000;
@@ -113,6 +114,52 @@ test('a cut costs the chunk that was arriving, and less than a block of the one 
   assert.ok(scene.isWhole());
   assert.ok(scene.sentBytes() - whole.length < chunkBytes / 2 + 4096, `${scene.sentBytes() - whole.length} bytes`);
 });
+
+test('one early cut does not cost the check by chunks', async (t) => {
+  const scene = await aScene(t);
+  const cutBytes = chunkBytes / 2;
+  scene.servers[0]?.behave({ cutAfterBytes: indexOf(image).length + cutBytes });
+  assert.equal(await scene.attempt(), 'HTTP_TRUNCATED');
+  scene.servers[0]?.behave({ spoil: flipping(3 * chunkBytes + 5, 1) });
+  assert.equal(await scene.attempt(), 'done');
+  assert.ok(scene.isWhole());
+  assert.equal(scene.sentBytes(), cutBytes + whole.length + chunkBytes);
+});
+
+for (const hasIndex of [true, false]) {
+  const name = hasIndex ? 'with an index' : 'without an index';
+  test(`a server without ranges whose link breaks before the missing bytes is what is wrong, and all is counted: ${name}`, async (t) => {
+    const { artifact, files } = aTarget(whole, hasIndex ? indexOf(image) : null);
+    const link = { carriesBytes: 310_000 };
+    const server = await aServer(t, (request, response) => {
+      const file = Buffer.from(files.get((request.url ?? '/').slice(1)) ?? []);
+      const body = file.subarray(0, link.carriesBytes);
+      response.writeHead(200, { 'content-length': file.length }).write(body);
+      if (body.length < file.length) response.socket?.end();
+      else response.end();
+    });
+    const source = aMirrorSource(t, [server.url]);
+    const bench = aDeltaBench({ slotBytes: 4 * 2 ** 20, running: null, artifact, source });
+    const install = bench.start();
+    const failure = (): Promise<unknown> => install.write().catch((error: unknown) => error);
+    const isCut = (error: unknown): boolean => error instanceof OtadError && error.class === 'transient';
+    assert.ok(isCut(await failure()));
+    // With an index a chunk that was cut three times is kept unchecked: the next attempt comes further.
+    for (let attempts = 0; attempts < (hasIndex ? 1 : 2); attempts += 1) {
+      const before = bench.progress.length;
+      const error = await failure();
+      // Counted as a failure by the core, which ends in a long pause.
+      assert.ok(error instanceof OtadError && error.code === 'HTTP_RANGE_MISMATCH' && error.class === 'source');
+      const { fetchedBytes } = bench.progress.slice(before).at(-1) ?? {};
+      assert.equal(fetchedBytes, link.carriesBytes);
+    }
+    link.carriesBytes = 900_000;
+    assert.ok(isCut(await failure()), 'it comes further');
+    link.carriesBytes = whole.length;
+    await install.write();
+    assert.ok(readFileSync(bench.slots.paths.b).subarray(0, whole.length).equals(whole));
+  });
+}
 
 test('a link that never carries a whole chunk carries the image all the same', async (t) => {
   const scene = await aScene(t);
