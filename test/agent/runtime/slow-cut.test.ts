@@ -6,7 +6,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
 import type { SlotDevices } from '../../../agent/core/ports.ts';
-import { markBytesMin } from '../../../agent/runtime/slot-writer.ts';
+import { markBytesMin } from '../../../agent/runtime/mark-pace.ts';
 import { aDeltaBench, aTarget, dyingAt, imagePath, indexOf, pieces } from '../../support/delta-bench.ts';
 import { cutAtWrite } from '../../support/power-cut.ts';
 import { aSlowLink } from '../../support/slow-link.ts';
