@@ -120,12 +120,12 @@ export const indexMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'slow-link-marked-by-amount-alone',
-    edits: one('agent/runtime/slot-writer.js', '>= markEveryMs;', '>= 1e9;'),
+    edits: one('agent/runtime/mark-pace.js', 'Math.max(markEveryMs,', 'Math.max(1e9,'),
     suite: slow,
   },
   {
     name: 'slow-link-marked-a-chunk-too-late',
-    edits: one('agent/runtime/chunk-supply.js', 'writer.isMarkDue(comingBytes(fill))', 'writer.isMarkDue(0)'),
+    edits: one('agent/runtime/chunk-supply.js', 'writer.markIfDue(comingBytes(fill))', 'writer.markIfDue(0)'),
     suite: slow,
   },
   {
@@ -149,7 +149,31 @@ export const indexMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'slow-link-marks-though-the-medium-is-slow',
-    edits: one('agent/runtime/slot-writer.js', 'if (this.#isHeldUp ||', 'if ('),
+    edits: one('agent/runtime/mark-pace.js', 'isPauseOver && nowMs - heldUpAtMs >= markEveryMs', 'isPauseOver'),
+    suite: ['agent/runtime/slot-writer.test.js'],
+  },
+  {
+    name: 'slow-link-unmarked-once-the-medium-was-slow',
+    edits: one('agent/runtime/mark-pace.js', 'nowMs - heldUpAtMs >= markEveryMs', 'heldUpAtMs < 0'),
+    suite: ['agent/runtime/slot-writer.test.js'],
+  },
+  {
+    name: 'slow-medium-marked-again-at-once',
+    edits: one('agent/runtime/mark-pace.js', 'markPauseFactor * tookMs', '0'),
+    suite: ['agent/runtime/slot-writer.test.js'],
+  },
+  {
+    name: 'slow-medium-mark-timed-from-its-beginning',
+    edits: one(
+      'agent/runtime/mark-pace.js',
+      'markedAtMs = monoMs();\n            tookMs = markedAtMs - beganMs;',
+      'markedAtMs = beganMs;\n            tookMs = monoMs() - beganMs;',
+    ),
+    suite: ['agent/runtime/slot-writer.test.js'],
+  },
+  {
+    name: 'copied-chunks-marked-by-time',
+    edits: one('agent/runtime/slot-writer.js', 'return this.#take(bytes, true);', 'return this.#take(bytes, false);'),
     suite: ['agent/runtime/slot-writer.test.js'],
   },
   {
@@ -159,7 +183,7 @@ export const indexMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'fast-link-marked-every-chunk',
-    edits: one('agent/runtime/slot-writer.js', '>= markEveryMs;', '>= 0;'),
+    edits: one('agent/runtime/mark-pace.js', 'Math.max(markEveryMs,', 'Math.max(0,'),
     suite: slow,
   },
   {
