@@ -130,7 +130,7 @@ export const indexMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'slow-link-asked-for-all-at-once',
-    edits: one('agent/runtime/range-window.js', 'missingBytes <= pace.secondBytes() / 2', 'true'),
+    edits: one('agent/runtime/range-window.js', 'missingBytes <= pace.aheadBytes()', 'true'),
     suite: slow,
   },
   {
@@ -175,6 +175,16 @@ export const indexMutants: readonly SuiteMutant[] = [
     name: 'copied-chunks-marked-by-time',
     edits: one('agent/runtime/slot-writer.js', 'return this.#take(bytes, true);', 'return this.#take(bytes, false);'),
     suite: ['agent/runtime/slot-writer.test.js'],
+  },
+  {
+    name: 'far-link-kept-to-one-request',
+    edits: one('agent/runtime/link-pace.js', '(aheadMs + earlyMs)', 'aheadMs'),
+    suite: ['agent/runtime/range-window.test.js'],
+  },
+  {
+    name: 'far-link-asked-a-latency-too-early',
+    edits: one('agent/runtime/link-pace.js', 'Math.min(latencyMs, latencyMsMax)', '4 * latencyMsMax'),
+    suite: ['agent/runtime/range-window.test.js'],
   },
   {
     name: 'slow-link-pace-of-long-ago',
