@@ -84,6 +84,7 @@ test('where the medium is slower than the link marks come by amount alone: they 
   clock.ms += markEveryMs - 1;
   await push(transferBytes / 2);
   await writer.markIfDue(markBytesMin);
+  await writer.writeOut(false);
   assert.deepEqual(marked(), []);
 });
 
