@@ -261,7 +261,7 @@ export const startDaemon = async (ground: Ground, onStop: OnStop): Promise<void>
   });
   const { store, close: closeStore } = openStore(ground);
   onStop(closeStore);
-  const runtime = createRuntime({ store, boot, clock, executors, policy, log, onFatal });
+  const runtime = createRuntime({ store, boot, clock, executors, policy, log, letGo: install.letGo, onFatal });
   onStop(() => runtime.stop());
   await runtime.start(facts);
   const api = await openApi(ground, identity, {

@@ -377,6 +377,8 @@ export interface Installer {
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
   ): Promise<SlotRecord>;
+  /** Nobody will read back what a write left open: it is closed. Never throws. */
+  letGo(): Promise<void>;
   /** The slot is about to be handed to the bootloader. */
   markActivated(slot: SlotName, signal: AbortSignal): Promise<SlotRecord | null>;
   /** The boot files that were fetched for it are not needed any more. Never throws. */

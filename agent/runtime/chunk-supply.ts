@@ -17,10 +17,11 @@ const unmarkedBytesMax = 1024 * 1024;
 export interface ChunkSupply {
   readonly fill: Fill;
   readonly source: ReleaseSource;
-  readonly risk: { waitingBytes: number; unmarkedBytes: number };
+  /** Fetched bytes that are in memory alone. */
+  readonly risk: { waitingBytes: number };
 }
 
-export const noRisk = (): ChunkSupply['risk'] => ({ waitingBytes: 0, unmarkedBytes: 0 });
+export const noRisk = (): ChunkSupply['risk'] => ({ waitingBytes: 0 });
 
 /** What is missing of the chunk that the writer's position lies in: it is lost with any cut before it is whole. */
 const comingBytes = ({ index, writer }: Fill): number => {
@@ -29,33 +30,34 @@ const comingBytes = ({ index, writer }: Fill): number => {
   return index.table.offsetOf(chunkAt(index.table, arrivedBytes) + 1) - arrivedBytes;
 };
 
-/** Gives the writer the bytes from `offsetBytes` of the image, less what it holds of them already. Gives how many were new. */
+/**
+ * Gives the writer the bytes from `offsetBytes` of the image, less what it holds of them already. Gives how many were new.
+ * Who fetches pieces says at which risk, and gives here what is the gateway's own; a stream has nothing of its own.
+ */
 export const push = async (
-  { fill }: Pick<ChunkSupply, 'fill'>,
+  { fill, risk }: Pick<ChunkSupply, 'fill'> & Partial<ChunkSupply>,
   offsetBytes: number,
   bytes: Uint8Array,
+  isOwn = risk !== undefined,
 ): Promise<number> => {
   const { writer } = fill;
   const fresh = bytes.subarray(Math.max(0, writer.arrivedBytes - offsetBytes));
-  await writer.push(fresh);
+  await (isOwn ? writer.pushOwn(fresh) : writer.push(fresh));
   if (writer.fault !== null) throw writer.fault;
-  if (writer.isMarkDue(comingBytes(fill))) await writer.writeOut(true);
+  await writer.markIfDue(comingBytes(fill));
   return fresh.length;
 };
 
 /** The same for bytes that came over the network. */
 export const pushFetched = async (supply: ChunkSupply, offsetBytes: number, bytes: Uint8Array): Promise<void> => {
   const { fill, risk } = supply;
-  const freshBytes = await push(supply, offsetBytes, bytes);
+  const freshBytes = await push(supply, offsetBytes, bytes, false);
   fill.tally.overheadBytes += bytes.length - freshBytes;
   risk.waitingBytes += bytes.length;
-  risk.unmarkedBytes += bytes.length;
   fill.onBytes();
   if (risk.waitingBytes < waitingBytesMax) return;
-  const isMarked = risk.unmarkedBytes >= unmarkedBytesMax;
-  await fill.writer.writeOut(isMarked);
+  await fill.writer.writeOut(fill.writer.unmarkedBytes >= unmarkedBytesMax);
   risk.waitingBytes = 0;
-  if (isMarked) risk.unmarkedBytes = 0;
 };
 
 /**

@@ -21,7 +21,7 @@ import { isMediumFault, readBack } from './slot-medium.ts';
 export interface Install {
   /**
    * Writes the release's image and tree into `slot`. The record it leaves says 'writing' and all bytes, or 'verified' already.
-   * With `isReadBackNext` the slot stays open until the next call here, which as a rule is `verify`.
+   * With `isReadBackNext` the slot stays open until the next call here, which as a rule is `verify`. What writes opens it anew.
    */
   write(request: Parameters<Installer['write']>[0], signal: AbortSignal, onProgress: OnProgress): Promise<SlotRecord>;
   /** Reads the whole slot back from the medium; only then its record says 'verified'. With `isLookOnly` not a byte of the slot changes. */
@@ -30,6 +30,8 @@ export interface Install {
     signal: AbortSignal,
     onProgress: OnProgress,
   ): Promise<SlotRecord>;
+  /** Nobody will read back what a write left open: it is closed. Never throws. */
+  letGo(): Promise<void>;
   /** The boot files that were fetched are not needed any more. Never throws. */
   dropBootSet(): Promise<void>;
   /** Marks what the slot holds as failed here. Null where the slot holds nothing that has a record. Idempotent. */
@@ -70,11 +72,23 @@ export const createInstall = (ports: InstallPorts): Install => {
 
   let kept: { readonly slot: SlotName; readonly handle: SlotHandle } | null = null;
 
-  const open = async (slot: SlotName, signal: AbortSignal): Promise<SlotHandle> => {
+  /** The end of the last close: a slot that is not closed yet does not open. */
+  let closed: Promise<void> = Promise.resolve();
+
+  const letGo = (): Promise<void> => {
     const before = kept;
     kept = null;
-    if (before?.slot === slot) return before.handle;
-    await before?.handle.close();
+    if (before !== null) closed = before.handle.close().catch(() => {}); // all that it was given is durable
+    return closed;
+  };
+
+  const open = async (slot: SlotName, signal: AbortSignal, isFresh: boolean): Promise<SlotHandle> => {
+    if (kept?.slot === slot && !isFresh) {
+      const { handle } = kept;
+      kept = null;
+      return handle;
+    }
+    await letGo();
     return slots.open(slot, signal);
   };
 
@@ -82,9 +96,9 @@ export const createInstall = (ports: InstallPorts): Install => {
     slot: SlotName,
     signal: AbortSignal,
     use: (handle: SlotHandle, ledger: SlotLedger) => Promise<T>,
-    isKept = false,
+    { isFresh = false, isKept = false } = {},
   ): Promise<T> => {
-    const handle = await open(slot, signal);
+    const handle = await open(slot, signal, isFresh);
     let result: T;
     try {
       result = await use(handle, await openLedger(handle, sealing, signal));
@@ -128,7 +142,8 @@ export const createInstall = (ports: InstallPorts): Install => {
       for (const one of [trouble, patchTrouble]) forgetTrouble(one);
       return filled;
     };
-    return withSlot(slot, signal, fill, isReadBackNext);
+    // Whether the slot may be written is asked before each image: what was kept open was asked for the one before.
+    return withSlot(slot, signal, fill, { isFresh: true, isKept: isReadBackNext });
   };
 
   const write: Install['write'] = (request, signal, onProgress) => {
@@ -191,5 +206,5 @@ export const createInstall = (ports: InstallPorts): Install => {
       return ledger.commit({ ...record, status: 'activated' }, steady);
     });
 
-  return { write, verify, retire, markActivated, dropBootSet: () => bootStage.drop() };
+  return { write, verify, retire, markActivated, letGo, dropBootSet: () => bootStage.drop() };
 };

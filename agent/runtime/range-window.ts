@@ -26,7 +26,7 @@ export interface PendingRange {
 export interface RangeWindow {
   /**
    * True when another request of this length fits. The only one always does; another one runs beside it when all that was asked
-   * for before will be here within half a second: so the latency of a request costs nothing, and on a slow link a cut little.
+   * for before will be here half a second after its own bytes begin to come: so latency costs nothing, and on a slow link a cut little.
    */
   hasRoom(lengthBytes: number): boolean;
   start(range: ByteRange): PendingRange;
@@ -58,6 +58,7 @@ export const createRangeWindow = ({ source, file, pace, onFetched, onDropped, si
     let end: { readonly error: unknown } | null = null;
     let wake: () => void = () => {};
     let takenBytes = 0;
+    const answered = pace.asked();
     aheadBytes += bytes.length;
     missingBytes += bytes.length;
     const sink = (piece: Uint8Array, from: string): void => {
@@ -72,6 +73,7 @@ export const createRangeWindow = ({ source, file, pace, onFetched, onDropped, si
       if (arrivedBytes + piece.length > bytes.length) {
         throw new OtadError('FILE_TOO_LARGE', { path: file.path, ...range });
       }
+      if (arrivedBytes === 0) answered();
       bytes.set(piece, arrivedBytes);
       arrivedBytes += piece.length;
       missingBytes -= piece.length;
@@ -118,7 +120,7 @@ export const createRangeWindow = ({ source, file, pace, onFetched, onDropped, si
       aheadBytes === 0 ||
       (running.size < requestsInFlightMax &&
         aheadBytes + lengthBytes <= aheadBytesMax &&
-        missingBytes <= pace.secondBytes() / 2),
+        missingBytes <= pace.aheadBytes()),
     start,
     async close() {
       ending.abort();

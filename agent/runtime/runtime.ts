@@ -25,6 +25,8 @@ export interface RuntimeOptions {
   readonly executors: Executors;
   readonly policy: Policy;
   readonly log: RuntimeLog;
+  /** A write has ended and no reading back follows: what it left open is not needed. Never throws. */
+  readonly letGo: () => Promise<void>;
   /** The process must end: another agent holds the database. */
   readonly onFatal: (error: OtadError) => void;
 }
@@ -59,6 +61,10 @@ const broughtBy = (kind: Effect['kind'], progress: Progress | null): { readonly 
   const { fetchedBytes, copiedBytes, rebuiltBytes, detour } = progress;
   return { brought: { fetchedBytes, copiedBytes, rebuiltBytes, detour } };
 };
+
+/** True for the end of a write that no reading back follows. */
+const isUnread = (event: Event, { effects }: Decision): boolean =>
+  event.kind === 'effect-done' && event.done.kind === 'write' && !effects.some(({ kind }) => kind === 'verify');
 
 class Loop implements Runtime {
   readonly #options: RuntimeOptions;
@@ -158,6 +164,8 @@ class Loop implements Runtime {
     }
     this.#state = decision.state;
     this.#report(event, decision);
+    // The plan changed before the end was heard: the slot must not stay locked until the next install.
+    if (isUnread(event, decision)) await this.#options.letGo();
     this.#take(decision.effects);
     this.#notify();
     this.#sleep();

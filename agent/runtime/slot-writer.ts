@@ -1,23 +1,19 @@
 // Turns a stream of any pieces into whole, large writes of one slot, hashing and building the dm-verity tree on the way.
 // Memory: two transfer buffers and at most one run of the tree, whatever the size of the image. Reports a position only
-// for bytes that the medium has taken; never decides whether they are the right ones. What comes over a slow link is marked
-// every second, so that a cut costs no more than the link brings in one; what comes fast, by its amount alone.
+// for bytes that the medium has taken; never decides whether they are the right ones. What is written is marked by its amount,
+// and what comes over a slow link by time as well.
 
 import { OtadError } from '../core/errors.ts';
 import type { Hasher, Sealing, SlotHandle, TreeBuilder } from '../core/ports.ts';
 import { ceilToBlock, floorToBlock } from '../core/slot-layout.ts';
 import type { InstallTarget } from './install-target.ts';
+import { createMarkPace, type MarkPace } from './mark-pace.ts';
 import { isOnMedium, type Run, transferBytes } from './slot-medium.ts';
 
 export interface Mark {
   readonly writtenBytes: number;
   readonly prefixSha256Hex: string;
 }
-
-/** A mark is 4 KiB and two flushes: however slow the link, less than a chunk is not worth one. */
-export const markBytesMin = 128 * 1024;
-/** So long what arrives may wait for its mark, where the medium takes it as fast as it comes. */
-export const markEveryMs = 1000;
 
 export interface SlotWriterPorts {
   readonly handle: SlotHandle;
@@ -45,11 +41,9 @@ export class SlotWriter {
   #fill = 0;
   #positionBytes = 0;
   #markedBytes = 0;
-  #markedAtMs: number;
+  readonly #marks: MarkPace;
   #inFlight: Promise<void> = Promise.resolve();
   #isWriting = false;
-  /** Since the last mark the stream has waited for the medium: then the link is not what is slow, and marks would slow it further. */
-  #isHeldUp = false;
   #isDraining = false;
   #isEnded = false;
   #fault: unknown = null;
@@ -61,7 +55,7 @@ export class SlotWriter {
     this.#buffers = [memory.subarray(0, transferBytes), memory.subarray(transferBytes)];
     this.#hasher = ports.sealing.createHasher();
     this.#tree = this.#createTree();
-    this.#markedAtMs = ports.monoMs();
+    this.#marks = createMarkPace(ports.monoMs);
   }
 
   /** Bytes of the image given to the medium (or found on it) so far. */
@@ -72,6 +66,11 @@ export class SlotWriter {
   /** The position, and what waits in memory to be written. */
   get arrivedBytes(): number {
     return this.#positionBytes + this.#fill;
+  }
+
+  /** Of what came over the network, the bytes that no mark covers. */
+  get unmarkedBytes(): number {
+    return this.#marks.unmarkedBytes;
   }
 
   /** The slot's own failure, or one of the stream against the signed length; nothing more can be written after it. */
@@ -91,7 +90,8 @@ export class SlotWriter {
     this.#tree = this.#createTree();
     this.#runs = [];
     this.#positionBytes = 0;
-    this.#noteMark();
+    this.#markedBytes = 0;
+    this.#marks.renew();
   }
 
   /**
@@ -114,34 +114,25 @@ export class SlotWriter {
       if (await isOnMedium(handle, run, this.#steady)) continue;
       await handle.write(run.offsetBytes, run.bytes, this.#steady);
     }
-    this.#noteMark();
-  }
-
-  /**
-   * True when what has arrived over a slow link should be marked before `comingBytes` more are here: for who brings chunks,
-   * which are lost until they are whole.
-   */
-  isMarkDue(comingBytes: number): boolean {
-    if (this.#isHeldUp || this.arrivedBytes + comingBytes - this.#markedBytes < markBytesMin) return false;
-    return this.#ports.monoMs() - this.#markedAtMs >= markEveryMs;
+    this.#markedBytes = this.#positionBytes;
+    this.#marks.renew();
   }
 
   /** The sink of the stream. Holds it back only while both buffers are in use. */
-  push = (bytes: Uint8Array): void | Promise<void> => {
-    const { lengthBytes, path } = this.#target.artifact;
-    if (this.#isDraining || this.#isEnded) {
-      this.#fault ??= new OtadError('INTERNAL', { step: 'write', reason: 'the stream was not held back' });
-    } else if (this.arrivedBytes + bytes.length > lengthBytes) {
-      this.#fault ??= new OtadError('FILE_TOO_LARGE', { path, lengthBytes });
-    }
-    if (this.#fault === null && this.#fill + bytes.length < transferBytes && !this.isMarkDue(bytes.length)) {
-      this.#copy(bytes);
-      return undefined;
-    }
-    const held = this.#fault === null ? this.#drain(bytes) : Promise.reject(this.#fault);
-    held.catch(() => {}); // a stream that ends meanwhile does not look; the fault is kept
-    return held;
-  };
+  push = (bytes: Uint8Array): void | Promise<void> => this.#take(bytes, false);
+
+  /** The same for bytes that no network brought: a cut costs nothing of the link, so they are marked by their amount alone. */
+  pushOwn(bytes: Uint8Array): void | Promise<void> {
+    return this.#take(bytes, true);
+  }
+
+  /**
+   * Marks what has arrived over a slow link if that is due before `comingBytes` more are here: for who brings chunks, which are
+   * lost until they are whole.
+   */
+  async markIfDue(comingBytes: number): Promise<void> {
+    if (this.#marks.isDue(comingBytes)) await this.writeOut(true);
+  }
 
   /**
    * Gives the medium all whole blocks that have arrived and waits until it has taken them, so that a process that dies loses
@@ -184,22 +175,50 @@ export class SlotWriter {
     return this.#runs.splice(0);
   }
 
+  #take(bytes: Uint8Array, isOwn: boolean): void | Promise<void> {
+    const { lengthBytes, path } = this.#target.artifact;
+    if (this.#isDraining || this.#isEnded) {
+      this.#fault ??= new OtadError('INTERNAL', { step: 'write', reason: 'the stream was not held back' });
+    } else if (this.arrivedBytes + bytes.length > lengthBytes) {
+      this.#fault ??= new OtadError('FILE_TOO_LARGE', { path, lengthBytes });
+    }
+    const isFitting = this.#fill + bytes.length < transferBytes && !this.#isMarkNow(isOwn ? 0 : bytes.length);
+    if (this.#fault === null && isFitting) {
+      this.#arrive(bytes, isOwn);
+      return undefined;
+    }
+    const held = this.#fault === null ? this.#drain(bytes, isOwn) : Promise.reject(this.#fault);
+    held.catch(() => {}); // a stream that ends meanwhile does not look; the fault is kept
+    return held;
+  }
+
+  /** A stream is not held back for a mark: while the medium is at work, what comes next asks again. */
+  #isMarkNow(comingBytes: number): boolean {
+    return !this.#isWriting && this.#marks.isDue(comingBytes);
+  }
+
   #copy(bytes: Uint8Array): void {
     this.#buffers[this.#current].set(bytes, this.#fill);
     this.#fill += bytes.length;
   }
 
-  async #drain(bytes: Uint8Array): Promise<void> {
+  #arrive(bytes: Uint8Array, isOwn: boolean): void {
+    this.#copy(bytes);
+    if (!isOwn) this.#marks.came(bytes.length);
+  }
+
+  async #drain(bytes: Uint8Array, isOwn: boolean): Promise<void> {
     this.#isDraining = true;
     try {
       for (let rest = bytes; rest.length > 0; ) {
         const room = transferBytes - this.#fill;
-        this.#copy(rest.subarray(0, room));
+        this.#arrive(rest.subarray(0, room), isOwn);
         rest = rest.subarray(room);
-        const isMarked = this.isMarkDue(0);
+        const isMarked = this.#isMarkNow(0);
         if (this.#fill < transferBytes && !isMarked) break;
-        if (this.#isWriting) this.#isHeldUp = true;
+        const isHeldUp = this.#isWriting;
         await this.#inFlight; // frees the other buffer
+        if (isHeldUp) this.#marks.heldUp();
         if (this.#isEnded) break; // the stream broke meanwhile: `settle` writes what is in the buffer
         this.#commit(floorToBlock(this.#fill), isMarked);
       }
@@ -214,12 +233,6 @@ export class SlotWriter {
     this.#positionBytes += lengthBytes;
   }
 
-  #noteMark(): void {
-    this.#markedBytes = this.#positionBytes;
-    this.#markedAtMs = this.#ports.monoMs();
-    this.#isHeldUp = false;
-  }
-
   /** Starts to write the first `lengthBytes` of the current buffer, hashes meanwhile, and turns to the other buffer. */
   #commit(lengthBytes: number, isMarked = false): void {
     const buffer = this.#buffers[this.#current];
@@ -232,11 +245,14 @@ export class SlotWriter {
       const runs = this.#takeRuns();
       const isDue = isMarked || this.#positionBytes - this.#markedBytes >= this.#ports.checkpointBytes;
       const mark = isDue ? this.mark() : null;
-      if (isDue) this.#noteMark();
+      if (isDue) {
+        this.#markedBytes = this.#positionBytes;
+        this.#marks.begin();
+      }
       const finish = async (): Promise<void> => {
         await written;
         for (const run of runs) await handle.write(run.offsetBytes, run.bytes, this.#steady);
-        if (mark !== null) await this.#ports.checkpoint(mark);
+        if (mark !== null) await this.#marks.timed(() => this.#ports.checkpoint(mark));
         this.#isWriting = false;
       };
       this.#isWriting = true;

@@ -125,8 +125,28 @@ export const attackMutants: readonly SuiteMutant[] = [
     suite: ['agent/runtime/install.test.js', 'attack/image-attacks.test.js'],
   },
   {
+    name: 'kept-slot-written-again-unasked',
+    edits: one('agent/runtime/install.js', 'kept?.slot === slot && !isFresh', 'kept?.slot === slot'),
+    suite: ['agent/runtime/install.test.js'],
+  },
+  {
+    name: 'kept-slot-of-a-dropped-write-stays-locked',
+    edits: one('agent/runtime/runtime.js', 'if (isUnread(event, decision))', 'if (false)'),
+    suite: ['agent/runtime/runtime.test.js'],
+  },
+  {
+    name: 'kept-slot-let-go-before-it-is-read-back',
+    edits: one('agent/runtime/runtime.js', "!effects.some(({ kind }) => kind === 'verify')", 'true'),
+    suite: ['agent/runtime/runtime.test.js'],
+  },
+  {
+    name: 'kept-slot-opened-while-it-closes',
+    edits: one('agent/runtime/install.js', 'return closed;', 'return Promise.resolve();'),
+    suite: ['agent/runtime/install.test.js'],
+  },
+  {
     name: 'kept-slot-never-let-go',
-    edits: one('agent/runtime/install.js', 'await before?.handle.close();', ''),
+    edits: one('agent/runtime/install.js', 'await letGo();', ''),
     suite: ['agent/runtime/install.test.js'],
   },
 ];

@@ -139,17 +139,17 @@ export const indexMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'slow-link-marked-by-amount-alone',
-    edits: one('agent/runtime/slot-writer.js', '>= markEveryMs;', '>= 1e9;'),
+    edits: one('agent/runtime/mark-pace.js', 'Math.max(markEveryMs,', 'Math.max(1e9,'),
     suite: slow,
   },
   {
     name: 'slow-link-marked-a-chunk-too-late',
-    edits: one('agent/runtime/chunk-supply.js', 'writer.isMarkDue(comingBytes(fill))', 'writer.isMarkDue(0)'),
+    edits: one('agent/runtime/chunk-supply.js', 'writer.markIfDue(comingBytes(fill))', 'writer.markIfDue(0)'),
     suite: slow,
   },
   {
     name: 'slow-link-asked-for-all-at-once',
-    edits: one('agent/runtime/range-window.js', 'missingBytes <= pace.secondBytes() / 2', 'true'),
+    edits: one('agent/runtime/range-window.js', 'missingBytes <= pace.aheadBytes()', 'true'),
     suite: slow,
   },
   {
@@ -168,8 +168,42 @@ export const indexMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'slow-link-marks-though-the-medium-is-slow',
-    edits: one('agent/runtime/slot-writer.js', 'if (this.#isHeldUp ||', 'if ('),
+    edits: one('agent/runtime/mark-pace.js', 'isPauseOver && nowMs - heldUpAtMs >= markEveryMs', 'isPauseOver'),
     suite: ['agent/runtime/slot-writer.test.js'],
+  },
+  {
+    name: 'slow-link-unmarked-once-the-medium-was-slow',
+    edits: one('agent/runtime/mark-pace.js', 'nowMs - heldUpAtMs >= markEveryMs', 'heldUpAtMs < 0'),
+    suite: ['agent/runtime/slot-writer.test.js'],
+  },
+  {
+    name: 'slow-medium-marked-again-at-once',
+    edits: one('agent/runtime/mark-pace.js', 'markPauseFactor * tookMs', '0'),
+    suite: ['agent/runtime/slot-writer.test.js'],
+  },
+  {
+    name: 'slow-medium-mark-timed-from-its-beginning',
+    edits: one(
+      'agent/runtime/mark-pace.js',
+      'markedAtMs = monoMs();\n            tookMs = markedAtMs - beganMs;',
+      'markedAtMs = beganMs;\n            tookMs = monoMs() - beganMs;',
+    ),
+    suite: ['agent/runtime/slot-writer.test.js'],
+  },
+  {
+    name: 'copied-chunks-marked-by-time',
+    edits: one('agent/runtime/slot-writer.js', 'return this.#take(bytes, true);', 'return this.#take(bytes, false);'),
+    suite: ['agent/runtime/slot-writer.test.js'],
+  },
+  {
+    name: 'far-link-kept-to-one-request',
+    edits: one('agent/runtime/link-pace.js', '(aheadMs + earlyMs)', 'aheadMs'),
+    suite: ['agent/runtime/range-window.test.js'],
+  },
+  {
+    name: 'far-link-asked-a-latency-too-early',
+    edits: one('agent/runtime/link-pace.js', 'Math.min(latencyMs, latencyMsMax)', '4 * latencyMsMax'),
+    suite: ['agent/runtime/range-window.test.js'],
   },
   {
     name: 'slow-link-pace-of-long-ago',
@@ -178,7 +212,7 @@ export const indexMutants: readonly SuiteMutant[] = [
   },
   {
     name: 'fast-link-marked-every-chunk',
-    edits: one('agent/runtime/slot-writer.js', '>= markEveryMs;', '>= 0;'),
+    edits: one('agent/runtime/mark-pace.js', 'Math.max(markEveryMs,', 'Math.max(0,'),
     suite: slow,
   },
   {

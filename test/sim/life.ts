@@ -187,6 +187,7 @@ class LifeRun {
         rebooter: ports.rebooter,
       }),
       policy: { ...policy, slotSizeBytes },
+      letGo: install.letGo,
       log: {
         info: (message) => this.#gate.note(`log: ${message}`),
         history: (entry) => this.#gate.note(`history: ${entry.type} ${entry.version ?? ''} ${entry.reason ?? ''}`),

@@ -1,7 +1,7 @@
 // A gateway whose running slot holds one image and whose server offers another: real slots, the real HTTP client, the real
 // pipeline, and a server that counts. What tests of updates by index stand on.
 
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -166,9 +166,21 @@ export interface DeltaBenchOptions {
   readonly devices?: (devices: SlotDevices) => SlotDevices;
 }
 
+/** Where the slots of this process lie: made once, and removed when it ends. */
+const slotsRoot = (() => {
+  let root: string | null = null;
+  return (): string => {
+    if (root !== null) return root;
+    const made = mkdtempSync(join(tmpdir(), 'otad-delta-'));
+    process.once('exit', () => rmSync(made, { recursive: true, force: true }));
+    root = made;
+    return made;
+  };
+})();
+
 export const aDeltaBench = (options: DeltaBenchOptions): DeltaBench => {
   const { slotBytes, running, artifact, source } = options;
-  const slots = createFileSlots(mkdtempSync(join(tmpdir(), 'otad-delta-')), slotBytes);
+  const slots = createFileSlots(mkdtempSync(join(slotsRoot(), 'slots-')), slotBytes);
   if (running !== null) fillSlotWith(slots.paths.a, slotBytes, running.image, running.index);
   const release = aRelease(artifact);
   const log: DeltaBench['log'] = [];

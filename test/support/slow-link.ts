@@ -1,5 +1,5 @@
 // A link with a rate, and the clock that goes with it: time passes by the bytes that come and by nothing else, so what a second of it
-// brings is exact. Requests at once share it evenly. The medium takes no time: nothing comes while it works.
+// brings is exact. Requests at once share it evenly. Nothing comes while the medium works, which takes time for flushes alone.
 
 import { OtadError } from '../../agent/core/errors.ts';
 import type { ReleaseSource, ServedSink, SlotDevices, SlotHandle, SlotReader } from '../../agent/core/ports.ts';
@@ -18,10 +18,11 @@ export interface SlowLink {
   endAfter(bytes: number, onEnd?: () => Promise<void>): void;
 }
 
-export const aSlowLink = (files: ReadonlyMap<string, Uint8Array>, bytesPerSecond: number): SlowLink => {
+export const aSlowLink = (files: ReadonlyMap<string, Uint8Array>, bytesPerSecond: number, flushMs = 0): SlowLink => {
   const sent = new Map<string, number>();
   const working = new Set<Promise<unknown>>();
   let sentBytes = 0;
+  let flushedMs = 0;
   let endBytes = Number.POSITIVE_INFINITY;
   let onEnd = async (): Promise<void> => {};
   let isGone = false;
@@ -53,7 +54,11 @@ export const aSlowLink = (files: ReadonlyMap<string, Uint8Array>, bytesPerSecond
   const watch = (handle: SlotHandle): SlotHandle => ({
     ...watchReads(handle),
     write: (...args) => at(() => handle.write(...args)),
-    flush: (...args) => at(() => handle.flush(...args)),
+    flush: (...args) =>
+      at(async () => {
+        flushedMs += flushMs;
+        await handle.flush(...args);
+      }),
     requireSamePlace: (...args) => handle.requireSamePlace(...args),
   });
 
@@ -83,7 +88,7 @@ export const aSlowLink = (files: ReadonlyMap<string, Uint8Array>, bytesPerSecond
       streamRange: ({ path }, { offsetBytes, lengthBytes }, sink, signal) =>
         send(path, offsetBytes, offsetBytes + lengthBytes, sink, signal),
     },
-    monoMs: () => (sentBytes * 1000) / bytesPerSecond,
+    monoMs: () => (sentBytes * 1000) / bytesPerSecond + flushedMs,
     watched: (devices) => ({
       ...devices,
       open: async (...args) => watch(await devices.open(...args)),

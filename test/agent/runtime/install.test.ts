@@ -4,6 +4,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync,
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { OtadError } from '../../../agent/core/errors.ts';
 import type { Progress, Release, SlotRecord, Verified } from '../../../agent/core/types.ts';
 import type { Install } from '../../../agent/runtime/install.ts';
 import { checkpointBytesOf } from '../../../agent/runtime/slot-fill.ts';
@@ -370,6 +371,51 @@ test('what is read back next stays with the handle that wrote it: nobody opens i
   const { status } = await install.verify({ slot: 'b', rootHex }, signal, quiet);
   assert.deepEqual({ status, opened }, { status: 'verified', opened: 1 });
   await (await slots.devices.open('b', signal)).close();
+});
+
+test('a second write opens the slot anew, and is asked whether it may', async () => {
+  const slots = newSlots();
+  let isMounted = false;
+  const open: FileSlots['devices']['open'] = (...args) =>
+    isMounted ? Promise.reject(new OtadError('SLOT_BUSY')) : slots.devices.open(...args);
+  const { source } = createFakeSource(image);
+  const install = anInstall({ slots: { ...slots.devices, open }, source });
+  const request = { slot: 'b', release: aRelease(anArtifact(image)), isReadBackNext: true } as const;
+  await install.write(request, signal, quiet);
+  isMounted = true;
+  await assert.rejects(install.write(request, signal, quiet), isCode('SLOT_BUSY'));
+  await (await slots.devices.open('b', signal)).close();
+});
+
+test('what nobody will read back is closed, and is free for the next one at once', async () => {
+  const slots = newSlots();
+  let isOpen = false;
+  const open: FileSlots['devices']['open'] = async (...args) => {
+    if (isOpen) throw new OtadError('SLOT_BUSY');
+    isOpen = true;
+    const handle = await slots.devices.open(...args);
+    return {
+      sizeBytes: handle.sizeBytes,
+      read: (...of) => handle.read(...of),
+      write: (...of) => handle.write(...of),
+      flush: (...of) => handle.flush(...of),
+      requireSamePlace: () => handle.requireSamePlace(),
+      close: async () => {
+        await handle.close();
+        await new Promise(setImmediate);
+        isOpen = false;
+      },
+    };
+  };
+  const install = anInstall({ slots: { ...slots.devices, open }, source: createFakeSource(image).source });
+  const request = { slot: 'b', release: aRelease(anArtifact(image)), isReadBackNext: true } as const;
+  await install.write(request, signal, quiet);
+  await install.letGo();
+  assert.equal(isOpen, false);
+  await install.letGo();
+  await install.write(request, signal, quiet);
+  void install.letGo();
+  assert.equal((await install.verify({ slot: 'b', rootHex }, signal, quiet)).status, 'verified');
 });
 
 test('another step than the reading back gets the kept slot as well, and leaves it free', async () => {

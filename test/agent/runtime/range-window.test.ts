@@ -4,6 +4,7 @@ import { OtadError } from '../../../agent/core/errors.ts';
 import type { ByteRange, ReleaseSource } from '../../../agent/core/ports.ts';
 import { createLinkPace } from '../../../agent/runtime/link-pace.ts';
 import { aheadBytesMax, createRangeWindow, requestsInFlightMax } from '../../../agent/runtime/range-window.ts';
+import { fetchFar } from '../../support/far-link.ts';
 import { anArtifact, isCode, streamOnly } from '../../support/slot-bench.ts';
 
 interface Asked {
@@ -152,3 +153,27 @@ test('a source that sends more than was asked for is refused, one that ends earl
   await assert.rejects(pending.arrived(3), isCode('HTTP_TRUNCATED'));
   await window.close();
 });
+
+for (const latencyMs of [600, 1000]) {
+  for (const requestBytes of [40_000, 190_000]) {
+    test(`latency does not keep a link idle: ${latencyMs} ms at 10 Mbit/s, by requests of ${requestBytes} bytes`, async (t) => {
+      const requests = 60;
+      const { seconds } = await fetchFar({ latencyMs, bytesPerSecond: 1.25e6, requestBytes, requests });
+      // As many at once as are allowed, from the first one on.
+      const roundMs = Math.max(latencyMs + requestBytes / 1250, (requestsInFlightMax * requestBytes) / 1250);
+      const neededS = (requests / requestsInFlightMax) * (roundMs / 1000);
+      t.diagnostic(`${seconds.toFixed(1)} s, of ${neededS.toFixed(1)} s`);
+      assert.ok(seconds <= 1.5 * neededS, `${seconds} s instead of ${neededS}`);
+    });
+  }
+}
+
+for (const latencyMs of [50, 600, 1000]) {
+  for (const bytesPerSecond of [50_000, 200_000]) {
+    test(`on a slow link half a second of it is here early: ${bytesPerSecond / 1000} KB a second, ${latencyMs} ms`, async (t) => {
+      const { earlyBytesMax } = await fetchFar({ latencyMs, bytesPerSecond, requestBytes: 190_000, requests: 20 });
+      t.diagnostic(`${earlyBytesMax} bytes`);
+      assert.ok(earlyBytesMax <= 0.6 * bytesPerSecond + 3 * 4096, `${earlyBytesMax} bytes`);
+    });
+  }
+}

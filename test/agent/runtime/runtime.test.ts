@@ -84,6 +84,7 @@ const aWorld = (stored: State | null, commit?: () => Promise<void>): World => {
     clock,
     executors,
     policy: aPolicy(),
+    letGo: async () => void log.push('let go'),
     onFatal: (error) => log.push(`fatal ${error.code}`),
     log: { info: () => {}, warn: () => {}, history: () => {} },
     boot: { status: async () => aBoot() } as never,
@@ -278,5 +279,44 @@ test('a new plan cancels no effect that changes what boots, and waits for its en
   assert.deepEqual([world.aborted, world.log.at(-1)], [[], 'commit checking']);
   await world.finish('retire', null);
   assert.equal(world.log.at(-1), 'effect check');
+  await world.runtime.stop();
+});
+
+/** In the middle of a write. */
+const aWriting = async (commit?: () => Promise<void>): Promise<World> => {
+  const world = aWorld(aState(), commit);
+  await world.runtime.start(someFacts());
+  world.fireTimer();
+  await settle();
+  await world.finish('check', checkOf(2));
+  await world.finish('invalidate', null);
+  assert.equal(world.log.at(-1), 'effect write');
+  return world;
+};
+
+test('what a write left open is let go when the plan changed before its end was heard', async () => {
+  let hold: Promise<void> | null = null;
+  let free = () => {};
+  const world = await aWriting(() => hold ?? Promise.resolve());
+  hold = new Promise((resolve) => {
+    free = resolve;
+  });
+  const recovered = world.runtime.start(someFacts());
+  await settle();
+  await world.finish('write', aRecord(2));
+  hold = null;
+  free();
+  await recovered;
+  await settle();
+  assert.ok(!world.log.includes('effect verify'));
+  assert.equal(world.log.filter((line) => line === 'let go').length, 1);
+  await world.runtime.stop();
+});
+
+test('what is read back next is not let go', async () => {
+  const world = await aWriting();
+  await world.finish('write', aRecord(2));
+  assert.equal(world.log.at(-1), 'effect verify');
+  assert.ok(!world.log.includes('let go'));
   await world.runtime.stop();
 });

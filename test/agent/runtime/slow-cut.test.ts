@@ -6,7 +6,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
 import type { SlotDevices } from '../../../agent/core/ports.ts';
-import { markBytesMin } from '../../../agent/runtime/slot-writer.ts';
+import { markBytesMin } from '../../../agent/runtime/mark-pace.ts';
 import { aDeltaBench, aTarget, dyingAt, imagePath, indexOf, pieces } from '../../support/delta-bench.ts';
 import { cutAtWrite } from '../../support/power-cut.ts';
 import { aSlowLink } from '../../support/slow-link.ts';
@@ -44,14 +44,14 @@ type Link = ReturnType<typeof aSlowLink>;
 type Spoil = (devices: SlotDevices, link: Link) => SlotDevices;
 
 /** A gateway at the end of such a link, whose every install is a process of its own. */
-const aGateway = ({ running, wanted: chunks, hasIndex }: Way, bytesPerSecond: number) => {
+const aGateway = ({ running, wanted: chunks, hasIndex }: Way, bytesPerSecond: number, flushMs = 0) => {
   const whole = Buffer.concat(chunks);
   const { artifact, files } = aTarget(whole, hasIndex ? indexOf(chunks) : null);
   const own = { image: Buffer.concat(running), index: indexOf(running) };
   const bench = aDeltaBench({ slotBytes: 8 * mebibyte, running: own, artifact, source: aSlowLink(files, 1).source });
   const { paths, devices } = bench.slots;
   const install = async (spoil: Spoil = (slots) => slots) => {
-    const link = aSlowLink(files, bytesPerSecond);
+    const link = aSlowLink(files, bytesPerSecond, flushMs);
     // Under every spoiled medium one that is quick to flush.
     const slots = link.watched(spoil(cutAtWrite(devices, never).devices, link));
     const ports = { source: link.source, monoMs: link.monoMs, slots };
@@ -62,7 +62,7 @@ const aGateway = ({ running, wanted: chunks, hasIndex }: Way, bytesPerSecond: nu
         () => true,
         () => false,
       );
-    return { isDone, sentBytes: link.sentBytes(imagePath) };
+    return { isDone, sentBytes: link.sentBytes(imagePath), tookMs: link.monoMs() };
   };
   return {
     install,
@@ -146,4 +146,21 @@ for (const [name, way] of Object.entries(largeWays)) {
     const marksMax = 2 * Math.ceil(Buffer.concat(way.wanted).length / mebibyte) + 3;
     assert.ok(Number(flushes[0]) <= 2 * marksMax, `${flushes[0]} flushes`);
   });
+}
+
+for (const [name, way] of Object.entries(largeWays)) {
+  for (const bytesPerSecond of [200_000, 2_000_000]) {
+    test(`${name}, at ${bytesPerSecond / 1000} KB a second: a medium whose mark takes more than a second costs marks by amount, and a fifth`, async (t) => {
+      const flushMs = 600;
+      const gateway = aGateway(way, bytesPerSecond, flushMs);
+      const { isDone, sentBytes, tookMs } = await gateway.install();
+      assert.ok(isDone && gateway.isWhole());
+      gateway.remove();
+      // One for each MiB of the image; record and end besides.
+      const marks = Math.ceil(Buffer.concat(way.wanted).length / mebibyte) + 3;
+      const neededMs = (sentBytes * 1000) / bytesPerSecond + 2 * flushMs * marks;
+      t.diagnostic(`${Math.round(tookMs)} ms, of ${Math.round(neededMs)} ms without marks by time`);
+      assert.ok(tookMs <= 1.25 * neededMs, `${tookMs} ms instead of ${neededMs}`);
+    });
+  }
 }

@@ -61,6 +61,7 @@ const createPorts = ({ pi, records, requests, temper, offered }: World): Executo
       write: async ({ slot }) => written(slot, { status: 'writing' }),
       verify: async ({ slot }) => written(slot, { status: 'verified' }),
       dropBootSet: async () => undefined,
+      letGo: async () => undefined,
       markActivated: async (slot) => mark(slot, { status: 'activated' }),
       retire: async (slot, reason) => mark(slot, { status: 'denied', reason }),
     },
