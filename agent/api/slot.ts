@@ -56,7 +56,7 @@ const otherNote = (snapshot: Snapshot, slot: SlotName): string => {
 /** The slot that a rollback would return to now, or null: the core's own rule, so that nothing else is promised. */
 export const wayBack = ({ state, boot }: Snapshot): SlotName | null => {
   const isOnTrial = boot.slots[boot.booted].state !== 'good' && state.staged !== null;
-  return isOnTrial || rollbackTarget(state) !== null ? otherSlot(boot.booted) : null;
+  return isOnTrial || rollbackTarget(state, boot) !== null ? otherSlot(boot.booted) : null;
 };
 
 const slotBody = (snapshot: Snapshot, slot: SlotName, path: string): SlotBody => {

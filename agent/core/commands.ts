@@ -57,14 +57,19 @@ const confirm = (state: State): Decision => {
   return isOnTrial(state) ? accepted(startConfirm(state), 'Confirming the running system.') : refuse(state, 'BUSY');
 };
 
-/** The system that ran before, if its slot still holds it whole and it was not found bad. */
-export const rollbackTarget = (state: State): SlotRecord | null => {
-  const record = state.records[otherSlot(state.booted)];
+/**
+ * The system that ran before, if its slot still holds it whole and it was not found bad. A slot that the bootloader holds as bad
+ * is none: it failed, or power went between its record and the flip, and what it holds never ran here.
+ */
+export const rollbackTarget = (state: State, boot?: BootStatus): SlotRecord | null => {
+  const other = otherSlot(state.booted);
+  const record = state.records[other];
   if (record?.status !== 'activated' || state.staged !== null || !isFree(state)) return null;
+  if (boot?.slots[other].state === 'bad') return null;
   return state.denylist.some((entry) => entry.release.id === record.release.id) ? null : record;
 };
 
-const rollback = (state: State, context: Context, reason: string | null): Decision => {
+const rollback = (state: State, context: Context, reason: string | null, boot?: BootStatus): Decision => {
   const text = `A technician rolled back${reason === null ? '.' : `: ${reason}`}`;
   const { staged } = state;
   if (!state.isBootedConfirmed) {
@@ -80,7 +85,7 @@ const rollback = (state: State, context: Context, reason: string | null): Decisi
   // While the other slot is being written there is nothing in it to return to, and waiting does not bring it back.
   const isWriting = state.phase.kind === 'fetching' || state.phase.kind === 'verifying';
   if (!isFree(state) && !isWriting) return refuse(state, 'BUSY');
-  const target = rollbackTarget(state);
+  const target = rollbackTarget(state, boot);
   if (target === null) return refuse(state, 'NO_ROLLBACK_TARGET');
   const way = newStaged({
     slot: otherSlot(state.booted),
@@ -136,7 +141,7 @@ export const onCommand = (state: State, context: Context, command: Command, boot
     case 'confirm':
       return confirm(state);
     case 'rollback':
-      return rollback(state, context, command.reason);
+      return rollback(state, context, command.reason, boot);
     case 'mark-bad':
       return markBad(state, context, command, boot);
     case 'hold':

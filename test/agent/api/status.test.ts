@@ -293,11 +293,14 @@ test('a way back is promised only where the core would go', () => {
   assert.equal(wayBack(deniedWorld), null);
   assert.equal(wayBack({ state: aStagedState() }), null);
   const before = aRecord(aRelease('0.9', 0), { status: 'activated' });
-  assert.equal(wayBack({ state: { records: { a: running, b: before } } }), 'b');
-  const denylist = [{ release: before.release, reason: 'x', timeMs: 0 }];
-  assert.equal(wayBack({ state: { records: { a: running, b: before }, denylist } }), null);
-  // Good to the bootloader, and denied all the same: after a technician went back from it.
+  const records = { a: running, b: before };
+  // Never handed to the bootloader.
+  assert.equal(wayBack({ state: { records } }), null);
   const boot = aBoot({ slots: { a: { state: 'good', triesLeft: null }, b: { state: 'good', triesLeft: null } } });
-  const { slots } = statusOf({ state: { records: { a: running, b: before }, denylist }, boot });
+  assert.equal(wayBack({ state: { records }, boot }), 'b');
+  // Good to the bootloader, and denied all the same: after a technician went back from it.
+  const denylist = [{ release: before.release, reason: 'x', timeMs: 0 }];
+  const { slots, wayBack: promised } = statusOf({ state: { records, denylist }, boot });
+  assert.equal(promised, null);
   assert.equal(slots[1]?.note, 'Verified, but denied: x.');
 });

@@ -6,10 +6,11 @@ import { decide } from '../../../agent/core/decide.ts';
 import type { Decision } from '../../../agent/core/decision.ts';
 import type { Command } from '../../../agent/core/events.ts';
 import type { State } from '../../../agent/core/state.ts';
-import { aMoment, aPolicy, aRecord, aStaged, aState } from '../../support/builders.ts';
+import { aBoot, aMoment, aPolicy, aRecord, aStaged, aState } from '../../support/builders.ts';
 
-const command = (state: State, given: Command): Decision =>
-  decide(state, { kind: 'command', command: given }, aMoment(), aPolicy());
+const bothGood = aBoot({ slots: { a: { state: 'good', triesLeft: null }, b: { state: 'good', triesLeft: null } } });
+const command = (state: State, given: Command, boot = bothGood): Decision =>
+  decide(state, { kind: 'command', command: given, boot }, aMoment(), aPolicy());
 
 const kinds = (decision: Decision): string[] => decision.effects.map((effect) => effect.kind);
 
@@ -37,6 +38,12 @@ test('a rollback goes to no release that failed here', () => {
 test('a rollback goes to no slot that was only written', () => {
   const records = { a: aRecord(2), b: aRecord(1, { status: 'verified' }) };
   const decision = command(aState({ ...updated, records }), { command: 'rollback', reason: null });
+  assert.equal(decision.reply?.isAccepted === false && decision.reply.code, 'NO_ROLLBACK_TARGET');
+});
+
+test('a rollback goes to no slot that the bootloader was never given, whatever its record says', () => {
+  const boot = aBoot({ slots: { ...bothGood.slots, b: { state: 'bad', triesLeft: 0 } } });
+  const decision = command(aState(updated), { command: 'rollback', reason: null }, boot);
   assert.equal(decision.reply?.isAccepted === false && decision.reply.code, 'NO_ROLLBACK_TARGET');
 });
 
