@@ -4,9 +4,6 @@
 import { createChance, foldSeed } from './chance.ts';
 import { type FaultKind, faultEntry, faultsAt, type Life, type PlannedFault, type PointKind } from './faults.ts';
 
-/** The tries that the simulated policy grants. */
-const panicsThatDeny = 3;
-
 export interface FaultPlan {
   draw(index: number, point: PointKind): FaultKind | null;
   /** From now on nothing strikes. */
@@ -50,9 +47,6 @@ export const createFaultPlan = (life: Life): FaultPlan => {
     },
     isArmed: () => !isStopped && (life.faults === null || struck.length < life.faults.length),
     struck: () => struck,
-    hasStruck: (excuse) =>
-      struck.some(({ fault }) => faultEntry(fault)[excuse] === true) ||
-      // As many panics as a trial has boots are a release that does not come up.
-      (excuse === 'mayDeny' && struck.filter(({ fault }) => fault === 'panic').length >= panicsThatDeny),
+    hasStruck: (excuse) => struck.some(({ fault }) => faultEntry(fault)[excuse] === true),
   };
 };

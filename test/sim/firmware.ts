@@ -17,13 +17,16 @@ export interface FirmwareContext {
   readonly verdict: Verdict;
 }
 
+/** No gateway is left to look at. */
+export class LifeEnded extends Error {}
+
 const rotBytes = 5 * 4096;
 const powerOnMs = 20_000;
 /** Power-ons in a row after which nothing boots any more. One that an injected power cycle ended proves nothing and does not count. */
 const powerOnsMax = 16;
 const tenYearsMs = 10 * 365 * 24 * 3_600_000;
 
-/** Boots until a system is up; leaves it in `ground.running`. */
+/** Boots until a system is up; leaves it in `ground.running`. Throws LifeEnded when injection took both. */
 export const powerOn = ({ ground, gate, timeline, checkers, verdict }: FirmwareContext): void => {
   let cyclesLeft = 0;
   for (let failed = 0; failed < powerOnsMax; failed += 1) {
@@ -49,6 +52,7 @@ export const powerOn = ({ ground, gate, timeline, checkers, verdict }: FirmwareC
     cyclesLeft -= 1;
     if (cyclesLeft >= 0) failed -= 1;
     const isUp = fault !== 'panic' && cyclesLeft < 0 && (ground.panicking === null || content !== ground.panicking);
+    if (fault === 'panic' && slotState(before, slot) !== 'good') ground.spoiltTrialBoots += 1;
     if (!isUp) continue;
     ground.running = slot;
     ground.bootCount += 1;
@@ -59,7 +63,14 @@ export const powerOn = ({ ground, gate, timeline, checkers, verdict }: FirmwareC
     ground.isClockTrusted = fault !== 'wall-1970';
     return;
   }
-  // Injection may have taken both slots, by decay or by a panic at every boot: then nobody could help it.
-  if (ground.broken.size + (ground.panicking === null ? 0 : 1) < 2)
+  if (ground.broken.size + (ground.panicking === null ? 0 : 1) < 2) {
     verdict.violate('I8', `${powerOnsMax} power-ons in a row started nothing`);
+  } else if (ground.panicking === null) {
+    // Injection took both slots: nobody could help it.
+    throw new LifeEnded('nothing is left that boots');
+  } else {
+    gate.note('the panics end');
+    ground.panicking = null;
+    powerOn({ ground, gate, timeline, checkers, verdict });
+  }
 };

@@ -26,6 +26,8 @@ export interface Ground {
   isClockTrusted: boolean;
   /** The trial panics at every boot. */
   panicking: SealedRelease | null;
+  /** Boots of an unconfirmed system that a panic or a power cut ended: as many as a trial has are a release that does not come up. */
+  spoiltTrialBoots: number;
   /** What was broken for good, until the world is healed at the end of a life. */
   isServerGone: boolean;
   isRebootStuck: boolean;
@@ -97,6 +99,7 @@ export const createGround = (catalogue: Catalogue): Ground => {
     wallAtBootMs: wallStartMs,
     isClockTrusted: true,
     panicking: null,
+    spoiltTrialBoots: 0,
     isServerGone: false,
     isRebootStuck: false,
     isCardWorn: false,

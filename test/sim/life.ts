@@ -16,7 +16,7 @@ import { noBootStage, noHeldBootFiles } from '../support/no-boot-stage.ts';
 import { type Catalogue, compatible, type SealedRelease, slotSizeBytes } from './catalogue.ts';
 import { type Checkers, createCheckers } from './checkers.ts';
 import type { Life, PlannedFault } from './faults.ts';
-import { powerOn } from './firmware.ts';
+import { LifeEnded, powerOn } from './firmware.ts';
 import { createGate, type Gate, type Generation, type TracePoint } from './gate.ts';
 import { contentOf, createGround, cutPower, type Ground, heal, loseDatabase } from './ground.ts';
 import { createPorts, type SimPorts } from './ports.ts';
@@ -112,8 +112,9 @@ class LifeRun {
       for (const step of scriptOf(this.#life)) await this.#play(step);
       await this.#settle();
     } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      this.#verdict.violate('I10', error.message);
+      if (error instanceof RangeError) this.#verdict.violate('I10', error.message);
+      else if (error instanceof LifeEnded) this.#gate.note(error.message);
+      else throw error;
     }
     if (this.#generation !== null) this.#generation.ending = { kind: 'kill', isDatabaseLost: false };
     return {
@@ -249,6 +250,9 @@ class LifeRun {
       return;
     }
     const style = ending.kind === 'cut' ? ending.style : 'all-persists';
+    const { env, running } = this.#ground;
+    const isTrial = env === null || slotState(env, running) !== 'good';
+    if (ending.kind === 'cut' && isTrial) this.#ground.spoiltTrialBoots += 1;
     cutPower(this.#ground, style, this.#gate.chance(this.#gate.points().length));
     this.#powerOn();
   }
@@ -298,7 +302,8 @@ class LifeRun {
     // Who marks the running slot bad comes back to reboot it.
     if (this.#runtime?.snapshot().state.phase.kind === 'leaving') this.#generation?.submit?.({ command: 'reboot' });
     const offered = this.#ground.offered;
-    const isRefused = !offered.isHealthy || plan.hasStruck('mayDeny');
+    const isRefused =
+      !offered.isHealthy || plan.hasStruck('mayDeny') || this.#ground.spoiltTrialBoots >= policy.triesMax;
     const isThere = await this.#converge(offered, isRefused ? stepMs : convergeMs);
     if (isThere || this.#verdict.first() !== null) return;
     if (!isRefused) {

@@ -52,7 +52,7 @@ export const createReleaseRules = (context: CheckContext, people: People): Relea
   let floorLosses = 0;
   let trial: Trial | null = null;
   let lastTrial = 'none';
-  /** The release that the invalidated slot said had been activated or denied. */
+  /** The release that the invalidated slot said had been tried or denied. */
   let evidence: string | null = null;
 
   const remember = (release: SealedRelease | null, isInSlot: boolean): void => {
@@ -83,10 +83,17 @@ export const createReleaseRules = (context: CheckContext, people: People): Relea
     },
     beforeInvalidate: (slot) => {
       ground.broken.delete(slot);
+      // Given up before it ever ran, for another release.
+      if (trial?.slot === slot) trial = null;
       const record = sealing.decodeRecord(ground.media[slot].view().subarray(-2 * 4096))?.record;
+      // The bootloader keeps the root of what it was given; without it, power went between the record and the flip.
+      const wasHandedOver = ground.env?.slots[slot].verity?.rootHex === record?.verity.rootHex;
       const isEvidence =
         record?.status === 'denied' ||
-        (record?.status === 'activated' && ground.env !== null && slotState(ground.env, slot) === 'bad');
+        (record?.status === 'activated' &&
+          wasHandedOver &&
+          ground.env !== null &&
+          slotState(ground.env, slot) === 'bad');
       evidence = isEvidence ? (record?.release.id ?? null) : null;
     },
     beforeActivate: (slot) => {
