@@ -1,22 +1,16 @@
 // In which order mirrors are asked: as they are set, but who lied last from then on, and who could not serve last for some minutes:
 // for everything, or where it gives no ranges for what needs them. Knows nothing of files; remembers nothing beyond the process.
 
-import { OtadError } from '../core/errors.ts';
+import { isRangeless, OtadError } from '../core/errors.ts';
 
 /** It did not even begin to answer, and whoever asks has waited for nothing. */
 const isSilence = (error: OtadError): boolean =>
   error.code === 'HTTP_UNREACHABLE' ||
   (error.code === 'HTTP_TIMEOUT' && ['head', 'headers'].includes(String(error.details.phase)));
 
-const isStatus = ({ code, details }: OtadError, is: (status: number) => boolean): boolean =>
-  code === 'HTTP_STATUS' && typeof details.status === 'number' && is(details.status);
-
 /** It says that it has too much to do, or that something is wrong with it. */
-const isBusy = (error: OtadError): boolean => isStatus(error, (status) => status === 429 || status >= 500);
-
-/** It would answer like that for any other part as well, and each answer with the whole file fills the sockets first. */
-const isRangeless = (error: OtadError): boolean =>
-  error.code === 'HTTP_RANGE_MISMATCH' || isStatus(error, (status) => status === 416);
+const isBusy = ({ code, details: { status } }: OtadError): boolean =>
+  code === 'HTTP_STATUS' && typeof status === 'number' && (status === 429 || status >= 500);
 
 /** So long who could not serve is asked last: not for every part of an image anew, and again by the next attempts. */
 export const silenceMs = 5 * 60_000;
@@ -54,6 +48,7 @@ export const createRanking = (baseUrls: readonly string[], monoMs: () => number)
       if (!(error instanceof OtadError)) return;
       const askedMs = Number(error.details.retryAfterS ?? 0) * 1000;
       if (isSilence(error) || isBusy(error)) awayUntilMs.set(base, monoMs() + Math.max(silenceMs, askedMs));
+      // Each answer with the whole file would fill the sockets first.
       if (wanted === 'part' && isRangeless(error)) rangelessUntilMs.set(base, monoMs() + silenceMs);
     },
   };

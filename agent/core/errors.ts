@@ -291,6 +291,10 @@ export const toFailure = (error: unknown): Failure => {
 };
 
 /** Marks the end of an exhaustive switch. */
+/** The server answers no request for a part of a file: its answer to any other part would be the same. */
+export const isRangeless = ({ code, details }: OtadError): boolean =>
+  code === 'HTTP_RANGE_MISMATCH' || (code === 'HTTP_STATUS' && details.status === 416);
+
 export const assertNever = (value: never): never => {
   throw new OtadError('INTERNAL', { unexpected: JSON.stringify(value) });
 };

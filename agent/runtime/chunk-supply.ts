@@ -1,7 +1,7 @@
 // What the ways that make an image out of chunks have in common: giving the writer a chunk, less what it holds already, and
 // fetching one by itself. Fetched bytes are given to the medium, and marked, before many of them could be lost.
 
-import { OtadError } from '../core/errors.ts';
+import { isRangeless, OtadError } from '../core/errors.ts';
 import type { ByteRange, ChunkTable, ReleaseSource } from '../core/ports.ts';
 import type { ArtifactFile } from '../core/types.ts';
 import { chunkAt } from './chunk-plan.ts';
@@ -32,14 +32,9 @@ const comingBytes = ({ index, writer }: Fill): number => {
 
 /**
  * Gives the writer the bytes from `offsetBytes` of the image, less what it holds of them already. Gives how many were new.
- * Who fetches pieces says at which risk, and gives here what is the gateway's own; a stream has nothing of its own.
+ * `isOwn`: the gateway had them, so a cut costs nothing of the link.
  */
-export const push = async (
-  { fill, risk }: Pick<ChunkSupply, 'fill'> & Partial<ChunkSupply>,
-  offsetBytes: number,
-  bytes: Uint8Array,
-  isOwn = risk !== undefined,
-): Promise<number> => {
+export const push = async (fill: Fill, offsetBytes: number, bytes: Uint8Array, isOwn: boolean): Promise<number> => {
   const { writer } = fill;
   const fresh = bytes.subarray(Math.max(0, writer.arrivedBytes - offsetBytes));
   await (isOwn ? writer.pushOwn(fresh) : writer.push(fresh));
@@ -51,7 +46,7 @@ export const push = async (
 /** The same for bytes that came over the network. */
 export const pushFetched = async (supply: ChunkSupply, offsetBytes: number, bytes: Uint8Array): Promise<void> => {
   const { fill, risk } = supply;
-  const freshBytes = await push(supply, offsetBytes, bytes, false);
+  const freshBytes = await push(fill, offsetBytes, bytes, false);
   fill.tally.overheadBytes += bytes.length - freshBytes;
   risk.waitingBytes += bytes.length;
   fill.onBytes();
@@ -153,8 +148,6 @@ export const endChunk = async (supply: ChunkSupply, table: ChunkTable): Promise<
 
 /** Why ranges are not to be had. What cannot be had by ranges may be had in one stream; any other error is thrown. */
 export const asRangeless = (error: unknown): string => {
-  if (!(error instanceof OtadError)) throw error;
-  const isUnsatisfiable = error.code === 'HTTP_STATUS' && error.details.status === 416;
-  if (error.code !== 'HTTP_RANGE_MISMATCH' && error.code !== 'FILE_TOO_LARGE' && !isUnsatisfiable) throw error;
+  if (!(error instanceof OtadError) || (error.code !== 'FILE_TOO_LARGE' && !isRangeless(error))) throw error;
   return `the server gives no ranges: ${error.message}`;
 };

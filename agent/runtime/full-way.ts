@@ -109,7 +109,7 @@ const takeByIndex = async (
       const { chunk } = arrived;
       const bytes = await rightChunk(arrived);
       const cameBytes = bytes.length - (bytes === arrived.bytes ? ownBytes(chunk) : 0);
-      tally.overheadBytes += cameBytes - (await push({ fill }, table.offsetOf(chunk), bytes));
+      tally.overheadBytes += cameBytes - (await push(fill, table.offsetOf(chunk), bytes, false));
       onGiven();
     }
   };
@@ -122,7 +122,7 @@ const takeByIndex = async (
       // A link that does not carry one chunk at a time would never carry the image.
       const isCut = table.offsetOf(chunk) + heldBytes.length > writer.arrivedBytes;
       if (isCut && noteCut(sender, chunk) >= chunkCutsMax) doubt.isFullOnly = true;
-      if (doubt.isFullOnly) await push({ fill }, table.offsetOf(chunk), heldBytes);
+      if (doubt.isFullOnly) await push(fill, table.offsetOf(chunk), heldBytes, false);
       else tally.overheadBytes += heldBytes.length - ownBytes(chunk);
     },
   };

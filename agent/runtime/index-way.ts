@@ -61,7 +61,7 @@ const copy = async (job: Job, step: CopyStep): Promise<'done' | Stale | Closed> 
   for (let chunk = step.first; chunk < step.end; chunk += 1) {
     const piece = bytes?.subarray(table.offsetOf(chunk) - start, table.offsetOf(chunk + 1) - start) ?? null;
     if (piece !== null && table.isChunk(chunk, piece)) {
-      tally.copiedBytes += await push(job, table.offsetOf(chunk), piece);
+      tally.copiedBytes += await push(fill, table.offsetOf(chunk), piece, true);
       onBytes();
       continue;
     }

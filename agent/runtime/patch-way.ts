@@ -94,7 +94,7 @@ const giveStretch = async (job: Job, stretch: Stretch): Promise<boolean> => {
   const { tally, target } = fill;
   const { offsetBytes, lengthBytes, bytes, oldBytes, fetchedBytes } = stretch;
   if (bytes !== null) {
-    const freshBytes = await push(job, offsetBytes, bytes, fetchedBytes === 0);
+    const freshBytes = await push(fill, offsetBytes, bytes, fetchedBytes === 0);
     // What the writer held already counts for nothing: the part that it held comes first, and what was fetched before what was made.
     const heldBytes = Math.min(fetchedBytes, bytes.length - freshBytes);
     const ownBytes = freshBytes - (fetchedBytes - heldBytes);

@@ -1,6 +1,6 @@
 // Range requests that run ahead of what is written: a few at a time, each into memory of its own, all of them bounded together,
-// because what is in memory is lost with the process: by a number of bytes, and by what the link brings in a second. The bytes of a request are one server's, so that who sent wrong ones is known.
-// Says what arrived; whether it is right is the caller's business.
+// because what is in memory is lost with the process: by a number of bytes, and by what the link brings in a second. The bytes of a
+// request are one server's, so that who sent wrong ones is known. Says what arrived; whether it is right is the caller's business.
 
 import { OtadError } from '../core/errors.ts';
 import type { ByteRange, ReleaseSource } from '../core/ports.ts';
