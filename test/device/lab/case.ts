@@ -26,9 +26,8 @@ export interface LabCase {
   readonly name: string;
   /** A sentence that can be wrong. */
   readonly claim: string;
-  readonly from: StageName;
-  /** A stage that must have been made before, because of what was measured on the way to it. */
-  readonly after?: StageName;
+  /** Where what an undisturbed update costs decides, the stage `updated` is made first. */
+  readonly from: StageName | ((update: MeasuredUpdate) => StageName);
   /** Belongs to the short run. */
   readonly isSmoke: boolean;
   /** Default: every boot path. */

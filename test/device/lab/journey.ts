@@ -130,15 +130,24 @@ export const expectBootSet = async (
   );
 };
 
-/** A restart from inside, as root asks for it. */
-export const restart = async ({ machine, guest }: CaseContext): Promise<void> => {
-  const before = machine.boot();
+/** A command that ends the boot: it may be down before it has said that it goes down. */
+const goDown = async ({ guest }: CaseContext, command: string): Promise<void> => {
   try {
-    await guest.ok('systemctl --no-block start --job-mode=replace-irreversibly reboot.target');
+    await guest.ok(command);
   } catch (error) {
-    // It may be down before it has said that it goes down.
     if (!(error instanceof CutOff)) throw error;
   }
+};
+
+/** The restart that the agent has asked for in a stage where nobody heard it. */
+export const hearRestart = (context: CaseContext): Promise<void> =>
+  goDown(context, 'systemctl --no-block start otad-reboot.path');
+
+/** A restart from inside, as root asks for it. */
+export const restart = async (context: CaseContext): Promise<void> => {
+  const { machine } = context;
+  const before = machine.boot();
+  await goDown(context, 'systemctl --no-block start --job-mode=replace-irreversibly reboot.target');
   await machine.nextBoot(before);
 };
 

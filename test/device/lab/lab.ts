@@ -8,7 +8,7 @@ import { type DebianRoot, prepareDebianRoot } from '../debian-root.ts';
 import { type BenchOptions, type Outcome, runOnBench } from './bench.ts';
 import { type LabBoard, labBoards } from './boards.ts';
 import type { CaseContext, LabCase } from './case.ts';
-import type { Stage } from './machine.ts';
+import type { MeasuredUpdate, Stage } from './machine.ts';
 import { recordFiles } from './record.ts';
 import { deviceFolder, type LabReleases, prepareReleases } from './releases.ts';
 import type { Site } from './site.ts';
@@ -29,6 +29,8 @@ const seconds = (sinceMs: number): string => `${Math.round((performance.now() - 
 /** What the cases of one boot path start from. Made when the first case asks for it. */
 interface Shelf {
   stage(name: StageName): Promise<Stage>;
+  /** What an undisturbed update costs. */
+  update(): Promise<MeasuredUpdate>;
   /** Somebody makes it just now. */
   isBeingMade(name: StageName): boolean;
   close(): Promise<void>;
@@ -50,12 +52,7 @@ const benchOptions = (
   shelf: Shelf,
   logFolder: string,
 ): BenchOptions => ({
-  ...{ debian: shop.debian, board, releases, stage },
-  update: async () => {
-    const { update } = await shelf.stage('updated');
-    if (update === null) throw new Error('the stage updated has seen no update');
-    return update;
-  },
+  ...{ debian: shop.debian, board, releases, stage, update: shelf.update },
   keepSite: null,
   folder: join(shop.folder, String(shop.nextNumber())),
   logFolder,
@@ -77,12 +74,13 @@ const openShelf = (shop: Workshop, board: LabBoard, releases: LabReleases): Shel
     if (name === 'new') return await newStage(shop.debian, board, releases, folder);
     const sinceMs = performance.now();
     const { from, go } = stageWays[name];
-    const options = benchOptions(shop, board, releases, await stage(from), shelf, stageLog(name, board));
+    const start = await stage(from);
+    const options = benchOptions(shop, board, releases, start, shelf, stageLog(name, board));
     // Whoever goes on from the stage still asks the server that it was made with.
     const { error, value, restarts } = await runOnBench(
       { ...options, keepSite: (site) => sites.push(site) },
       async (context: CaseContext) => {
-        const update = await go(context);
+        const update = await go(context, start.update);
         return await context.machine.saveTo(folder, update);
       },
     );
@@ -103,6 +101,11 @@ const openShelf = (shop: Workshop, board: LabBoard, releases: LabReleases): Shel
   };
   const shelf: Shelf = {
     stage,
+    update: async () => {
+      const { update } = await stage('updated');
+      if (update === null) throw new Error('the stage updated has seen no update');
+      return update;
+    },
     isBeingMade: (name) => underWay.has(name),
     close: async () => {
       for (const site of sites) await site.close();
@@ -111,8 +114,8 @@ const openShelf = (shop: Workshop, board: LabBoard, releases: LabReleases): Shel
   return shelf;
 };
 
-const isReady = (shelf: Shelf | undefined, { from, after }: LabCase): boolean =>
-  shelf !== undefined && !shelf.isBeingMade(from) && (after === undefined || !shelf.isBeingMade(after));
+const isReady = (shelf: Shelf | undefined, { from }: LabCase): boolean =>
+  shelf !== undefined && !shelf.isBeingMade(typeof from === 'function' ? 'updated' : from);
 
 const describe = (job: Job, outcome: Outcome<unknown>, extra: string, sinceMs: number): string => {
   const name = jobName(job);
@@ -127,9 +130,8 @@ const describe = (job: Job, outcome: Outcome<unknown>, extra: string, sinceMs: n
 
 const runJob = async (shop: Workshop, shelf: Shelf, job: Job, releases: LabReleases): Promise<Outcome<unknown>> => {
   try {
-    const { from, after } = job.labCase;
-    if (after !== undefined) await shelf.stage(after);
-    const stage = await shelf.stage(from);
+    const { from } = job.labCase;
+    const stage = await shelf.stage(typeof from === 'function' ? from(await shelf.update()) : from);
     return await runOnBench(
       benchOptions(shop, job.board, releases, stage, shelf, join(logsFolder, jobName(job))),
       job.labCase.run,

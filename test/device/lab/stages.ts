@@ -1,17 +1,18 @@
-// Machines that have really got somewhere, kept to go on from: `new` was never switched on, `factory` has booted the factory's
-// image and waits, `updated` has installed, booted and confirmed the good release after that. Made once a run, by real boots.
+// Machines that have really got somewhere, kept to go on from, made once a run by real boots. `new` was never switched on,
+// `factory` has booted the factory's image and waits. `activated` has installed the good release and asked for the restart,
+// which nobody has heard yet; `sick-activated` the same with the sick one. `updated` has booted and confirmed the good one.
 
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import type { DebianRoot } from '../debian-root.ts';
 import type { LabBoard } from './boards.ts';
 import type { CaseContext } from './case.ts';
-import { expectConfirmed, follow, untilConfirmed, versionOf } from './journey.ts';
+import { expectConfirmed, follow, hearRestart, sentences, untilConfirmed, versionOf } from './journey.ts';
 import type { Leg, MeasuredUpdate, Stage } from './machine.ts';
-import type { LabReleases } from './releases.ts';
-import { updateLegs } from './update-legs.ts';
+import type { LabChannel, LabReleases } from './releases.ts';
+import { legsFromReboot, legsToReboot, type UpdateLeg } from './update-legs.ts';
 
-export const stageNames = ['new', 'factory', 'updated'] as const;
+export const stageNames = ['new', 'factory', 'activated', 'sick-activated', 'updated'] as const;
 export type StageName = (typeof stageNames)[number];
 
 const diskOf = ({ image }: LabBoard, { disks }: LabReleases): string => {
@@ -38,13 +39,39 @@ export const newStage = async (
   };
 };
 
+const timed = async ({ machine }: CaseContext, legs: readonly UpdateLeg[], mark: number): Promise<readonly Leg[]> => {
+  const took: Leg[] = [];
+  for (const { name, until } of legs) {
+    const sinceMs = performance.now();
+    await machine.said(until, mark, name);
+    took.push({ name, ms: performance.now() - sinceMs });
+  }
+  return took;
+};
+
+/** Follows the channel until the restart is asked for, and keeps it from being heard. */
+const activate = async (
+  context: CaseContext,
+  channel: LabChannel,
+  legs: readonly UpdateLeg[],
+): Promise<MeasuredUpdate> => {
+  const { machine, guest, site } = context;
+  await guest.ok('systemctl stop otad-reboot.path');
+  const mark = machine.console.mark();
+  await follow(context, channel);
+  const took = await timed(context, legs, mark);
+  await machine.said(sentences.rebooting, mark, 'the request to reboot');
+  return { legs: took, receivedBytes: site.link.receivedBytes() };
+};
+
+interface StageWay {
+  readonly from: StageName;
+  /** `before`: what the update cost up to the stage that this begins with. */
+  readonly go: (context: CaseContext, before: MeasuredUpdate | null) => Promise<MeasuredUpdate | null>;
+}
+
 /** Which stage each one begins with, and the way from there. The machine has its power on already. */
-export const stageWays: Readonly<
-  Record<
-    Exclude<StageName, 'new'>,
-    { readonly from: StageName; readonly go: (context: CaseContext) => Promise<MeasuredUpdate | null> }
-  >
-> = {
+export const stageWays: Readonly<Record<Exclude<StageName, 'new'>, StageWay>> = {
   factory: {
     from: 'new',
     go: async (context) => {
@@ -55,19 +82,18 @@ export const stageWays: Readonly<
       return null;
     },
   },
+  activated: { from: 'factory', go: (context) => activate(context, 'good', legsToReboot) },
+  'sick-activated': { from: 'factory', go: (context) => activate(context, 'sick', []) },
   updated: {
-    from: 'factory',
-    go: async (context) => {
-      const mark = context.machine.console.mark();
-      await follow(context, 'good');
-      const legs: Leg[] = [];
-      for (const { name, until } of updateLegs(context.board)) {
-        const sinceMs = performance.now();
-        await context.machine.said(until, mark, name);
-        legs.push({ name, ms: performance.now() - sinceMs });
-      }
+    from: 'activated',
+    go: async (context, before) => {
+      const { machine, board } = context;
+      if (before === null) throw new Error('the stage activated has seen no update');
+      const mark = machine.console.mark();
+      await hearRestart(context);
+      const took = await timed(context, legsFromReboot(board), mark);
       await untilConfirmed(context, 'good', mark, 'b');
-      return { legs, receivedBytes: context.site.link.receivedBytes() };
+      return { ...before, legs: [...before.legs, ...took] };
     },
   },
 };

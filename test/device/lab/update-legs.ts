@@ -9,15 +9,17 @@ export interface UpdateLeg {
 }
 
 /** From the moment that the agent has started with the new settings. */
-export const updateLegs = ({ firmwareSays }: LabBoard): readonly UpdateLeg[] => {
+export const legsToReboot: readonly UpdateLeg[] = [
+  { name: 'the question to the server', until: sentences.installing(versionOf('good')) },
+  { name: 'download and verification', until: sentences.installed(versionOf('good')) },
+  { name: 'the activation', until: sentences.activated(versionOf('good')) },
+];
+
+export const legsFromReboot = ({ firmwareSays }: LabBoard): readonly UpdateLeg[] => {
   const version = versionOf('good');
-  const rest = (pattern: RegExp): RegExp => new RegExp(`${sentences.rebooting.source}[^]*${pattern.source}`);
   return [
-    { name: 'the question to the server', until: sentences.installing(version) },
-    { name: 'download and verification', until: sentences.installed(version) },
-    { name: 'the activation', until: sentences.activated(version) },
-    { name: 'the way down', until: rest(firmwareSays) },
-    { name: 'kernel and initramfs', until: rest(new RegExp(`${firmwareSays.source}[^]*systemd\\[1\\]: `)) },
+    { name: 'the way down', until: firmwareSays },
+    { name: 'kernel and initramfs', until: new RegExp(`${firmwareSays.source}[^]*systemd\\[1\\]: `) },
     { name: 'the start of the system', until: sentences.trial(version) },
     { name: 'the judgement', until: sentences.confirmed(version) },
   ];

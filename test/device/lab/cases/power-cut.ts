@@ -5,8 +5,8 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LabCase } from '../case.ts';
 import { placeCut } from '../cut-plan.ts';
-import { expectSlotOnDisk, follow, untilSettled, versionOf } from '../journey.ts';
-import { updateLegs } from '../update-legs.ts';
+import { expectSlotOnDisk, follow, hearRestart, untilSettled, versionOf } from '../journey.ts';
+import { legsFromReboot, legsToReboot } from '../update-legs.ts';
 
 export interface CutOptions {
   readonly seed: number;
@@ -17,16 +17,17 @@ export interface CutOptions {
 const powerCutCase = (number: number, { seed, count }: CutOptions): LabCase => ({
   name: `power-cut-${number + 1}`,
   claim: `comes back and ends up confirmed after a power cut in part ${number + 1} of ${count} of an update`,
-  from: 'factory',
-  after: 'updated',
+  from: ({ legs }) => (placeCut(legs, seed, number, count).leg < legsToReboot.length ? 'factory' : 'activated'),
   isSmoke: true,
   run: async (context) => {
     const { machine, guest, board } = context;
     const place = placeCut((await context.update()).legs, seed, number, count);
-    const legs = updateLegs(board);
+    const legs = [...legsToReboot, ...legsFromReboot(board)];
     const mark = machine.console.mark();
-    await follow(context, 'good');
-    const before = legs[place.leg - 1];
+    const isActivated = place.leg >= legsToReboot.length;
+    if (isActivated) await hearRestart(context);
+    else await follow(context, 'good');
+    const before = place.leg === legsToReboot.length ? undefined : legs[place.leg - 1];
     if (before !== undefined) await machine.said(before.until, mark, before.name);
     const here = legs[place.leg];
     if (here === undefined) throw new Error(`no leg ${place.leg}`);

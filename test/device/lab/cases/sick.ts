@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import type { CaseContext, LabCase } from '../case.ts';
-import { expectConfirmed, follow, sentences, versionOf } from '../journey.ts';
+import { expectConfirmed, hearRestart, sentences, versionOf } from '../journey.ts';
 import { type LabChannel, labReleases } from '../releases.ts';
 
 /** The factory's release runs again for good, and every way of asking says that the other one was given up, and why. */
@@ -141,13 +141,13 @@ const sicknesses: readonly Sickness[] = [
 const sickCase = ({ name, claim, isSmoke, prepare = 'true', reason, evidence, check }: Sickness): LabCase => ({
   name: `sick-${name}`,
   claim,
-  from: 'factory',
+  from: 'sick-activated',
   isSmoke,
   run: async (context) => {
     const { machine, guest } = context;
     await guest.ok(`mkdir -p /var/lib/lab && echo ${name} > /var/lib/lab/sickness && ${prepare} && sync`);
     const mark = machine.console.mark();
-    await follow(context, 'sick');
+    await hearRestart(context);
     await machine.said(evidence, mark, 'the sickness');
     await untilGivenUp(context, 'sick', mark, reason);
     await check?.(context, mark);
@@ -158,15 +158,11 @@ const sickCase = ({ name, claim, isSmoke, prepare = 'true', reason, evidence, ch
 const damageCase = (name: string, claim: string, word: RegExp, damage: (context: CaseContext) => string): LabCase => ({
   name,
   claim,
-  from: 'factory',
+  from: 'activated',
   isSmoke: false,
   run: async (context) => {
     const { machine, guest } = context;
     const mark = machine.console.mark();
-    // The agent asks for the restart, and nobody hears it: the damage comes in between.
-    await guest.ok('systemctl stop otad-reboot.path');
-    await follow(context, 'good');
-    await machine.said(sentences.rebooting, mark, 'the request to reboot');
     await guest.ok(damage(context));
     await guest.ok('sync; echo 3 > /proc/sys/vm/drop_caches');
     await machine.reset();
