@@ -38,7 +38,8 @@ const runCase = async (name: string): Promise<boolean> => {
 
 export const runBootloaders = async (names: readonly string[], count: Count): Promise<void> => {
   const isBuilt = !names.some((name) => name.startsWith('u-boot')) || ['sandbox', 'qemu-arm64'].every(buildUboot);
-  const queue = [...names];
+  // The longest is among the last by name: begun first, it has the short ones beside it.
+  const queue = [...names].reverse();
   const work = async (): Promise<void> => {
     for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
       const hasPassed = (isBuilt || !name.startsWith('u-boot')) && (await runCase(name));
