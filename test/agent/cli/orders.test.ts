@@ -22,6 +22,7 @@ import {
 
 /** What ran in slot b before. */
 const beforeRecord = aRecord(aRelease('0.9', 0), { status: 'activated' });
+const bothGood = { slots: { a: { state: 'good', triesLeft: null }, b: { state: 'good', triesLeft: null } } } as const;
 
 /** For tests that wait for output: a line that never comes must not wait for ever. */
 const patience = { timeout: 30_000 };
@@ -150,7 +151,7 @@ test('a busy agent is 6 for every command that changes something', async (t) => 
 });
 
 test('rollback shows from what to what and since when that is proven, and keeps the reason', async (t) => {
-  const agent = new FakeAgent();
+  const agent = new FakeAgent({ boot: bothGood });
   agent.change({ records: { a: aRecord(aRelease('1.0', 1)), b: beforeRecord } });
   agent.note('confirmed', { version: '0.9', slot: 'b' });
   const { directory } = await openApi(t, agent);
@@ -180,7 +181,7 @@ test('rollback without a system to return to is 3, says why and asks nobody', as
 });
 
 test('rollback whose target does not verify is 5 and says why', async (t) => {
-  const agent = new FakeAgent();
+  const agent = new FakeAgent({ boot: bothGood });
   agent.change({ records: { a: aRecord(aRelease('1.0', 1)), b: beforeRecord } });
   agent.rollbackFailure = aFailure('SLOT_READBACK_MISMATCH', 'Block 7 is wrong.');
   const { directory } = await openApi(t, agent);
@@ -191,11 +192,17 @@ test('rollback whose target does not verify is 5 and says why', async (t) => {
 });
 
 test('--dry-run shows and asks and orders nothing', async (t) => {
-  const agent = new FakeAgent();
+  const agent = new FakeAgent({ boot: bothGood });
   agent.change({ records: { a: aRecord(aRelease('1.0', 1)), b: beforeRecord } });
   const { directory } = await openApi(t, agent);
   assertExit(await otactl(directory, 'rollback', '--dry-run'), 0, /To {6}0\.9 in slot b/);
   assertExit(await otactl(directory, 'mark-bad', '--dry-run'), 0, /Bad {5}slot b, 0\.9/);
+  agent.change({}, null, { slots: { ...bothGood.slots, b: { state: 'bad', triesLeft: 0 } } });
+  assertExit(
+    await otactl(directory, 'rollback', '--dry-run'),
+    3,
+    /not bootable until activated\..*\[NO_ROLLBACK_TARGET\]/s,
+  );
   assertExit(
     await otactl(directory, 'mark-bad', 'a', '--dry-run'),
     3,
@@ -262,7 +269,7 @@ test('undeny takes a version or an id, and asks for the id when two releases hav
 });
 
 test('a question on a terminal is taken for no unless it is answered with yes', async (t) => {
-  const agent = new FakeAgent();
+  const agent = new FakeAgent({ boot: bothGood });
   agent.change(aStagedState());
   const { directory } = await openApi(t, agent);
   const atRest = { phase: { kind: 'idle' }, staged: null, records: { a: null, b: beforeRecord } } as const;
