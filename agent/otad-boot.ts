@@ -53,10 +53,20 @@ const flags = {
   help: { type: 'boolean', short: 'h' },
 } as const;
 
-const parseFlags = (args: readonly string[]) => parseArgs({ args: [...args], options: flags, strict: true }).values;
+const idleMsDefault = 30_000;
+const idleMsMax = 86_400_000;
+
+/** Throws an error whose message is for whoever typed the words. */
+const parseFlags = (args: readonly string[]) => {
+  const { values } = parseArgs({ args: [...args], options: flags, strict: true });
+  const { 'idle-ms': idle = String(idleMsDefault) } = values;
+  const idleMs = Number(idle);
+  if (!/^[0-9]{1,10}$/.test(idle) || idleMs < 1 || idleMs > idleMsMax)
+    throw new RangeError(`--idle-ms takes a whole number from 1 to ${idleMsMax}, not '${idle}'`);
+  return { ...values, idleMs };
+};
 type Flags = ReturnType<typeof parseFlags>;
 
-const idleMsDefault = 30_000;
 /** While this file is there, what runs is confirmed: the health gate and the dead-man timer look for it. */
 const confirmedName = 'confirmed';
 
@@ -177,10 +187,9 @@ const run = async (parsed: Flags): Promise<number> => {
     stateDir: parsed['state-dir'] ?? env.STATE_DIRECTORY ?? '/var/lib/otad-boot',
     runDir: parsed['run-dir'] ?? env.RUNTIME_DIRECTORY ?? '/run/otad-boot',
   };
-  const idleMs = parsed['idle-ms'] === undefined ? idleMsDefault : Number(parsed['idle-ms']);
   const { server, ended, close } = createBootServer({
     verbs: createVerbs(config, places),
-    idleMs,
+    idleMs: parsed.idleMs,
     onRefusal: (verb, error) =>
       tell(4, `${verb ?? 'a request'} was refused: ${toFailure(error).code}: ${toFailure(error).message}`),
   });

@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, chown, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createBootClient } from '../../agent/adapters/boot-client.ts';
 import { requestBytesMax, toWire } from '../../agent/adapters/boot-protocol.ts';
 import { OtadError } from '../../agent/core/errors.ts';
 import { type BenchRelease, createHelperBench, type HelperBench } from '../support/helper-bench.ts';
+import { treeRoot } from '../support/reference.ts';
 import { signFile, testKey } from '../support/tuf-repository.ts';
 
 const { signal } = new AbortController();
@@ -360,4 +362,13 @@ describe('an otad that was broken into', () => {
 test('a client without a helper says so, by what systemd calls it', async () => {
   const { boot } = createBootClient({ socketPath: '/nonexistent/socket', carry: async () => [] });
   await assert.rejects(boot.status(signal), { code: 'BOOT_HELPER_UNREACHABLE', message: /otad-boot\.socket/ });
+});
+
+test('a time that is none is refused before the helper listens', () => {
+  const program = join(treeRoot(), 'dist/agent/otad-boot.js');
+  for (const idle of ['abc', '1h', '0', '-5', '1e9']) {
+    const { status, stderr } = spawnSync(process.execPath, [program, `--idle-ms=${idle}`], { encoding: 'utf8' });
+    assert.equal(status, 64, stderr);
+    assert.match(stderr, /^otad-boot: --idle-ms takes a whole number from 1 to 86400000/);
+  }
 });
