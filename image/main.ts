@@ -146,6 +146,8 @@ const run = async (args: readonly string[]): Promise<number> => {
     process.stdout.write(usage);
     return 0;
   }
+  if (process.getuid?.() !== 0)
+    throw new OtadError('BAD_REQUEST', { problem: 'An image is built by root, who owns its files: run it with sudo.' });
   // Other people's work on the machine goes first.
   setPriority(constants.priority.PRIORITY_LOW);
   setUp();

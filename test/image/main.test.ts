@@ -6,6 +6,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { treeRoot } from '../support/reference.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'otad-image-words-'));
@@ -32,3 +33,15 @@ for (const [words, message] of [
     assert.equal(existsSync(output), false);
   });
 }
+
+test('whoever is not root learns so before anything is made', () => {
+  const words = ['--board', 'qemu-amd64', '--output', output];
+  const main = pathToFileURL(join(treeRoot(), 'dist/image/main.js'));
+  const program = `process.getuid = () => 1000; await import(${JSON.stringify(main)});`;
+  const args = ['--input-type=module', '--eval', program, '--', 'image', ...words];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 60_000 });
+  assert.equal(status, 64, stderr);
+  assert.match(stderr, /^image: An image is built by root.*sudo\.\n/);
+  assert.doesNotMatch(stdout + stderr, /set-up/);
+  assert.equal(existsSync(output), false);
+});
