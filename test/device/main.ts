@@ -67,9 +67,12 @@ const recordPath = ({ jobs, bootloaders: alone }: Plan, extra: string): string =
 };
 
 const list = (wish: Wish): void => {
-  for (const { name, claim, isSmoke } of labCases(cutsOf(wish)))
-    console.log(`${name.padEnd(24)} ${isSmoke ? '*' : ' '} ${claim}`);
-  console.log(`on ${labBoards.map(({ name }) => `@${name}`).join(', ')}; * in the short run (--smoke)`);
+  for (const { name, claim, isSmoke, isFor } of labCases(cutsOf(wish))) {
+    const paths = isFor === undefined ? '' : ` (${labBoards.filter(isFor).map(({ name: path }) => `@${path}`)} only)`;
+    console.log(`${name.padEnd(24)} ${isSmoke ? '*' : ' '} ${claim}${paths}`);
+  }
+  console.log(`on ${labBoards.map(({ name }) => `@${name}`).join(' and ')}`);
+  console.log(`* in the short run (--smoke), which has ${cutsDefault.smoke} power cuts a boot path`);
   console.log(`the bootloaders alone (${bootloaders}): ${bootloaderCases().join(', ')}`);
 };
 
@@ -79,11 +82,13 @@ const run = async (): Promise<number> => {
   if (wish.isList) list(wish);
   if (wish.isHelp || wish.isList) return 0;
   const plan = makePlan(wish);
+  if (process.getuid?.() !== 0) throw new RangeError('The lab builds an image, which needs root: run it with sudo.');
   const sinceMs = performance.now();
   const extra = cutWords(wish);
   const record = await openRunRecord(recordPath(plan, extra), await labDigest(), wish.isContinued);
   const { names, ms } = record.earlier;
   if (names.length > 0) console.log(`  goes on after ${names.length} cases that have ended`);
+  else if (wish.isContinued) console.log('  begins anew: there is no record of this run on this very tree');
   const isLeft = (name: string): boolean => !names.includes(name);
   const takenMs = (): number => ms + performance.now() - sinceMs;
   let { tally } = record.earlier;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -24,4 +24,6 @@ test('a run goes on after the cases that have ended, on the same tree only and o
   assert.equal((await openRunRecord(path, 'tree', true)).earlier.names.length, 3);
   assert.deepEqual((await openRunRecord(path, 'other', true)).earlier, begun);
   assert.deepEqual((await openRunRecord(path, 'tree', false)).earlier, begun);
+  await writeFile(path, '{"tree": "tr');
+  assert.deepEqual((await openRunRecord(path, 'tree', true)).earlier, begun);
 });

@@ -5,11 +5,13 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { SlotName } from '../../../agent/core/types.ts';
 import { planDisk } from '../../../image/partitions.ts';
 import { isAcceptedByVeritysetup } from '../../support/veritysetup.ts';
 import type { CaseContext } from './case.ts';
 import { CutOff } from './control-channel.ts';
+import { limits } from './limits.ts';
 import type { PowerOptions } from './machine.ts';
 import { extractPartition } from './qcow-disk.ts';
 import { type LabChannel, labReleases } from './releases.ts';
@@ -81,17 +83,16 @@ export const untilConfirmed = async (
 /** After a power cut: waits for as many boots as it takes until the version runs for good. */
 export const untilSettled = async (context: CaseContext, version: string, slot: SlotName): Promise<void> => {
   const { machine, guest } = context;
-  for (let isSure = false; !isSure; ) {
+  const word = new RegExp(`${sentences.confirmed(version).source}|otad started`);
+  for (;;) {
     const mark = machine.console.mark();
     try {
       const status = await guest.status();
-      isSure = status.confirmed && status.version === version && status.phase === 'idle';
-      if (!isSure && !sentences.confirmed(version).test(machine.console.text().slice(mark)))
-        await machine.said(
-          new RegExp(`${sentences.confirmed(version).source}|otad started`),
-          mark,
-          `${version} is confirmed`,
-        );
+      const isThere = status.confirmed && status.version === version;
+      if (isThere && status.phase === 'idle') break;
+      // Once confirmed it asks the server, which is soon over and says nothing here.
+      if (isThere) await delay(limits.lookAgainMs);
+      else await machine.said(word, mark, `${version} is confirmed`);
     } catch (error) {
       if (!(error instanceof CutOff)) throw error;
       await machine.nextBoot(null);

@@ -1,7 +1,8 @@
 // The run of the lab: prepares what the chosen cases need, lets several machines work at the same time, and says what became
 // of each case.
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DebianRoot, prepareDebianRoot } from '../debian-root.ts';
@@ -141,11 +142,24 @@ const runJob = async (shop: Workshop, shelf: Shelf, job: Job, releases: LabRelea
   }
 };
 
+const workPrefix = 'otad-lab-';
+
+/** Gigabytes each, of runs that were broken off. */
+const clearDeadWork = async (): Promise<void> => {
+  for (const name of await readdir(tmpdir())) {
+    const pid = name.startsWith(workPrefix) ? Number.parseInt(name.slice(workPrefix.length), 10) : Number.NaN;
+    if (Number.isInteger(pid) && !existsSync(`/proc/${pid}`)) {
+      await rm(join(tmpdir(), name), { recursive: true, force: true });
+    }
+  }
+};
+
 /** Runs the jobs, `width` machines at a time; builds nothing for none. `extra`: words that make the same cases again. */
 export const runLab = async (jobs: readonly Job[], width: number, extra: string, count: Count): Promise<void> => {
   if (jobs.length === 0) return;
   const debian = await prepareDebianRoot();
-  const folder = await mkdtemp(join(tmpdir(), 'lab-'));
+  await clearDeadWork();
+  const folder = await mkdtemp(join(tmpdir(), `${workPrefix}${process.pid}-`));
   let number = 0;
   const shop: Workshop = {
     ...{ debian, folder },

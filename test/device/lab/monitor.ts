@@ -44,14 +44,16 @@ export const openMonitor = async (
   const socket = await openLineSocket(path, onLine, signal);
   const command: Monitor['command'] = async (name, args = {}) => {
     const answer = await new Promise<Answer>((resolve, reject) => {
-      const abort = (): void => reject(new MonitorError(`${name}: the emulator is gone`));
-      const timer = setTimeout(() => reject(new MonitorError(`${name}: no answer`)), limits.monitorMs);
-      signal.addEventListener('abort', abort, { once: true });
-      settle = (found) => {
+      const end = (finish: () => void): void => {
         clearTimeout(timer);
         signal.removeEventListener('abort', abort);
-        resolve(found);
+        finish();
       };
+      const fail = (what: string): void => end(() => reject(new MonitorError(`${name}: ${what}`)));
+      const abort = (): void => fail('the emulator is gone');
+      const timer = setTimeout(() => fail('no answer'), limits.monitorMs);
+      signal.addEventListener('abort', abort, { once: true });
+      settle = (found) => end(() => resolve(found));
       socket.send(JSON.stringify({ execute: name, arguments: args }));
     });
     if (answer.error !== undefined) throw new Error(`${name}: ${answer.error.desc}`);

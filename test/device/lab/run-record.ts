@@ -20,10 +20,17 @@ export interface RunRecord {
   note(name: string, tally: Tally, ms: number): Promise<void>;
 }
 
-/** Begins a record, or goes on with the one that is there. Throws SyntaxError for one that is not whole. */
+const readEnded = async (path: string): Promise<Ended | null> => {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as Ended;
+  } catch {
+    return null;
+  }
+};
+
+/** Begins a record, or goes on with the one that is there. What cannot be read is none. */
 export const openRunRecord = async (path: string, tree: string, isContinued: boolean): Promise<RunRecord> => {
-  const text = isContinued ? await readFile(path, 'utf8').catch(() => null) : null;
-  const found = text === null ? null : (JSON.parse(text) as Ended);
+  const found = isContinued ? await readEnded(path) : null;
   const earlier = found?.tree === tree ? found : { names: [], tally: noTally, ms: 0 };
   const names = [...earlier.names];
   await mkdir(dirname(path), { recursive: true });

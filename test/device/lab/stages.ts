@@ -87,13 +87,18 @@ export const stageWays: Readonly<Record<Exclude<StageName, 'new'>, StageWay>> = 
   updated: {
     from: 'activated',
     go: async (context, before) => {
-      const { machine, board } = context;
+      const { machine, guest, site, board } = context;
       if (before === null) throw new Error('the stage activated has seen no update');
       const mark = machine.console.mark();
+      // From the restart on it asks the server of this stage, where nobody else does.
+      await guest.configure({ baseUrls: [site.url], channel: 'good' });
       await hearRestart(context);
       const took = await timed(context, legsFromReboot(board), mark);
       await untilConfirmed(context, 'good', mark, 'b');
-      return { ...before, legs: [...before.legs, ...took] };
+      return {
+        legs: [...before.legs, ...took],
+        receivedBytes: before.receivedBytes + site.link.receivedBytes(),
+      };
     },
   },
 };

@@ -13,6 +13,7 @@ export const legsToReboot: readonly UpdateLeg[] = [
   { name: 'the question to the server', until: sentences.installing(versionOf('good')) },
   { name: 'download and verification', until: sentences.installed(versionOf('good')) },
   { name: 'the activation', until: sentences.activated(versionOf('good')) },
+  { name: 'the request to restart', until: sentences.rebooting },
 ];
 
 export const legsFromReboot = ({ firmwareSays }: LabBoard): readonly UpdateLeg[] => {
