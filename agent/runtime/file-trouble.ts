@@ -43,11 +43,15 @@ export const noteFailure = (trouble: FileTrouble, path: string): boolean => {
   return trouble.failures >= failuresMax;
 };
 
+/** Below 500, and yet no word of the file: it waited too long, was asked too early or on the wrong connection, or too often. */
+const passingStatuses: readonly number[] = [408, 421, 425, 429];
+
 /** Why it is done without, as a sentence about `what`. What another attempt could mend is thrown instead. */
 export const asReason = (error: unknown, what: string, path: string, trouble: FileTrouble): string => {
   if (!(error instanceof OtadError) || error.code === 'CANCELLED') throw error;
   const { status } = error.details;
-  const isRefused = error.code === 'HTTP_STATUS' && typeof status === 'number' && status < 500 && status !== 429;
+  const isRefused =
+    error.code === 'HTTP_STATUS' && typeof status === 'number' && status < 500 && !passingStatuses.includes(status);
   if (error.class !== 'source' && !isRefused) {
     if (error.class !== 'transient' || !noteFailure(trouble, path)) throw error;
   }
