@@ -111,17 +111,17 @@ const alertsHtml = (status: StatusBody): string =>
       : `<div class="card alert"><p class="row">${tag('needs attention', 'bad')}<code>${status.attention.code}</code></p><p>${escapeHtml(status.attention.message)}</p></div>`,
     status.hold === null
       ? ''
-      : `<div class="card note"><p class="row">${tag('held', 'warn')}<span>since ${timeHtml(status.hold.sinceMs)}</span></p><p>${escapeHtml(status.hold.reason ?? 'No reason was given.')}</p></div>`,
+      : `<div class="card note"><p class="row">${tag('held', 'warn')}<span>since ${timeHtml(status.hold.sinceMs, status.timeSynced)}</span></p><p>${escapeHtml(status.hold.reason ?? 'No reason was given.')}</p></div>`,
   ].join('');
 
-const lastCheckHtml = ({ lastCheck }: StatusBody): string => {
+const lastCheckHtml = ({ lastCheck, timeSynced }: StatusBody): string => {
   if (lastCheck === null) return '<p>The server has not been asked yet.</p>';
   const lines = [
     ...(lastCheck.failure === null ? [] : [`<p class="bad">${escapeHtml(lastCheck.failure.message)}</p>`]),
     ...lastCheck.reasons.map((reason) => `<p>${escapeHtml(reason.sentence)}</p>`),
   ];
   const offered = lastCheck.version === null ? '' : `, offered: <b>${escapeHtml(lastCheck.version)}</b>`;
-  return `<p class="dim">${timeHtml(lastCheck.timeMs)}${offered}</p>${lines.join('')}`;
+  return `<p class="dim">${timeHtml(lastCheck.timeMs, timeSynced)}${offered}</p>${lines.join('')}`;
 };
 
 const historyHtml = ({ history }: HistoryBody): string =>

@@ -37,7 +37,7 @@ export type Request =
   | { readonly kind: 'version' };
 
 const limitDefault = 20;
-const limitMax = 1000;
+export const limitMax = 1000;
 const timeoutSecondsMax = 7 * 86_400;
 
 const isCommand = (word: string): word is CommandName => (commandNames as readonly string[]).includes(word);

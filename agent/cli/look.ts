@@ -1,6 +1,7 @@
 // The commands that only look: status, why, history, slots, config.
 
 import type { ConfigBody, HistoryBody, SlotBody, SlotsBody, StatusBody, WhyBody } from '../api/schema.ts';
+import { limitMax } from './arguments.ts';
 import { type CommandRun, print } from './command.ts';
 import { durationText, localTime, type Paint, plain, sizeText, table, unsyncedMark, wrap } from './layout.ts';
 import type { Terminal } from './terminal.ts';
@@ -89,7 +90,10 @@ const statusLines = (status: StatusBody, terminal: Terminal): string[] => {
       'held',
       hold === null
         ? null
-        : paint('warn', `since ${localTime(hold.sinceMs)}: ${plain(hold.reason ?? 'no reason given')}`),
+        : paint(
+            'warn',
+            `since ${localTime(hold.sinceMs, status.timeSynced)}: ${plain(hold.reason ?? 'no reason given')}`,
+          ),
     ],
     [
       'attention',
@@ -149,7 +153,8 @@ const reasonText = (entry: Entry, above: Entry | undefined): string => {
 };
 
 export const runHistory: CommandRun = async (context) => {
-  const body = await context.api.get<HistoryBody>(`/v1/history?limit=${context.invocation.limit}`);
+  const { limit } = context.invocation;
+  const body = await context.api.get<HistoryBody>(`/v1/history?limit=${limit}`);
   print(context, body, () => {
     const { history } = body;
     if (history.length === 0) return ['Nothing has happened yet.'];
@@ -174,6 +179,9 @@ export const runHistory: CommandRun = async (context) => {
         : marked > 0
           ? ['', `${unsyncedMark} the clock was not synchronised then; the time may be wrong`]
           : []),
+      ...(history.length === limit && limit < limitMax
+        ? ['', `There may be older entries: otactl history --limit ${Math.min(limitMax, 5 * limit)}`]
+        : []),
     ];
   });
   return 0;

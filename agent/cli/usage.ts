@@ -100,8 +100,8 @@ const updateCommands = {
     options: ['yes', 'no-wait'],
     summary: 'Install now, window or not: from server or FOLDER.',
     text: [
-      'FOLDER: a copy of the published repository, on a stick or a share. Same checks as from the server; otactl hands the files over, so it must stay until they are written. Stopped, it goes on when called again.',
-      'Writes and verifies the other slot while this system goes on running. Ctrl-C stops the watching, not the install.',
+      'FOLDER: a copy of the published repository, on a stick or a share. Same checks as from the server; otactl hands the files over, so FOLDER and otactl must stay until they are written. Stopped, the install goes on when it is called again.',
+      'Writes and verifies the other slot while this system goes on running. From the server, Ctrl-C stops the watching, not the install.',
       'Then: otactl reboot',
     ],
     example: 'otactl install /media/stick/repository',

@@ -68,6 +68,18 @@ export const parseWave = (text: string, nowS: number): Wave => {
   return { startAtS: parseStart(text.slice(0, colon), nowS), percent };
 };
 
+const growing = (waves: readonly Wave[] | undefined): readonly Wave[] | undefined => {
+  for (const [index, { startAtS, percent }] of (waves ?? []).entries()) {
+    const before = waves?.[index - 1];
+    if (before === undefined) continue;
+    if (percent < before.percent)
+      throw usageError(`--wave: ${percent} % after ${before.percent} %; each wave takes in those before it`);
+    if (startAtS < before.startAtS)
+      throw usageError('--wave: each wave starts after the one before; put them in order');
+  }
+  return waves;
+};
+
 const parseDataSchema = (text: string | undefined) => {
   if (text === undefined) return undefined;
   const match = /^(\d{1,9}):(\d{1,9})$/.exec(text);
@@ -176,7 +188,7 @@ const run: Command['run'] = async (args, io) => {
     sequence: wholeNumber('sequence', values.sequence, { ...anyCount, min: 1 }),
     keyFolders: values.keys,
     notesUrl: values['notes-url'],
-    waves: values.wave?.map((text) => parseWave(text, Math.floor(nowMs / 1000))),
+    waves: growing(values.wave?.map((text) => parseWave(text, Math.floor(nowMs / 1000)))),
     rollbackFloor: wholeNumber('rollback-floor', values['rollback-floor'], anyCount),
     floorEpoch: wholeNumber('floor-epoch', values['floor-epoch'], anyCount),
     from: values.from,

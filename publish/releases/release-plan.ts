@@ -45,6 +45,8 @@ export const planRelease = (
       version,
     });
   }
+  // First: where the image is of another version, its sequence is that version's, which the caller did not ask about.
+  checkBaked({ compatible, version }, baked);
   const sequence = wish.sequence ?? published?.sequence ?? baked?.sequence ?? highestSequence(siblings) + 1;
   if (published !== null && published.sequence !== sequence) {
     throw refused('this version is published with another sequence', { version, sequence: published.sequence });
@@ -64,11 +66,11 @@ export const planRelease = (
   return { identity, published };
 };
 
-const checkBaked = (identity: ImageIdentity, baked: ImageIdentity | null): void => {
+const checkBaked = (identity: Partial<ImageIdentity>, baked: ImageIdentity | null): void => {
   if (baked === null) return;
   for (const key of ['compatible', 'version', 'sequence', 'releaseId'] as const) {
-    if (baked[key] !== identity[key]) {
-      throw refused('the image says something else of itself in os-release', {
+    if (identity[key] !== undefined && baked[key] !== identity[key]) {
+      throw refused('the image says something else of itself in os-release: build it as this release', {
         field: key,
         image: baked[key],
         release: identity[key],

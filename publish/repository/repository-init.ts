@@ -2,7 +2,7 @@
 // Must never overwrite keys or a repository: whoever loses root keys loses every device in the field.
 
 import { lstat, mkdir, stat } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { OtadError } from '../../agent/core/errors.ts';
 import { dateTimeOf, type MetadataOf } from '../../verity/tuf-metadata.ts';
 import { writeDurably } from '../durable-file.ts';
@@ -50,13 +50,23 @@ export interface InitializedRepository {
   readonly expires: Readonly<Record<RoleName, string>>;
 }
 
+const isThere = (path: string): Promise<boolean> =>
+  lstat(path).then(
+    () => true,
+    () => false,
+  );
+
 const refuseToOverwrite = async (paths: PublisherPaths): Promise<void> => {
   for (const path of [paths.keys, paths.repository, paths.root, paths.settings]) {
-    const exists = await lstat(path).then(
-      () => true,
-      () => false,
-    );
-    if (exists) throw new OtadError('REPOSITORY_EXISTS', { path });
+    if (await isThere(path)) throw new OtadError('REPOSITORY_EXISTS', { path });
+  }
+};
+
+/** Among another publisher's keys, its own would be taken for keys of the other; in its repository they would be served. */
+const refuseToNest = async (folder: string): Promise<void> => {
+  for (let above = dirname(resolve(folder)); above !== dirname(above); above = dirname(above)) {
+    if (await isThere(publisherPaths(above).settings))
+      throw refuse(`${above} is a publisher's folder: choose one outside`);
   }
 };
 
@@ -137,6 +147,7 @@ export const initRepository = async (options: InitOptions): Promise<InitializedR
   checkPlan(keyPlan);
   const places = planKeys(keyPlan, options, paths.keys);
   await checkFolders(places, paths.keys);
+  await refuseToNest(paths.folder);
   await mkdir(paths.folder, { recursive: true });
   return await withPublisherLock(paths.folder, async () => {
     await refuseToOverwrite(paths);

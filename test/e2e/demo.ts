@@ -177,7 +177,7 @@ const showWays = ({ gateway, vendor }: World, narrator: Narrator): void => {
     'otactl status; otactl --help',
     `otapub release ${near(vendor.paths.folder)} ${names} --release-version 1.3 --layer ${near(join(vendor.folder, 'layers/app-1.1'))}`,
     'otactl watch   # the gateway asks each second and takes 1.3 by itself; while it reboots, nobody answers otactl',
-    `otactl install ${near(vendor.paths.repository)}   # the same from a folder, as from a stick`,
+    `otactl install ${near(vendor.paths.repository)}   # the same from a folder, as from a stick; 'otactl hold' before the release leaves it to this`,
     `fw_printenv -c ${near(paths.fwEnvConfig)}`,
     `curl --unix-socket ${near(paths.runDir)}/status.sock http://otad/v1/status`,
     `curl --unix-socket ${near(paths.runDir)}/control.sock -X POST http://otad/v1/check`,

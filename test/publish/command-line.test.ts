@@ -341,6 +341,30 @@ test('a wave starts now, after a while, or at a time with its zone', () => {
   }
 });
 
+test('waves that shrink or go back in time are refused by what was typed', async (t) => {
+  const { layer, release } = await aSetup(t);
+  for (const [waves, message] of [
+    [['now:50', '+1d:20'], /--wave: 20 % after 50 %/],
+    [['+2d:5', '+1d:100'], /--wave: each wave starts after the one before/],
+  ] as const) {
+    const words = waves.flatMap((wave) => ['--wave', wave]);
+    const { exitCode, stderr } = await release('--release-version', '1.0', '--layer', layer, ...words);
+    assert.equal(exitCode, 64);
+    assert.match(stderr, message);
+  }
+});
+
+test('a ready-made image of another version is refused by its version, whoever has its sequence', async (t) => {
+  const { folder, layer, release } = await aSetup(t);
+  await release('--release-version', '1.0', '--layer', layer);
+  const image = join(folder, 'gw.squashfs');
+  const names = ['--compatible', 'gw', '--release-version', '1.0', '--sequence', '1'];
+  assert.equal((await otapub(['build', layer, '--output', image, ...names])).exitCode, 0);
+  const { exitCode, stderr } = await release('--release-version', '1.1', '--image', image);
+  assert.equal(exitCode, 3);
+  assert.match(stderr, /os-release: build it as this release.*field: version, image: 1\.0, release: 1\.1/);
+});
+
 test('serve never offers a folder without metadata, such as the one with the keys', async (t) => {
   const { folder } = await aSetup(t);
   const { exitCode, stderr } = await otapub(['serve', publisherPaths(folder).keys, '--port', '0']);

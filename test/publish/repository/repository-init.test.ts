@@ -83,6 +83,16 @@ test('never overwrites: a second init changes nothing', async (t) => {
   assert.equal((await readKeyFiles(keys)).length, 6);
 });
 
+test('a repository inside another publisher is refused, before a folder or a key is made', async (t) => {
+  const { folder } = await aPublisher(t);
+  const { keys } = publisherPaths(folder);
+  for (const inner of [keys, join(keys, 'deep', 'er')]) {
+    await assert.rejects(initRepository({ folder: inner }), { message: /is a publisher's folder: choose one outside/ });
+  }
+  assert.equal((await readKeyFiles(keys)).length, 6);
+  await assert.rejects(stat(join(keys, 'deep')), { code: 'ENOENT' });
+});
+
 test('refuses a threshold above the number of keys', async (t) => {
   const folder = join(await aFolder(t), 'publisher');
   const keyPlan = { root: { threshold: 4, count: 3 } };
