@@ -45,19 +45,29 @@ export const readMetadataBlock = async (
   }
 };
 
-/** All blocks from `from` up to `to` (offsets in the image), one after another. */
+/**
+ * All blocks from `from` up to `to` (offsets in the image), one after another. Holds at most `bytesMax` and one block more, in
+ * blocks that are full but for the last: else every byte of the image could cost a buffer. Throws IMAGE_UNUSABLE.
+ */
 export const readMetadataRun = async (
   source: ByteSource,
   from: number,
   to: number,
   decompress: Decompress,
+  bytesMax: number,
 ): Promise<Buffer> => {
   const pieces: Buffer[] = [];
+  let lengthBytes = 0;
   let at = from;
   while (at < to) {
     const block = await readMetadataBlock(source, at, decompress);
-    pieces.push(block.bytes);
     at += block.lengthBytes;
+    lengthBytes += block.bytes.length;
+    if (lengthBytes > bytesMax)
+      throw new OtadError('IMAGE_UNUSABLE', { problem: 'a table unpacks to more than it can hold', bytesMax });
+    if (at < to && block.bytes.length < metadataBlockBytes)
+      throw new OtadError('IMAGE_UNUSABLE', { problem: 'a metadata block ends before its table', offsetBytes: at });
+    pieces.push(block.bytes);
   }
   if (at !== to)
     throw new OtadError('IMAGE_UNUSABLE', { problem: 'a table does not end where the next begins', offsetBytes: at });

@@ -12,8 +12,18 @@ export type SquashfsCodec = (typeof squashfsCodecs)[keyof typeof squashfsCodecs]
 
 const blockBytesMin = 4096;
 const blockBytesMax = 1024 * 1024;
-/** Bounds the memory of the tables: 4 million inodes is far beyond any root file system. */
+/** 4 million inodes is far beyond any root file system. It bounds what is kept of each; for the bytes see `inodeTableBytesMax`. */
 const inodesMax = 2 ** 22;
+/** Bounds the memory of the inode table: 64 bytes for each of 4 million inodes, which is about what a real one takes. */
+const inodeTableBytesLimit = 256 * 1024 * 1024;
+/** What any image may take: the block lists of 256 GiB of holes and copies, at the usual 128 KiB. */
+const inodeTableBytesSpare = 8 * 1024 * 1024;
+/** On average, links' targets and directories' indexes included; a plain one takes 20 to 56. */
+const inodeBytesMax = 256;
+/** A word for each block of a file, and sixteen blocks packed to the length of one. */
+const listBytesPerBlock = 4 * 16;
+/** Zstd packs the inodes of a tree of nothing but empty files to a 24th. */
+const inodePackingMax = 64;
 /** A table that the image does not have. */
 const absent = 0xffff_ffff_ffff_ffffn;
 
@@ -39,6 +49,20 @@ export interface Superblock {
     readonly xattrs: number | null;
   };
 }
+
+/** The most that the inode table may unpack to: by its inodes and the image's length, and by its own length in the image. */
+export const inodeTableBytesMax = ({
+  inodes,
+  blockBytes,
+  usedBytes,
+  tables,
+}: Pick<Superblock, 'inodes' | 'blockBytes' | 'usedBytes'> & {
+  readonly tables: Pick<Superblock['tables'], 'inodes' | 'directories'>;
+}): number => {
+  const byContent = inodes * inodeBytesMax + Math.ceil(usedBytes / blockBytes) * listBytesPerBlock;
+  const byPacking = (tables.directories - tables.inodes) * inodePackingMax;
+  return Math.min(inodeTableBytesLimit, inodeTableBytesSpare + Math.min(byContent, byPacking));
+};
 
 const refuse = (problem: string, details: Readonly<Record<string, string | number>> = {}): never => {
   throw new OtadError('IMAGE_UNUSABLE', { problem, ...details });

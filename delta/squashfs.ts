@@ -5,7 +5,7 @@ import { OtadError } from '../agent/core/errors.ts';
 import { type ByteSource, readRange } from './byte-source.ts';
 import { type FileBlocks, readInodes } from './squashfs-inodes.ts';
 import { type Decompress, metadataBlockBytes, readMetadataBlock, readMetadataRun } from './squashfs-metadata.ts';
-import { parseSuperblock, type Superblock, superblockBytes } from './squashfs-superblock.ts';
+import { inodeTableBytesMax, parseSuperblock, type Superblock, superblockBytes } from './squashfs-superblock.ts';
 
 /** data: one block of a file. fragment: one block of file tails. tables: everything else, padding included. */
 export type ExtentKind = 'data' | 'fragment' | 'tables';
@@ -105,7 +105,8 @@ export const readBlockMap = async (
   const superblock = parseSuperblock(header, source.lengthBytes);
   const decompress = decompressorOf(superblock);
   const { tables, inodes, blockBytes } = superblock;
-  const table = await readMetadataRun(source, tables.inodes, tables.directories, decompress);
+  const bytesMax = inodeTableBytesMax(superblock);
+  const table = await readMetadataRun(source, tables.inodes, tables.directories, decompress, bytesMax);
   const files = readInodes(table, inodes, blockBytes);
   for (const { fragment } of files) {
     if (fragment !== null && fragment.index >= superblock.fragments)

@@ -14,9 +14,11 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { deflateSync } from 'node:zlib';
 import { OtadError } from '../../agent/core/errors.ts';
 import { bytesSource } from '../../delta/byte-source.ts';
 import { type BlockMap, readBlockMap } from '../../delta/squashfs.ts';
+import { inodeTableBytesMax } from '../../delta/squashfs-superblock.ts';
 import { decompressorOf } from '../../publish/images/squashfs-codec.ts';
 import { createRandom } from '../bootctl/random.ts';
 
@@ -161,5 +163,129 @@ describe('block map of a squashfs image', () => {
       copy[at] = random.below(256);
       await tryOne(copy);
     }
+  });
+});
+
+const metadataBlock = (bytes: Uint8Array, isStored: boolean): Buffer => {
+  const header = Buffer.alloc(2);
+  header.writeUInt16LE(isStored ? bytes.length | 0x8000 : bytes.length);
+  return Buffer.concat([header, bytes]);
+};
+
+interface Drawn {
+  readonly inodes?: number;
+  readonly inodeTable: Buffer;
+  /** Lengths of the fragment blocks, from the superblock on. */
+  readonly fragments?: readonly number[];
+}
+
+const drawnDataBytes = 100;
+
+/** The bare tables that the reader looks at, drawn by hand: superblock, 100 bytes of data, inodes, fragments and their pointer. */
+const drawn = ({ inodes = 1, inodeTable, fragments = [] }: Drawn): Buffer => {
+  const entries = Buffer.alloc(16 * fragments.length);
+  let at = 96;
+  for (const [index, lengthBytes] of fragments.entries()) {
+    entries.writeBigUInt64LE(BigInt(at), 16 * index);
+    entries.writeUInt32LE(lengthBytes, 16 * index + 8);
+    at += lengthBytes;
+  }
+  const inodesAt = 96 + drawnDataBytes;
+  const directoriesAt = inodesAt + inodeTable.length;
+  const fragmentBlock = metadataBlock(entries, true);
+  const pointerAt = directoriesAt + fragmentBlock.length;
+  const pointer = Buffer.alloc(8);
+  pointer.writeBigUInt64LE(BigInt(directoriesAt));
+  const head = Buffer.alloc(inodesAt);
+  head.write('hsqs', 0, 'latin1');
+  for (const [word, offset] of [
+    [inodes, 4],
+    [4096, 12],
+    [fragments.length, 16],
+  ] as const)
+    head.writeUInt32LE(word, offset);
+  for (const [word, offset] of [
+    [1, 20],
+    [12, 22],
+    [4, 28],
+  ] as const)
+    head.writeUInt16LE(word, offset);
+  const absent = 0xffff_ffff_ffff_ffffn;
+  const starts = [pointerAt + 8, pointerAt, absent, inodesAt, directoriesAt, pointerAt, absent];
+  for (const [index, start] of starts.entries()) head.writeBigUInt64LE(BigInt(start), 40 + 8 * index);
+  return Buffer.concat([head, inodeTable, fragmentBlock, pointer]);
+};
+
+/** A regular file whose blocks start behind the superblock. */
+const fileInode = (lengths: readonly number[]): Buffer => {
+  const inode = Buffer.alloc(32 + 4 * lengths.length);
+  inode.writeUInt16LE(2, 0);
+  inode.writeUInt32LE(96, 16);
+  inode.writeUInt32LE(0xffff_ffff, 20);
+  inode.writeUInt32LE(4096 * lengths.length, 28);
+  for (const [index, lengthBytes] of lengths.entries()) inode.writeUInt32LE(lengthBytes, 32 + 4 * index);
+  return inode;
+};
+
+describe('what a squashfs image may claim', () => {
+  const fileOf = (...lengths: readonly number[]): Buffer => metadataBlock(fileInode(lengths), true);
+
+  for (const [limit, inodes, unpackedMax] of [
+    ['its inodes', 1, 8.2],
+    ['its own length', 2 ** 20, 16],
+  ] as const) {
+    it(`stops unpacking an inode table at what ${limit} can take`, async () => {
+      const bomb = metadataBlock(deflateSync(Buffer.alloc(8192)), false);
+      const image = drawn({ inodes, inodeTable: Buffer.concat(Array.from({ length: 3000 }, () => bomb)) });
+      const inflate = decompressorOf('gzip');
+      let unpackedBytes = 0;
+      const map = readBlockMap(bytesSource(image), () => async (bytes, bytesMax) => {
+        const unpacked = await inflate(bytes, bytesMax);
+        unpackedBytes += unpacked.length;
+        return unpacked;
+      });
+      await assert.rejects(map, { code: 'IMAGE_UNUSABLE', message: /more than it can hold/ });
+      assert.ok(unpackedBytes < unpackedMax * 1024 * 1024, `${unpackedBytes} bytes of a table of 24 MB`);
+    });
+  }
+
+  it('never takes an inode table beyond 256 MiB, whatever the image says', () => {
+    const tables = { inodes: 96, directories: 2 ** 39 };
+    const bytesMax = inodeTableBytesMax({ inodes: 2 ** 22, blockBytes: 4096, usedBytes: 2 ** 40, tables });
+    assert.equal(bytesMax, 256 * 1024 * 1024);
+  });
+
+  it('refuses a table in crumbs: only its last metadata block may be less than full', async () => {
+    const inode = fileInode([100]);
+    const crumbs = Array.from(inode, (byte) => metadataBlock(Buffer.of(byte), true));
+    await assert.rejects(mapOf(drawn({ inodeTable: Buffer.concat(crumbs) })), {
+      code: 'IMAGE_UNUSABLE',
+      message: /ends before its table/,
+    });
+  });
+
+  it('takes a block up to the tables and refuses one that reaches into them', async () => {
+    await mapOf(drawn({ inodeTable: fileOf(drawnDataBytes) }));
+    await assert.rejects(mapOf(drawn({ inodeTable: fileOf(drawnDataBytes + 1) })), {
+      code: 'IMAGE_UNUSABLE',
+      message: /overlaps the tables/,
+    });
+  });
+
+  it('takes a stored metadata block of 8 KiB and refuses a longer one', async () => {
+    const holes = (count: number): Buffer => fileOf(...Array.from({ length: count }, () => 0));
+    await mapOf(drawn({ inodeTable: holes(2040) }));
+    await assert.rejects(mapOf(drawn({ inodeTable: holes(2041) })), {
+      code: 'IMAGE_UNUSABLE',
+      message: /length that cannot be/,
+    });
+  });
+
+  it('takes as many fragments as inodes and refuses one more', async () => {
+    await mapOf(drawn({ inodeTable: fileOf(0), fragments: [50] }));
+    await assert.rejects(mapOf(drawn({ inodeTable: fileOf(0), fragments: [50, 50] })), {
+      code: 'IMAGE_UNUSABLE',
+      message: /number of fragments/,
+    });
   });
 });

@@ -7,6 +7,7 @@ const fetching = ['agent/runtime/index-fetch.test.js'];
 const resume = ['agent/runtime/install-resume.test.js'];
 const slow = ['agent/runtime/slow-cut.test.js'];
 const format = ['delta/chunk-index.test.js'];
+const squashfs = ['delta/squashfs.test.js'];
 
 export const indexMutants: readonly SuiteMutant[] = [
   {
@@ -244,6 +245,41 @@ export const indexMutants: readonly SuiteMutant[] = [
     name: 'index-chunks-that-do-not-add-up',
     edits: one('delta/chunk-index.js', '!== BigInt(imageBytes))', '=== -1n)'),
     suite: format,
+  },
+  {
+    name: 'index-chunk-of-no-length',
+    edits: one('delta/chunk-index.js', 'chunkBytes === 0 ||', ''),
+    suite: format,
+  },
+  {
+    name: 'index-chunk-longer-than-a-block',
+    edits: one('delta/chunk-index.js', ' || chunkBytes > chunkBytesMax)', ')'),
+    suite: format,
+  },
+  {
+    name: 'squashfs-inode-table-without-a-bound',
+    edits: one('delta/squashfs-metadata.js', 'if (lengthBytes > bytesMax)', 'if (false)'),
+    suite: squashfs,
+  },
+  {
+    name: 'squashfs-table-in-crumbs',
+    edits: one('delta/squashfs-metadata.js', 'if (at < to && block', 'if (false && block'),
+    suite: squashfs,
+  },
+  {
+    name: 'squashfs-metadata-block-longer-than-8-kib',
+    edits: one('delta/squashfs-metadata.js', ' || storedBytes > metadataBlockBytes)', ')'),
+    suite: squashfs,
+  },
+  {
+    name: 'squashfs-more-fragments-than-inodes',
+    edits: one('delta/squashfs-superblock.js', 'fragments > inodes || ', ''),
+    suite: squashfs,
+  },
+  {
+    name: 'squashfs-block-in-the-tables',
+    edits: one('delta/squashfs.js', 'if (at > tablesStart)', 'if (false)'),
+    suite: squashfs,
   },
   {
     name: 'index-groups-end-by-size-alone',
