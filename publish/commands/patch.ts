@@ -1,11 +1,12 @@
 // `otapub patch`: what an update from one image to another costs by each way, and the patch as a file.
 
-import { writeFile } from 'node:fs/promises';
 import type { PatchReport } from '../../delta/patch-make.ts';
 import type { PatchStep } from '../../delta/unit-fates.ts';
+import { writeDurably } from '../durable-file.ts';
 import { type PatchOutcome, patchImages } from '../images/image-patch.ts';
 import { createProgressLine, type ProgressLine } from '../progress-line.ts';
 import { type Command, type CommandIo, formatBytes, formatTable, parseWords } from './command.ts';
+import { checkOutput } from './output-file.ts';
 
 const help = `usage: otapub patch OLD NEW [-o FILE]
 
@@ -65,6 +66,7 @@ const run: Command['run'] = async (args, io) => {
     { min: 2, max: 2, names: 'OLD NEW' },
   );
   const [oldPath = '', path = ''] = positionals;
+  if (values.output !== undefined) await checkOutput(values.output, [oldPath, path]);
   const line = progressLineOf(io);
   const startMs = performance.now();
   const outcome = await patchImages(oldPath, path, { onProgress: patchProgress(line), signal: io.signal }).finally(
@@ -72,7 +74,7 @@ const run: Command['run'] = async (args, io) => {
   );
   const seconds = (performance.now() - startMs) / 1000;
   const memoryBytes = process.resourceUsage().maxRSS * 1024;
-  if (outcome.kind === 'made' && values.output !== undefined) await writeFile(values.output, outcome.bytes);
+  if (outcome.kind === 'made' && values.output !== undefined) await writeDurably(values.output, outcome.bytes);
   if (values.json === true) {
     const { ways } = outcome;
     const patch = outcome.kind === 'made' ? outcome.report : null;

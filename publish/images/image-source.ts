@@ -11,7 +11,9 @@ export const withImageSource = async <T>(path: string, use: (source: ByteSource)
     throw new OtadError('IMAGE_UNUSABLE', { path, problem: 'cannot be read', cause: errorCodeOf(cause) }, { cause });
   });
   try {
-    const { size: lengthBytes } = await file.stat();
+    const facts = await file.stat();
+    if (!facts.isFile()) throw new OtadError('IMAGE_UNUSABLE', { path, problem: 'not a plain file' });
+    const { size: lengthBytes } = facts;
     return await use({
       lengthBytes,
       read: async (offsetBytes, wantedBytes) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
@@ -208,4 +208,55 @@ test('`otapub patch` says why there can be no patch, and fails when one was to b
   assert.equal((await otapub(['patch', ...pair, '-o', output])).exitCode, 3);
   await assert.rejects(readFile(output));
   assert.equal((await otapub(['patch', pathOf('old'), pathOf('none')])).exitCode, 64);
+});
+
+test('`otapub patch` refuses an output that is read or cannot be written, before it works', async (t) => {
+  const folder = await aFolder(t);
+  // Copies: what goes wrong here must not reach the other tests.
+  const [before, after] = [join(folder, 'before'), join(folder, 'after')];
+  await writeFile(before, await readFile(pathOf('old')));
+  await writeFile(after, await readFile(pathOf('new')));
+  await symlink(before, join(folder, 'symbolic'));
+  await link(after, join(folder, 'hard'));
+  const cases: readonly (readonly [string, RegExp])[] = [
+    [before, /before is .*before, which is read/],
+    [`${folder}/./after`, /which is read/],
+    [join(folder, 'symbolic'), /which is read/],
+    [join(folder, 'hard'), /which is read/],
+    [folder, /is a folder: name a file in it/],
+    [join(folder, 'none/'), /is a folder/],
+    [join(folder, 'none/x'), /there is no folder .*none; make it first/],
+    [join(before, 'x'), /there is no folder/],
+    [join(folder, 'x'.repeat(255)), /cannot be written.*ENAMETOOLONG/],
+    ['/dev/null', /not a plain file/],
+    ['', /needs the name of a file/],
+  ];
+  const names = await readdir(folder);
+  for (const [output, sentence] of cases) {
+    const shown: string[] = [];
+    const words = ['patch', before, after, '-o', output];
+    const { exitCode, stderr } = await otapub(words, { progress: (text) => void shown.push(text) });
+    assert.deepEqual([exitCode, shown], [64, []], output);
+    assert.match(stderr, sentence);
+  }
+  assert.deepEqual(await readdir(folder), names);
+  assert.ok((await readFile(before)).equals(await readFile(pathOf('old'))));
+  assert.ok((await readFile(after)).equals(await readFile(pathOf('new'))));
+});
+
+test('`otapub patch` replaces its output by another file, and leaves nothing beside it', async (t) => {
+  const folder = await aFolder(t);
+  const [output, other] = [join(folder, 'patch'), join(folder, 'other')];
+  await writeFile(output, 'an earlier one');
+  await link(output, other);
+  assert.equal((await otapub(['patch', pathOf('old'), pathOf('new'), '-o', output])).exitCode, 0);
+  assert.equal(await readFile(other, 'utf8'), 'an earlier one');
+  assert.notEqual(await readFile(output, 'utf8'), 'an earlier one');
+  assert.deepEqual((await readdir(folder)).sort(), ['other', 'patch']);
+});
+
+test('`otapub patch` says of a folder in place of an image that it is no file', async () => {
+  const { exitCode, stderr } = await otapub(['patch', pathOf('old'), images.path]);
+  assert.equal(exitCode, 64, stderr);
+  assert.ok(stderr.includes(`path: ${images.path}, problem: not a plain file`), stderr);
 });
