@@ -31,3 +31,13 @@ export const withImageSource = async <T>(path: string, use: (source: ByteSource)
     await file.close();
   }
 };
+
+/** Names the image that `work` is about in what it finds wrong with it. */
+export const blaming = async <T>(path: string, work: Promise<T>): Promise<T> => {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof OtadError) || !['IMAGE_UNUSABLE', 'IMAGE_NOT_INDEXABLE'].includes(error.code)) throw error;
+    throw new OtadError(error.code, { path, ...error.details }, { cause: error });
+  }
+};
