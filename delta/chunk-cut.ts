@@ -86,7 +86,7 @@ const sha256Of = async (source: ByteSource): Promise<string> => {
   return hash.digest('hex');
 };
 
-/** The index of a squashfs image, encoded. Throws IMAGE_UNUSABLE for an image that it cannot cut. */
+/** The index of a squashfs image, encoded. Throws IMAGE_UNUSABLE, and IMAGE_NOT_INDEXABLE for a whole image that it cannot cut. */
 export const makeIndex = async (
   source: ByteSource,
   decompressorOf: (superblock: Superblock) => Decompress,

@@ -48,10 +48,10 @@ export const digestOf = (bytes: Uint8Array): Buffer =>
 
 const codecNumbers = new Map(Object.entries(squashfsCodecs).map(([number, codec]) => [codec, Number(number)]));
 
-/** Throws IMAGE_UNUSABLE for an image of more chunks than an index may list. */
+/** Throws IMAGE_NOT_INDEXABLE for an image of more chunks than an index may list. */
 export const encodeIndex = (image: IndexedImage, chunks: readonly Chunk[]): Uint8Array => {
   if (chunks.length > chunksMax) {
-    throw new OtadError('IMAGE_UNUSABLE', { problem: 'it has more chunks than an index may list', chunksMax });
+    throw new OtadError('IMAGE_NOT_INDEXABLE', { problem: 'it has more chunks than an index may list', chunksMax });
   }
   const bytes = Buffer.alloc(headerBytes + chunks.length * entryBytes);
   bytes.write(magic, 0, 'latin1');

@@ -215,6 +215,7 @@ export const errorCodes = {
   UNCONFIRMED: entry('policy', 409, 3, 'The running system is not confirmed yet; the other slot is the only way back.'),
   NO_ROLLBACK_TARGET: entry('policy', 409, 3, 'The other slot holds no verified system to return to.'),
   IMAGE_NOT_PATCHABLE: entry('policy', 422, 3, 'No patch can be made for this image: gateways update by the index.'),
+  IMAGE_NOT_INDEXABLE: entry('policy', 422, 3, 'No chunk index can be made for this image: gateways fetch it whole.'),
   PATCH_UNPROVEN: entry('bug', 500, 1, 'The patch does not make the new image, and was thrown away.'),
   RELEASE_REFUSED: entry('policy', 409, 3, 'The release contradicts what is published already.'),
   ROTATION_REFUSED: entry(

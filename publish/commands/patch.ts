@@ -1,17 +1,19 @@
 // `otapub patch`: what an update from one image to another costs by each way, and the patch as a file.
 
-import { writeFile } from 'node:fs/promises';
 import type { PatchReport } from '../../delta/patch-make.ts';
 import type { PatchStep } from '../../delta/unit-fates.ts';
-import { type PatchOutcome, patchImages } from '../images/image-patch.ts';
+import { writeDurably } from '../durable-file.ts';
+import { type PatchOutcome, patchImages, type WayFigures } from '../images/image-patch.ts';
 import { createProgressLine, type ProgressLine } from '../progress-line.ts';
 import { type Command, type CommandIo, formatBytes, formatTable, parseWords } from './command.ts';
+import { checkOutput } from './output-file.ts';
 
 const help = `usage: otapub patch OLD NEW [-o FILE]
 
 Makes the patch from one squashfs image to another, proves it by applying it as a gateway does and
 comparing every byte, and prints what each way to the new image costs on the wire.
-Only images compressed with zstd can be patched; gateways update to others by the index.
+Only images compressed with zstd can be patched; gateways update to others by the index,
+and fetch those of lzo and lzma whole.
 
 options:
   -o, --output FILE        write the patch; replaced when it is there
@@ -33,8 +35,7 @@ export const patchProgress = (line: ProgressLine) => (step: PatchStep, done: num
 export const progressLineOf = (io: CommandIo): ProgressLine =>
   createProgressLine(io.progress ?? null, () => performance.now());
 
-const share = (bytes: number, { fullBytes }: PatchOutcome['ways']): string =>
-  `${((100 * bytes) / fullBytes).toFixed(1)}%`;
+const share = (bytes: number, { fullBytes }: WayFigures): string => `${((100 * bytes) / fullBytes).toFixed(1)}%`;
 
 /** Of blocks that no gateway can compress again to the same bytes. */
 export const describeLiterals = (literals: Pick<PatchReport, 'literalBlocks' | 'literalBytes'>): readonly string[] => [
@@ -43,11 +44,13 @@ export const describeLiterals = (literals: Pick<PatchReport, 'literalBlocks' | '
 ];
 
 const describe = (outcome: PatchOutcome, seconds: number, memoryBytes: number): readonly string[] => {
+  const fullRow = (fullBytes: number) => ['full', formatBytes(fullBytes), '100.0%'];
+  if (outcome.kind === 'full-only') {
+    const { fullBytes, indexProblem, problem } = outcome;
+    return [fullRow(fullBytes).join('   '), `index  none: ${indexProblem}`, `patch  none: ${problem}`];
+  }
   const { ways } = outcome;
-  const rows = [
-    ['full', formatBytes(ways.fullBytes), '100.0%'],
-    ['index', formatBytes(ways.indexBytes), share(ways.indexBytes, ways)],
-  ];
+  const rows = [fullRow(ways.fullBytes), ['index', formatBytes(ways.indexBytes), share(ways.indexBytes, ways)]];
   if (outcome.kind === 'none') return [...formatTable(rows), `patch  none: ${outcome.problem}`];
   const { report } = outcome;
   return [
@@ -58,6 +61,11 @@ const describe = (outcome: PatchOutcome, seconds: number, memoryBytes: number): 
   ];
 };
 
+const figuresOf = (outcome: PatchOutcome) =>
+  outcome.kind === 'full-only'
+    ? { fullBytes: outcome.fullBytes, indexBytes: null, indexProblem: outcome.indexProblem }
+    : { ...outcome.ways, indexProblem: null };
+
 const run: Command['run'] = async (args, io) => {
   const { values, positionals } = parseWords(
     args,
@@ -65,6 +73,7 @@ const run: Command['run'] = async (args, io) => {
     { min: 2, max: 2, names: 'OLD NEW' },
   );
   const [oldPath = '', path = ''] = positionals;
+  if (values.output !== undefined) await checkOutput(values.output, [oldPath, path]);
   const line = progressLineOf(io);
   const startMs = performance.now();
   const outcome = await patchImages(oldPath, path, { onProgress: patchProgress(line), signal: io.signal }).finally(
@@ -72,15 +81,14 @@ const run: Command['run'] = async (args, io) => {
   );
   const seconds = (performance.now() - startMs) / 1000;
   const memoryBytes = process.resourceUsage().maxRSS * 1024;
-  if (outcome.kind === 'made' && values.output !== undefined) await writeFile(values.output, outcome.bytes);
+  if (outcome.kind === 'made' && values.output !== undefined) await writeDurably(values.output, outcome.bytes);
   if (values.json === true) {
-    const { ways } = outcome;
     const patch = outcome.kind === 'made' ? outcome.report : null;
-    const problem = outcome.kind === 'none' ? outcome.problem : null;
-    io.print(JSON.stringify({ ...ways, patch, problem, seconds, memoryBytes }));
+    const problem = outcome.kind === 'made' ? null : outcome.problem;
+    io.print(JSON.stringify({ ...figuresOf(outcome), patch, problem, seconds, memoryBytes }));
   } else for (const text of describe(outcome, seconds, memoryBytes)) io.print(text);
   // Asked for a file and there is none.
-  return outcome.kind === 'none' && values.output !== undefined ? 3 : 0;
+  return outcome.kind !== 'made' && values.output !== undefined ? 3 : 0;
 };
 
 export const patchCommand: Command = { name: 'patch', summary: 'make a patch between two images', help, run };

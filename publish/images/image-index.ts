@@ -11,8 +11,10 @@ export const indexImage = async (path: string): Promise<Uint8Array | string> => 
   try {
     return await withImageSource(path, (source) => makeIndex(source, ({ codec }) => decompressorOf(codec)));
   } catch (error) {
-    const isOurs = error instanceof OtadError && ['IMAGE_UNUSABLE', 'TOOL_MISSING'].includes(error.code);
-    if (!isOurs) throw error;
+    if (!(error instanceof OtadError)) throw error;
+    // It lies in the repository: the sentences of these codes would say that it cannot, or the same once more.
+    if (error.code === 'IMAGE_NOT_INDEXABLE' || error.code === 'IMAGE_UNUSABLE') return String(error.details.problem);
+    if (error.code !== 'TOOL_MISSING') throw error;
     return error.message;
   }
 };

@@ -11,7 +11,9 @@ export const withImageSource = async <T>(path: string, use: (source: ByteSource)
     throw new OtadError('IMAGE_UNUSABLE', { path, problem: 'cannot be read', cause: errorCodeOf(cause) }, { cause });
   });
   try {
-    const { size: lengthBytes } = await file.stat();
+    const facts = await file.stat();
+    if (!facts.isFile()) throw new OtadError('IMAGE_UNUSABLE', { path, problem: 'not a plain file' });
+    const { size: lengthBytes } = facts;
     return await use({
       lengthBytes,
       read: async (offsetBytes, wantedBytes) => {
@@ -27,5 +29,15 @@ export const withImageSource = async <T>(path: string, use: (source: ByteSource)
     });
   } finally {
     await file.close();
+  }
+};
+
+/** Names the image that `work` is about in what it finds wrong with it. */
+export const blaming = async <T>(path: string, work: Promise<T>): Promise<T> => {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof OtadError) || !['IMAGE_UNUSABLE', 'IMAGE_NOT_INDEXABLE'].includes(error.code)) throw error;
+    throw new OtadError(error.code, { path, ...error.details }, { cause: error });
   }
 };

@@ -74,7 +74,10 @@ const decompressLz4 = (bytes: Uint8Array, bytesMax: number): Uint8Array => {
   return output.subarray(0, to);
 };
 
-/** Throws IMAGE_UNUSABLE for a compressor that nobody uses any more. */
+/** Of compressors that nobody uses any more: such an image is published, and nothing in it can be looked into. */
+export const isUnpackable = (codec: SquashfsCodec): boolean => codec !== 'lzma' && codec !== 'lzo';
+
+/** Throws IMAGE_NOT_INDEXABLE for a compressor that nobody uses any more. */
 export const decompressorOf = (codec: SquashfsCodec): Decompress => {
   switch (codec) {
     case 'gzip':
@@ -87,6 +90,8 @@ export const decompressorOf = (codec: SquashfsCodec): Decompress => {
       return (bytes, bytesMax) => decompressByTool('xz', 'xz-utils', bytes, bytesMax);
     case 'lzma':
     case 'lzo':
-      throw new OtadError('IMAGE_UNUSABLE', { problem: `compressed with ${codec}; use zstd, gzip, xz or lz4` });
+      throw new OtadError('IMAGE_NOT_INDEXABLE', {
+        problem: `it is compressed with ${codec}; use zstd, gzip, xz or lz4`,
+      });
   }
 };

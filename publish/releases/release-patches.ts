@@ -85,16 +85,19 @@ const settleOne = async (
   const known = Object.hasOwn(targets.targets, path) ? targets.targets[path]?.hashes.sha256 : undefined;
   if (known !== undefined) return named(await readFile(fileOf(path, known)), known, null);
   const none = (problem: string): SettledPatch => ({ version, patch: null, problem, literals: null });
-  const made = patchImages(fileOf(base.path, base.sha256Hex), fileOf(image.path, image.sha256Hex), wish);
-  // An image that cannot be looked into (another compressor, or none of its program here) is published all the same, and fetched whole.
+  const made = patchImages(fileOf(base.path, base.sha256Hex), fileOf(image.path, image.sha256Hex), {
+    ...wish,
+    names: [`the image of ${version}`, 'the new one'],
+  });
+  // An image that cannot be looked into (it is damaged, or its program is not installed here) is published all the same, and fetched whole.
   const outcome = await made.catch((error: unknown) => {
     if (!(error instanceof OtadError)) throw error;
-    if (error.code === 'IMAGE_UNUSABLE') return String(error.details.problem);
+    if (error.code === 'IMAGE_UNUSABLE' || error.code === 'IMAGE_NOT_INDEXABLE') return String(error.details.problem);
     if (error.code === 'TOOL_MISSING') return error.message;
     throw error;
   });
   if (typeof outcome === 'string') return none(outcome);
-  if (outcome.kind === 'none') return none(outcome.problem);
+  if (outcome.kind !== 'made') return none(outcome.problem);
   const { bytes, ways, report } = outcome;
   if (bytes.length > ways.indexBytes * worthShare)
     return none('it would be hardly shorter than what gateways fetch by the index');

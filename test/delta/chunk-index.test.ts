@@ -158,7 +158,7 @@ describe('chunk index', () => {
 
   it('refuses an image of more chunks than an index may list', () => {
     const chunks = Array.from({ length: indexBytesMax / 20 }, () => aChunk(1, 'a'));
-    assert.throws(() => encodeIndex(anImage(chunks.length), chunks), { code: 'IMAGE_UNUSABLE' });
+    assert.throws(() => encodeIndex(anImage(chunks.length), chunks), { code: 'IMAGE_NOT_INDEXABLE' });
   });
 
   it('refuses what is no whole index', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
@@ -122,7 +122,7 @@ test('an image that cannot be patched is published all the same, and the publish
   const words = ['--channel', channel, '--compatible', compatible, '--release-version', '1.1', '--patch-from', '1.0'];
   const { exitCode, stdout } = await otapub(['release', publisher.folder, ...words, '--image', pathOf('gzip')]);
   assert.equal(exitCode, 0);
-  assert.match(stdout, /patch {8}from 1\.0: none, it is compressed with gzip/);
+  assert.match(stdout, /patch {8}from 1\.0: none, the new one is compressed with gzip, and patches need zstd/);
   const released = await readFile(join(publisher.folder, 'repository/metadata/3.targets.json'), 'utf8');
   assert.doesNotMatch(released, /\.patch"/);
 });
@@ -136,7 +136,19 @@ test('an image that cannot even be looked into is published all the same', async
     patchFrom: ['1.0'],
   });
   assert.equal(release.artifacts[0]?.patches, undefined);
-  assert.match(patches[0]?.problem ?? '', /lzo/);
+  assert.equal(patches[0]?.problem, 'the new one is compressed with lzo, and patches need zstd');
+});
+
+test('a patch from lzo to xz is said to need zstd, whatever an index needs', async (t) => {
+  const publisher = await aPublisher(t);
+  await publisher.release({ version: '1.0', image: { imagePath: pathOf('lzo') } });
+  images.image('newxz', newTree, ['-comp', 'xz']);
+  const image = { imagePath: pathOf('newxz') };
+  const { patches } = await publisher.release({ version: '1.1', image, patchFrom: ['1.0'] });
+  assert.equal(
+    patches[0]?.problem,
+    'the image of 1.0 is compressed with lzo and the new one is compressed with xz, and patches need zstd',
+  );
 });
 
 test('a patch that would save nothing over the index is left out', async (t) => {
@@ -208,4 +220,96 @@ test('`otapub patch` says why there can be no patch, and fails when one was to b
   assert.equal((await otapub(['patch', ...pair, '-o', output])).exitCode, 3);
   await assert.rejects(readFile(output));
   assert.equal((await otapub(['patch', pathOf('old'), pathOf('none')])).exitCode, 64);
+});
+
+test('`otapub patch` refuses an output that is read or cannot be written, before it works', async (t) => {
+  const folder = await aFolder(t);
+  // Copies: what goes wrong here must not reach the other tests.
+  const [before, after] = [join(folder, 'before'), join(folder, 'after')];
+  await writeFile(before, await readFile(pathOf('old')));
+  await writeFile(after, await readFile(pathOf('new')));
+  await symlink(before, join(folder, 'symbolic'));
+  await link(after, join(folder, 'hard'));
+  const cases: readonly (readonly [string, RegExp])[] = [
+    [before, /before is .*before, which is read/],
+    [`${folder}/./after`, /which is read/],
+    [join(folder, 'symbolic'), /which is read/],
+    [join(folder, 'hard'), /which is read/],
+    [folder, /is a folder: name a file in it/],
+    [join(folder, 'none/'), /is a folder/],
+    [join(folder, 'none/x'), /there is no folder .*none; make it first/],
+    [join(before, 'x'), /there is no folder/],
+    [join(folder, 'x'.repeat(255)), /cannot be written.*ENAMETOOLONG/],
+    ['/dev/null', /not a plain file/],
+    ['', /needs the name of a file/],
+  ];
+  const names = await readdir(folder);
+  for (const [output, sentence] of cases) {
+    const shown: string[] = [];
+    const words = ['patch', before, after, '-o', output];
+    const { exitCode, stderr } = await otapub(words, { progress: (text) => void shown.push(text) });
+    assert.deepEqual([exitCode, shown], [64, []], output);
+    assert.match(stderr, sentence);
+  }
+  assert.deepEqual(await readdir(folder), names);
+  assert.ok((await readFile(before)).equals(await readFile(pathOf('old'))));
+  assert.ok((await readFile(after)).equals(await readFile(pathOf('new'))));
+});
+
+test('`otapub patch` replaces its output by another file, and leaves nothing beside it', async (t) => {
+  const folder = await aFolder(t);
+  const [output, other] = [join(folder, 'patch'), join(folder, 'other')];
+  await writeFile(output, 'an earlier one');
+  await link(output, other);
+  assert.equal((await otapub(['patch', pathOf('old'), pathOf('new'), '-o', output])).exitCode, 0);
+  assert.equal(await readFile(other, 'utf8'), 'an earlier one');
+  assert.notEqual(await readFile(output, 'utf8'), 'an earlier one');
+  assert.deepEqual((await readdir(folder)).sort(), ['other', 'patch']);
+});
+
+test('`otapub patch` says of a folder in place of an image that it is no file', async () => {
+  const { exitCode, stderr } = await otapub(['patch', pathOf('old'), images.path]);
+  assert.equal(exitCode, 64, stderr);
+  assert.ok(stderr.includes(`path: ${images.path}, problem: not a plain file`), stderr);
+});
+
+test('`otapub patch` gives the full figure of an image that cannot be looked into, and says which one it is', async () => {
+  const [old, lzo] = [pathOf('old'), pathOf('lzo')];
+  for (const pair of [
+    [old, lzo],
+    [lzo, old],
+  ]) {
+    const { exitCode, stdout } = await otapub(['patch', ...pair]);
+    const lines = stdout.split('\n');
+    assert.equal(exitCode, 0, stdout);
+    assert.match(lines[0] ?? '', /^full +[\d.]+ KiB +100\.0%$/);
+    assert.deepEqual(lines.slice(1), [
+      `index  none: ${lzo} is compressed with lzo; use zstd, gzip, xz or lz4`,
+      `patch  none: ${lzo} is compressed with lzo, and patches need zstd`,
+    ]);
+  }
+  const said = JSON.parse((await otapub(['patch', old, lzo, '--json'])).stdout);
+  assert.equal(said.fullBytes, (await readFile(lzo)).length);
+  assert.deepEqual([said.indexBytes, said.patch], [null, null]);
+});
+
+test('`otapub patch` names the image that is damaged by its path', async (t) => {
+  const folder = await aFolder(t);
+  const bytes = await readFile(pathOf('old'));
+  const cut = join(folder, 'cut');
+  await writeFile(cut, bytes.subarray(0, 4096));
+  const torn = join(folder, 'torn');
+  // The inode table's first block has no such length.
+  bytes.writeUInt16LE(0x7fff, Number(bytes.readBigUInt64LE(64)));
+  await writeFile(torn, bytes);
+  for (const damaged of [cut, torn]) {
+    for (const pair of [
+      [damaged, pathOf('new')],
+      [pathOf('new'), damaged],
+    ]) {
+      const { exitCode, stderr } = await otapub(['patch', ...pair]);
+      assert.equal(exitCode, 64, stderr);
+      assert.ok(stderr.includes(`path: ${damaged}, problem: `), stderr);
+    }
+  }
 });

@@ -81,9 +81,9 @@ test('an image that cannot be cut gives the reason instead of an index', async (
   bytes.writeUInt16LE(3, 20);
   const path = join(publisher.folder, 'other.squashfs');
   await writeFile(path, bytes);
-  assert.match(String(await indexImage(path)), /compressed with lzo/);
+  assert.equal(await indexImage(path), 'it is compressed with lzo; use zstd, gzip, xz or lz4');
   await writeFile(path, 'no squashfs at all');
-  assert.match(String(await indexImage(path)), /does not start with a squashfs superblock/);
+  assert.equal(await indexImage(path), 'does not start with a squashfs superblock');
 });
 
 test('verification finds an index that names other bytes than the image has', async (t) => {
