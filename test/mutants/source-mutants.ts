@@ -166,6 +166,16 @@ export const sourceMutants: readonly SuiteMutant[] = [
     suite: suite('release-source'),
   },
   {
+    name: 'part-that-broke-off-left-at-once',
+    edits: one(adapter('mirrors'), 'resumesMax = 3', 'resumesMax = 0'),
+    suite: suite('mirrors'),
+  },
+  {
+    name: 'part-that-breaks-off-asked-for-without-end',
+    edits: one(adapter('mirrors'), 'resumesMax = 3', 'resumesMax = 3000'),
+    suite: suite('mirrors'),
+  },
+  {
     name: 'part-of-two-mirrors-in-one-memory',
     edits: one('agent/runtime/range-window.js', 'if (from !== server) {', 'if (server === null) {'),
     suite: ['agent/runtime/range-window.test.js'],
