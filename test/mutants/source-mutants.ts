@@ -176,6 +176,16 @@ export const sourceMutants: readonly SuiteMutant[] = [
     suite: suite('mirrors'),
   },
   {
+    name: 'body-that-goes-on-after-pause-kept-without-end',
+    edits: one(adapter('body-delivery'), 'if (queuedBytes > queuedBytesMax)', 'if (false)'),
+    suite: suite('body-delivery'),
+  },
+  {
+    name: 'body-out-of-order-after-pause',
+    edits: one(adapter('body-delivery'), 'queue.push(chunk);', 'queue.unshift(chunk);'),
+    suite: suite('body-delivery'),
+  },
+  {
     name: 'part-of-two-mirrors-in-one-memory',
     edits: one('agent/runtime/range-window.js', 'if (from !== server) {', 'if (server === null) {'),
     suite: ['agent/runtime/range-window.test.js'],
