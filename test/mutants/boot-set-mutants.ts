@@ -153,6 +153,16 @@ export const bootSetMutants: readonly SuiteMutant[] = [
     suite: stage,
   },
   {
+    name: 'stage-names-a-fetched-file-that-is-not-durable',
+    edits: one('agent/adapters/boot-stage.js', 'await file.sync();\n    return', 'return'),
+    suite: stage,
+  },
+  {
+    name: 'stage-names-a-copied-file-that-is-not-durable',
+    edits: one('agent/adapters/boot-stage.js', 'await copy.sync();', ''),
+    suite: stage,
+  },
+  {
     name: 'stage-fills-the-disk',
     edits: one('agent/adapters/boot-stage.js', 'if (neededBytes > availableBytes)', 'if (false)'),
     suite: stage,

@@ -166,6 +166,26 @@ export const sourceMutants: readonly SuiteMutant[] = [
     suite: suite('release-source'),
   },
   {
+    name: 'part-that-broke-off-left-at-once',
+    edits: one(adapter('mirrors'), 'resumesMax = 3', 'resumesMax = 0'),
+    suite: suite('mirrors'),
+  },
+  {
+    name: 'part-that-breaks-off-asked-for-without-end',
+    edits: one(adapter('mirrors'), 'resumesMax = 3', 'resumesMax = 3000'),
+    suite: suite('mirrors'),
+  },
+  {
+    name: 'body-that-goes-on-after-pause-kept-without-end',
+    edits: one(adapter('body-delivery'), 'if (queuedBytes > queuedBytesMax)', 'if (false)'),
+    suite: suite('body-delivery'),
+  },
+  {
+    name: 'body-out-of-order-after-pause',
+    edits: one(adapter('body-delivery'), 'queue.push(chunk);', 'queue.unshift(chunk);'),
+    suite: suite('body-delivery'),
+  },
+  {
     name: 'part-of-two-mirrors-in-one-memory',
     edits: one('agent/runtime/range-window.js', 'if (from !== server) {', 'if (server === null) {'),
     suite: ['agent/runtime/range-window.test.js'],

@@ -137,6 +137,29 @@ test('what arrives of a file is made durable after every MiB', async () => {
   assert.ok(Math.max(...unsynced) < 1024 * 1024 + 10_000, String(unsynced));
 });
 
+test('a file is durable before it has its name, fetched or copied', async () => {
+  for (const way of ['fill', 'copy'] as const) {
+    const { folder, stage } = await aStage();
+    const other = await open(join(folder, 'manifest'));
+    const handles: { sync(): Promise<void> } = Object.getPrototypeOf(other);
+    await other.close();
+    const { sync } = handles;
+    let isWholeSynced = false;
+    handles.sync = async function (this: FileHandle) {
+      const isNamed = (await readdir(folder)).includes(file.sha256Hex);
+      isWholeSynced ||= !isNamed && (await this.stat()).size === bytes.length;
+      return sync.call(this);
+    };
+    try {
+      if (way === 'fill') await stage.fill(file, createServer().fetch());
+      else await stage.copy(file, async (sink) => void (await sink(bytes)));
+    } finally {
+      handles.sync = sync;
+    }
+    assert.ok(isWholeSynced, way);
+  }
+});
+
 test('one set is kept: what belongs to no file of it goes, and dropping it leaves nothing', async () => {
   const { folder, stage } = await aStage();
   await stage.fill(file, createServer().fetch());

@@ -157,3 +157,45 @@ test('one that was silent is asked before one that lies', async (t) => {
   await part();
   assert.ok(mute.connections() > before);
 });
+
+/** Sends so many bytes of what it is asked for, and breaks off. Notes where it was asked to begin. */
+const aCuttingServer = async (t: TestContext, cutAfterBytes: number) => {
+  const asked: number[] = [];
+  const { url } = await aServer(t, (request, response) => {
+    const [, from = '', to = ''] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
+    asked.push(Number(from));
+    const part = file.subarray(Number(from), Number(to) + 1);
+    const headers = { 'content-length': part.length, 'content-range': `bytes ${from}-${to}/${file.length}` };
+    response.writeHead(206, headers);
+    if (part.length <= cutAfterBytes) return void response.end(part);
+    response.write(part.subarray(0, cutAfterBytes), () => setImmediate(() => response.destroy()));
+  });
+  return { url, asked };
+};
+
+test('a part that breaks off goes on at its byte, and is whole after three times', async (t) => {
+  const cutting = await aCuttingServer(t, 2);
+  const { mirrors } = aBench(t, [cutting.url]);
+  let text = '';
+  const sink = (bytes: Uint8Array): void => {
+    text += Buffer.from(bytes).toString();
+  };
+  await mirrors.streamRange('file', { offset: 1, end: 9, lengthTotal: file.length }, sink, never);
+  assert.deepEqual([text, cutting.asked], ['12345678', [1, 3, 5, 7]]);
+});
+
+test('a mirror that breaks off a fourth time is left, and the next one gives all of the part', async (t) => {
+  const [alone, first, good] = [await aCuttingServer(t, 1), await aCuttingServer(t, 1), await aCuttingServer(t, 10)];
+  const range = { offset: 1, end: 9, lengthTotal: file.length };
+  await assert.rejects(
+    aBench(t, [alone.url]).mirrors.streamRange('file', range, () => undefined, never),
+    (error) => error instanceof OtadError && error.class === 'transient',
+  );
+  assert.deepEqual(alone.asked, [1, 2, 3, 4]);
+  let text = '';
+  const sink = (bytes: Uint8Array, server: string): void => {
+    if (server === good.url) text += Buffer.from(bytes).toString();
+  };
+  await aBench(t, [first.url, good.url]).mirrors.streamRange('file', range, sink, never);
+  assert.deepEqual([first.asked, good.asked, text], [[1, 2, 3, 4], [1], '12345678']);
+});
