@@ -82,7 +82,7 @@ test('an index that never comes in one go comes in many, and each cut costs less
   assert.deepEqual(bench.reasons(), []);
 });
 
-test('a process that dies, or a power cut, costs less than 256 KiB of the index and a block', async (t) => {
+test('a process that dies costs 384 KiB of the index at the most: what is kept at once, and a piece of the socket', async (t) => {
   for (const writes of [2, 3, 4]) {
     const { server, bench, attempt, isWhole } = await aScene(t);
     assert.equal(await attempt({ slots: dyingAt(writes)(bench.slots.devices) }), 'SLOT_IO');
