@@ -291,11 +291,11 @@ export const toFailure = (error: unknown): Failure => {
   return { code: 'INTERNAL', class: 'bug', message: `${errorCodes.INTERNAL.sentence} (${text})` };
 };
 
-/** Marks the end of an exhaustive switch. */
 /** The server answers no request for a part of a file: its answer to any other part would be the same. */
 export const isRangeless = ({ code, details }: OtadError): boolean =>
   code === 'HTTP_RANGE_MISMATCH' || (code === 'HTTP_STATUS' && details.status === 416);
 
+/** Marks the end of an exhaustive switch. */
 export const assertNever = (value: never): never => {
   throw new OtadError('INTERNAL', { unexpected: JSON.stringify(value) });
 };
