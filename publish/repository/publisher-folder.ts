@@ -6,7 +6,7 @@
 //   otapub.json  name and lifetimes
 // Must never hold a secret outside keys/.
 
-import { readFile, stat } from 'node:fs/promises';
+import { lstat, readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import * as z from 'zod';
 import { OtadError } from '../../agent/core/errors.ts';
@@ -76,8 +76,8 @@ export const defaultLifetimesS: Lifetimes = {
   timestamp: daysToS(30),
 };
 
-const isThere = (path: string): Promise<boolean> =>
-  stat(path).then(
+export const isThere = (path: string): Promise<boolean> =>
+  lstat(path).then(
     () => true,
     () => false,
   );

@@ -1,7 +1,7 @@
 // Makes a publisher's folder: keys, the first set of metadata (no targets yet) and the root that goes into images.
 // Must never overwrite keys or a repository: whoever loses root keys loses every device in the field.
 
-import { lstat, mkdir, stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { OtadError } from '../../agent/core/errors.ts';
 import { dateTimeOf, type MetadataOf } from '../../verity/tuf-metadata.ts';
@@ -9,7 +9,7 @@ import { writeDurably } from '../durable-file.ts';
 import { createKeyFile } from '../keys/key-files.ts';
 import { keyNamePattern, ownRootName, type RoleName, roleNames, type SigningKey } from '../keys/signing-key.ts';
 import { metaFileOf, signMetadata, specVersion } from './metadata-signing.ts';
-import { defaultLifetimesS, type Lifetimes, type PublisherPaths, publisherPaths } from './publisher-folder.ts';
+import { defaultLifetimesS, isThere, type Lifetimes, type PublisherPaths, publisherPaths } from './publisher-folder.ts';
 import { withPublisherLock } from './publisher-lock.ts';
 import { firstRoot } from './root-document.ts';
 
@@ -49,12 +49,6 @@ export interface InitializedRepository {
   readonly keyPlan: Readonly<Record<RoleName, KeyPlan>>;
   readonly expires: Readonly<Record<RoleName, string>>;
 }
-
-const isThere = (path: string): Promise<boolean> =>
-  lstat(path).then(
-    () => true,
-    () => false,
-  );
 
 const refuseToOverwrite = async (paths: PublisherPaths): Promise<void> => {
   for (const path of [paths.keys, paths.repository, paths.root, paths.settings]) {
