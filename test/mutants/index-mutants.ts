@@ -222,6 +222,11 @@ export const indexMutants: readonly SuiteMutant[] = [
     suite: ['agent/runtime/slot-writer.test.js'],
   },
   {
+    name: 'index-kept-but-not-durable',
+    edits: one('agent/runtime/index-fetch.js', 'await handle.flush(steady);', ''),
+    suite: fetching,
+  },
+  {
     name: 'index-begun-again-after-each-cut',
     edits: one('agent/runtime/slot-index.js', '? keptPart(stored)', '? new Uint8Array(0)'),
     suite: fetching,

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { OtadError } from '../../../agent/core/errors.ts';
-import type { InstallPorts } from '../../../agent/core/ports.ts';
+import type { InstallPorts, ReleaseSource, ServedSink } from '../../../agent/core/ports.ts';
 import { indexOffsetBytes } from '../../../agent/core/slot-layout.ts';
 import { indexKeepBytes } from '../../../agent/runtime/index-fetch.ts';
 import { treeLengthBytes } from '../../../verity/dm-verity.ts';
@@ -19,6 +19,7 @@ import {
   type Pieces,
 } from '../../support/delta-bench.ts';
 import { noise } from '../../support/noise.ts';
+import { cutAtWrite } from '../../support/power-cut.ts';
 import { aRangeServer } from '../../support/range-server.ts';
 
 const chunkBytes = 64;
@@ -57,7 +58,7 @@ const aScene = async (t: TestContext, options: { readonly slotBytes?: number; re
     assert.equal((await bench.start().verify()).status, 'verified');
     assert.ok(readFileSync(bench.slots.paths.b).subarray(0, image.length).equals(image));
   };
-  return { server, servers, bench, attempt, isWhole };
+  return { server, servers, source, bench, attempt, isWhole };
 };
 
 test('an index that never comes in one go comes in many, and each cut costs less than a block of it', async (t) => {
@@ -92,6 +93,32 @@ test('a process that dies costs 384 KiB of the index at the most: what is kept a
     const twice = server.sentBytes(indexPath) - index.length;
     assert.ok(before > 0 && twice <= indexKeepBytes + 128 * 1024, `${twice} twice after write ${writes}`);
   }
+});
+
+test('a power cut costs 384 KiB of the index at the most, on a medium that keeps nothing before it is told to', async (t) => {
+  let costliest = 0;
+  for (let at = 1; ; at += 1) {
+    const { source, bench, attempt, isWhole } = await aScene(t);
+    const cut = cutAtWrite(bench.slots.devices, at);
+    // Counted on arrival: what is still on the way when the power goes is the link's.
+    let arrivedBytes = 0;
+    const stream: ReleaseSource['stream'] = (file, offsetBytes, sink, ...rest) => {
+      const count: ServedSink = (piece, from) => {
+        arrivedBytes += piece.length;
+        return sink(piece, from);
+      };
+      return source.stream(file, offsetBytes, file.path === indexPath ? count : sink, ...rest);
+    };
+    const outcome = await attempt({ slots: cut.devices, source: { ...source, stream } });
+    if (arrivedBytes >= index.length) break;
+    assert.notEqual(outcome, 'done');
+    assert.equal(await attempt({ source: { ...source, stream } }), 'done');
+    await isWhole();
+    const twice = arrivedBytes - index.length;
+    costliest = Math.max(costliest, twice);
+    assert.ok(twice <= indexKeepBytes + 128 * 1024, `${twice} bytes twice after a cut at write ${at}`);
+  }
+  assert.ok(costliest >= indexKeepBytes, `the cuts cost ${costliest} bytes at the most: they did not cut`);
 });
 
 test('what a power cut made of a kept index costs the index once more, and nobody is blamed', async (t) => {
