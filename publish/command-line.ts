@@ -2,6 +2,7 @@
 // a person can mend.
 
 import { errorCodes, OtadError, toFailure } from '../agent/core/errors.ts';
+import { agentVersion } from '../agent/version.ts';
 import { buildCommand } from './commands/build.ts';
 import { type Command, type CommandIo, suggestion } from './commands/command.ts';
 import { initCommand } from './commands/init.ts';
@@ -39,7 +40,7 @@ const overview = (): string =>
     '',
     ...commands.map(({ name, summary }) => `  ${name.padEnd(9)} ${summary}`),
     '',
-    'otapub COMMAND --help explains one of them.',
+    'otapub COMMAND --help explains one of them, otapub --version names the version.',
     'exit codes: 0 done, 1 error, 2 nothing to do, 3 refused, 4 waits for a person, 5 verification failed,',
     '6 busy, 64 usage',
   ].join('\n');
@@ -60,6 +61,10 @@ export const runCommandLine = async (args: readonly string[], io: CommandIo): Pr
       name === 'help' && topic !== undefined ? topic.help.trimEnd() : overview(),
     );
     return name === undefined ? errorCodes.BAD_REQUEST.exitCode : 0;
+  }
+  if (name === '--version') {
+    io.print(`otapub ${agentVersion}`);
+    return 0;
   }
   const names = commands.map((known) => known.name);
   const command = commands.find((known) => known.name === name);

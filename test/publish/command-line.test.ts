@@ -3,6 +3,7 @@ import { copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { request } from 'undici';
+import { agentVersion } from '../../agent/version.ts';
 import { commands, runCommandLine } from '../../publish/command-line.ts';
 import { parseWave } from '../../publish/commands/release.ts';
 import { publisherPaths } from '../../publish/repository/publisher-folder.ts';
@@ -135,6 +136,12 @@ for (const [args, message] of [
     assert.match(stderr, message);
   });
 }
+
+test('--version names the version', async () => {
+  const { exitCode, stdout } = await otapub(['--version']);
+  assert.equal(exitCode, 0);
+  assert.equal(stdout, `otapub ${agentVersion}`);
+});
 
 test('init asks at a terminal, takes Enter for the default, and asks again after a wrong answer', async (t) => {
   const folder = join(await aFolder(t), 'publisher');
