@@ -103,7 +103,7 @@ const damagedBootFile: LabCase = {
     await guest.ok(`printf damaged | dd of=${initrd} bs=1 seek=4096 conv=notrunc 2> /dev/null && sync`);
     const received = site.link.receivedBytes();
     const refusal = machine.console.mark();
-    await guest.run('otactl reboot --yes --no-wait');
+    await guest.ok('otactl reboot --yes');
     await machine.said(/BOOT_SET_INCOMPLETE|boot files of the release are not all there/, refusal, 'the refusal');
     await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
     await expectBootSet(context, 'a', 'factory');
@@ -111,7 +111,7 @@ const damagedBootFile: LabCase = {
     await machine.said(sentences.installed(versionOf('good')), refusal, 'the second install');
     assert.ok(site.link.receivedBytes() - received < releases.images.good.bootBytes + inFlightBytesMax);
     const second = machine.console.mark();
-    await guest.run('otactl reboot --yes --no-wait');
+    await guest.ok('otactl reboot --yes');
     await untilConfirmed(context, 'good', second, 'b');
     await expectBootSet(context, 'b', 'good');
   },
