@@ -5,7 +5,7 @@ import { readWords } from './lab/words.ts';
 test('without words everything runs', () => {
   assert.deepEqual(readWords([]), {
     ...{ isHelp: false, isList: false, isSmoke: false, isContinued: false },
-    ...{ cases: [], cuts: null, seed: 1, jobs: 2 },
+    ...{ cases: [], cuts: null, seed: 1, jobs: 3 },
   });
 });
 

@@ -13,7 +13,7 @@ export interface Wish {
   /** Power cuts a boot path; null: what the length of the run asks for. */
   readonly cuts: number | null;
   readonly seed: number;
-  /** Machines at the same time. */
+  /** Machines at the same time. With one more than cores, these have work while a machine waits for a timer. */
   readonly jobs: number;
 }
 
@@ -28,7 +28,7 @@ Boots the reference image in QEMU, on every boot path, and does to it what gatew
   --continue       go on with the same run of the same tree, after the cases that have ended
   --cuts N         power cuts a boot path (20; with --smoke 2)
   --seed S         where the power cuts strike (1)
-  --jobs N         machines at the same time (2)
+  --jobs N         machines at the same time (3)
 `;
 
 const options = {
@@ -39,7 +39,7 @@ const options = {
   case: { type: 'string', multiple: true },
   cuts: { type: 'string' },
   seed: { type: 'string', default: '1' },
-  jobs: { type: 'string', default: '2' },
+  jobs: { type: 'string', default: '3' },
 } as const;
 
 const bounds = { cuts: [0, 1000], seed: [0, 4_294_967_295], jobs: [1, 16] } as const;
