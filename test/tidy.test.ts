@@ -14,7 +14,7 @@ const law: Readonly<Record<string, readonly string[]>> = {
   bootctl: ['agent/core'],
   verity: ['agent/core'],
   delta: ['agent/core', 'verity'],
-  publish: ['agent/core', 'verity', 'delta', 'agent/edit-distance.ts'],
+  publish: ['agent/core', 'verity', 'delta', 'agent/edit-distance.ts', 'agent/version.ts'],
   'agent/adapters': ['agent/core', 'bootctl', 'verity', 'delta'],
   'agent/config': ['agent/core', 'agent/edit-distance.ts'],
   'agent/log': ['agent/core'],
