@@ -87,7 +87,9 @@ const listenToConsole = async (path: string, log: ConsoleLog, signal: AbortSigna
       socket.once('connect', () => resolve(true));
       socket.on('error', () => resolve(false));
       socket.on('data', log.append);
-      signal.addEventListener('abort', () => socket.destroy(), { once: true });
+      const leave = (): void => void socket.destroy();
+      signal.addEventListener('abort', leave, { once: true });
+      socket.once('close', () => signal.removeEventListener('abort', leave));
     });
     if (isOpen || signal.aborted || performance.now() - sinceMs > limits.connectMs) return;
     await delay(limits.lookAtEmulatorMs);
