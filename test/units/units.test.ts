@@ -296,6 +296,9 @@ describe('the split of otad and its boot helper', () => {
         new RegExp(`^ENV\\{PARTNAME\\}=="system_${slot}", ENV\\{otad.slot\\}=="${slot}", MODE="0440"$`, 'm'),
       );
     }
+    // An import that finds nothing ends its line, and with it whatever else stands there.
+    for (const name of ['otad.slot', 'rauc.slot'])
+      assert.match(rules, new RegExp(`^IMPORT\\{cmdline\\}="${name}"$`, 'm'));
     assert.doesNotMatch(rules, /uboot.env.*GROUP="otad"/);
   });
 });
