@@ -17,7 +17,7 @@ export interface AgentLayerOptions {
 }
 
 const places: readonly (readonly [from: string, to: string, mode?: number])[] = [
-  ['dist/bundle/otad.mjs', 'usr/lib/otad/otad.mjs'],
+  ['dist/bundle/otad.mjs', 'usr/lib/otad/otad.mjs', 0o755],
   ['dist/bundle/otad-boot.mjs', 'usr/lib/otad/otad-boot.mjs'],
   ['dist/bundle/otactl.mjs', 'usr/lib/otad/otactl.mjs', 0o755],
   ['dist/bundle/zstd.wasm', 'usr/lib/otad/zstd.wasm'],
@@ -50,8 +50,10 @@ export const enabled: readonly string[] = [
   'boot-complete.target.requires/otad-gate.service',
 ];
 
+/** What a technician types. */
+const commands = ['otactl', 'otad'];
 /** `#!/usr/bin/env node` would search the path; the image has one Node. */
-const otactl = '#!/bin/sh\nexec /usr/bin/node /usr/lib/otad/otactl.mjs "$@"\n';
+const commandText = (name: string): string => `#!/bin/sh\nexec /usr/bin/node /usr/lib/otad/${name}.mjs "$@"\n`;
 
 /** Writes the layer. */
 export const makeAgentLayer = async (options: AgentLayerOptions): Promise<void> => {
@@ -82,9 +84,11 @@ export const makeAgentLayer = async (options: AgentLayerOptions): Promise<void> 
   await put(join(projectFolder, 'units/tryboot/20-tryboot.json'), 'usr/lib/otad/config.d/20-tryboot.json');
   if (trustRootPath !== null) await put(trustRootPath, 'usr/lib/otad/root.json');
   if (settingsPath !== null) await put(settingsPath, 'usr/lib/otad/config.d/50-image.json');
-  const program = await at('usr/bin/otactl');
-  await writeFile(program, otactl);
-  await chmod(program, 0o755);
+  for (const name of commands) {
+    const program = await at(`usr/bin/${name}`);
+    await writeFile(program, commandText(name));
+    await chmod(program, 0o755);
+  }
   for (const link of enabled) await symlink(`../${basename(link)}`, await at(`usr/lib/systemd/system/${link}`));
   await writeFile(join(folder, 'layer.json'), JSON.stringify({ name: 'otad', modes: 'plain' }));
 };
