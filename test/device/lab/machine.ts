@@ -3,7 +3,6 @@
 
 import { copyFile, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { DebianRoot } from '../debian-root.ts';
 import type { LabBoard } from './boards.ts';
 import { type ConsoleLog, createConsoleLog } from './console-log.ts';
@@ -13,7 +12,8 @@ import { createGuest, type Guest } from './guest.ts';
 import { watchHost } from './host-watch.ts';
 import { limits } from './limits.ts';
 import { makeThinDisk } from './qcow-disk.ts';
-import { EmulatorDied, NoAnswer, noEvidence } from './verdict.ts';
+import { noEvidence } from './verdict.ts';
+import { waitWithSigns } from './wait.ts';
 
 /** What a machine starts from: disk, firmware memory, and the state of a running system where there is one. */
 export interface Stage {
@@ -120,31 +120,19 @@ export const createMachine = async (options: MachineOptions): Promise<Machine> =
     const lastWords = hasEnded ? (running?.emulator.complaint() ?? '') : null;
     return noEvidence({ lastWords, console: console.text(), hostPauseMs: host.pauseMs() }, limits.hostPauseMs);
   };
-  /** Not a word for too long: whose fault that is. */
-  const silent = async (what: string): Promise<never> => {
-    await on().emulator.monitor.command('query-status');
-    throw new NoAnswer(`the gateway hangs: not a word for ${limits.silenceMs / 60_000} minutes, waiting for ${what}`);
-  };
-  /** Waits until `ask` has an answer, as long as the machine shows that it lives. */
-  const progress = async <T>(what: string, absoluteMs: number, ask: () => T | null | undefined): Promise<T> => {
-    const sinceMs = performance.now();
-    let lines = on().channel.lines();
-    let heardMs = sinceMs;
-    for (;;) {
-      const found = ask();
-      if (found !== null && found !== undefined) return found;
-      const { channel } = on();
-      const fault = whyNoEvidence();
-      if (fault !== null) throw new EmulatorDied(`${fault}, while waiting for ${what}`);
-      const nowMs = performance.now();
-      if (channel.lines() !== lines) heardMs = nowMs;
-      lines = channel.lines();
-      heardMs = Math.max(heardMs, console.lastHeardMs());
-      if (nowMs - heardMs > limits.silenceMs) await silent(what);
-      if (nowMs - sinceMs > absoluteMs) throw new NoAnswer(`${what}: not within ${absoluteMs / 60_000} minutes`);
-      await Promise.race([console.changed(), delay(limits.lookAgainMs)]);
-    }
-  };
+  const waitFor = <T>(what: string, limitMs: number, ask: () => T | null | undefined): Promise<T> =>
+    waitWithSigns(
+      {
+        console,
+        lines: () => on().channel.lines(),
+        noEvidence: whyNoEvidence,
+        askEmulator: async () => {
+          await on().emulator.monitor.command('query-status');
+        },
+      },
+      { what, limitMs },
+      ask,
+    );
   const powerOff = async (): Promise<void> => {
     const was = running;
     running = null;
@@ -193,12 +181,12 @@ export const createMachine = async (options: MachineOptions): Promise<Machine> =
     isOn: () => running !== null,
     boot: () => on().channel.boot(),
     nextBoot: (than) =>
-      progress('the next boot', limits.comeBackMs, () => {
+      waitFor('the next boot', limits.comeBackMs, () => {
         const boot = on().channel.boot();
         return boot === than ? null : boot;
       }),
-    said: (pattern, since, what) => progress(what, limits.comeBackMs, () => console.find(pattern, since)),
-    until: (what, ask) => progress(what, limits.installMs, ask),
+    said: (pattern, since, what) => waitFor(what, limits.comeBackMs, () => console.find(pattern, since)),
+    until: (what, ask) => waitFor(what, limits.installMs, ask),
     saveTo: async (target, update) => {
       await mkdir(target, { recursive: true });
       const boot = on().channel.boot();
