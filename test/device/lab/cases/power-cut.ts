@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LabCase } from '../case.ts';
 import { placeCut } from '../cut-plan.ts';
-import { expectSlotOnDisk, follow, hearRestart, untilSettled, versionOf } from '../journey.ts';
+import { expectBootSet, expectSlotOnDisk, follow, hearRestart, untilSettled, versionOf } from '../journey.ts';
 import { legsFromReboot, legsToReboot } from '../update-legs.ts';
 
 export interface CutOptions {
@@ -34,13 +34,20 @@ const powerCutCase = (number: number, { seed, count }: CutOptions): LabCase => (
     // Never later than the end of the leg, however fast it is today.
     await Promise.race([delay(place.afterMs), machine.said(here.until, mark, here.name)]);
     await machine.powerCut(`${here.name}, ${Math.round(place.afterMs)} ms from its beginning`);
+    const cut = machine.console.mark();
     await machine.powerOn();
     await machine.nextBoot(null);
     const { version } = await guest.status();
     assert.ok(version === versionOf('factory') || version === versionOf('good'), `${version} runs after the cut`);
     await untilSettled(context, versionOf('good'), 'b');
     assert.deepEqual((await guest.status()).denylist, [], 'a power cut is not the fault of the release');
+    // Not one start was wasted on a slot that was half there.
+    const wasted = machine.console.find(/otad-initramfs: cannot start|Kernel panic/, cut);
+    assert.equal(wasted?.[0], undefined, 'a start failed after the cut');
+    await expectBootSet(context, 'b', 'good');
+    await expectBootSet(context, 'a', 'factory');
     await expectSlotOnDisk(context, 'b', 'good');
+    await expectSlotOnDisk(context, 'a', 'factory');
   },
 });
 
