@@ -3,6 +3,7 @@
 import type { LabCase } from './case.ts';
 import { asShipped } from './cases/as-shipped.ts';
 import { diskCases } from './cases/disk.ts';
+import { helperLies } from './cases/helper-lies.ts';
 import { installCases } from './cases/install.ts';
 import { type CutOptions, powerCutCases } from './cases/power-cut.ts';
 import { rotCases } from './cases/rot.ts';
@@ -19,6 +20,7 @@ export const labCases = (cuts: CutOptions): readonly LabCase[] => [
   ...diskCases,
   ...systemCases,
   ...sandboxCases,
+  helperLies,
   asShipped,
   ...powerCutCases(cuts),
 ];

@@ -11,6 +11,7 @@ import { planDisk } from '../../../image/partitions.ts';
 import { isAcceptedByVeritysetup } from '../../support/veritysetup.ts';
 import type { CaseContext } from './case.ts';
 import { CutOff } from './control-channel.ts';
+import type { Guest } from './guest.ts';
 import { limits } from './limits.ts';
 import type { PowerOptions } from './machine.ts';
 import { extractPartition } from './qcow-disk.ts';
@@ -129,6 +130,20 @@ export const expectBootSet = async (
     names.map((name) => [bootSet[name], name]),
     `slot ${slot} starts by other files than ${versionOf(channel)} brings`,
   );
+};
+
+/** One byte of a block device becomes another one, on the disk and for every reader; flipped twice it is itself again. */
+export const flipByte = async (guest: Guest, device: string, offsetBytes: number): Promise<void> => {
+  const lines = [
+    ...['const fs = require("node:fs")', `const file = fs.openSync("${device}", "r+")`, 'const byte = Buffer.alloc(1)'],
+    ...[
+      `fs.readSync(file, byte, 0, 1, ${offsetBytes})`,
+      'byte[0] ^= 1',
+      `fs.writeSync(file, byte, 0, 1, ${offsetBytes})`,
+    ],
+    'fs.fsyncSync(file)',
+  ];
+  await guest.ok(`node -e '${lines.join('; ')}' && echo 3 > /proc/sys/vm/drop_caches`);
 };
 
 /** A command that ends the boot: it may be down before it has said that it goes down. */

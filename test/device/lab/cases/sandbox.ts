@@ -1,40 +1,12 @@
-// The split of rights in a booted device: the agent that talks to the network owns nothing, the helper that flips believes
-// nothing, and the timer that ends a trial needs neither.
+// The split of rights in a booted device: the agent that talks to the network may write one slot, the helper that flips the
+// bootloader's files, and neither anything else.
 
 import assert from 'node:assert/strict';
 import type { CaseContext, LabCase } from '../case.ts';
 import type { CommandResult } from '../control-channel.ts';
-import { expectConfirmed, versionOf } from '../journey.ts';
 
 /** As `systemd-analyze security` counts it, 0 to 10. */
 const exposureMax = { 'otad.service': 1.5, 'otad-boot.service': 1.0 } as const;
-
-const asAgent = 'setpriv --reuid=otad --regid=otad --clear-groups --no-new-privs';
-const helperSocket = '/run/otad-boot/socket';
-const liar = '/run/lab/lie.mjs';
-
-/** Says one line to the helper and prints what it answers. */
-const liarText = `import { connect } from "node:net";
-const socket = connect("${helperSocket}", () => socket.write(process.argv[2] + "\\n"));
-socket.on("data", (bytes) => process.stdout.write(bytes));
-socket.on("error", (error) => console.log(error.code));`;
-
-const noVerity = {
-  algorithm: 'sha256',
-  blockSizeBytes: 4096,
-  saltHex: '',
-  rootHex: 'a'.repeat(64),
-  hashOffsetBytes: 4096,
-};
-
-/** What a broken-into agent would try. */
-const lies: readonly (readonly [name: string, request: unknown])[] = [
-  ['activate an empty slot', { verb: 'activate', slot: 'b', tries: 3, verity: noVerity, metadata: [] }],
-  ['invalidate the running slot', { verb: 'invalidate', slot: 'a', metadata: [] }],
-  ['bless a slot that does not run', { verb: 'markGood', slot: 'b' }],
-  ['a verb that is none', { verb: 'shell', command: 'id' }],
-  ['a slot that is a path', { verb: 'activate', slot: '../a', tries: 3, verity: noVerity, metadata: [] }],
-];
 
 /** A process of this unit, seen from outside and from within. */
 interface Sandbox {
@@ -64,6 +36,12 @@ const openSandbox = async ({ guest }: CaseContext, unit: string): Promise<Sandbo
 /** Opens it for writing, and writes nothing. */
 const openForWriting = (path: string): string => `dd if=/dev/null of=${path} conv=notrunc,nocreat status=none`;
 
+/** It was the kernel that said no, and not a command that failed for another reason. */
+const expectRefused = ({ status, output }: CommandResult, what: string): void => {
+  assert.notEqual(status, 0, `${what}: ${output}`);
+  assert.match(output, /Permission denied|Operation not permitted|Read-only file system/, what);
+};
+
 /** What the kernel says of the process. */
 const expectNoRights = async ({ guest }: CaseContext, { unit, process }: Sandbox): Promise<void> => {
   const status = await guest.ok(`cat ${process}/status`);
@@ -91,8 +69,7 @@ const expectAgentSandbox = async (context: CaseContext): Promise<void> => {
   const { running, other, disk, medium, files } = await findDevices(context);
   for (const path of [running, disk, medium, ...files]) {
     await guest.ok(openForWriting(path));
-    const { status, output } = await agent.inside('otad', openForWriting(path));
-    assert.notEqual(status, 0, `otad may write ${path}: ${output}`);
+    expectRefused(await agent.inside('otad', openForWriting(path)), `otad may write ${path}`);
   }
   const opened = await agent.inside('otad', openForWriting(other));
   assert.equal(opened.status, 0, `otad writes the slot that does not run: ${opened.output}`);
@@ -102,7 +79,7 @@ const expectAgentSandbox = async (context: CaseContext): Promise<void> => {
   assert.match((await agent.inside('root', openForWriting(console))).output, /Operation not permitted/);
   const { bootMedium, bootPlace } = context.board;
   for (const path of [`${bootMedium}/x`, `${bootPlace('b')}/x`, '/usr/lib/otad/x', '/etc/otad/x', '/dev/mapper/x'])
-    assert.notEqual((await agent.inside('otad', `touch ${path}`)).status, 0, `otad may write ${path}`);
+    expectRefused(await agent.inside('otad', `touch ${path}`), `otad may write ${path}`);
 };
 
 const expectHelperSandbox = async (context: CaseContext): Promise<void> => {
@@ -117,16 +94,13 @@ const expectHelperSandbox = async (context: CaseContext): Promise<void> => {
   assert.notEqual(ofHelper, ofSystem, 'the helper has a network of its own, with nobody in it');
   const { running, other, disk } = devices;
   for (const path of [running, other, disk]) {
-    for (const user of ['otad-boot', 'root']) {
-      const { status, output } = await helper.inside(user, openForWriting(path));
-      assert.notEqual(status, 0, `${user} may write ${path} there: ${output}`);
-    }
+    for (const user of ['otad-boot', 'root'])
+      expectRefused(await helper.inside(user, openForWriting(path)), `${user} may write ${path} there`);
   }
-};
-
-const bootState = async ({ guest }: CaseContext): Promise<unknown> => {
-  const { booted, primary, records, slots } = await guest.boot();
-  return { booted, primary, records, states: slots.map(({ name, state }) => [name, state]) };
+  for (const path of [running, other]) {
+    const { status, output } = await helper.inside('otad-boot', `dd if=${path} of=/dev/null count=1 status=none`);
+    assert.equal(status, 0, `the helper reads ${path}: ${output}`);
+  }
 };
 
 export const sandboxCases: readonly LabCase[] = [
@@ -143,25 +117,6 @@ export const sandboxCases: readonly LabCase[] = [
       }
       await expectAgentSandbox(context);
       await expectHelperSandbox(context);
-    },
-  },
-  {
-    name: 'helper-lies',
-    claim: 'the helper refuses what a broken-into agent asks of it, and changes nothing',
-    from: 'factory',
-    isSmoke: false,
-    run: async (context) => {
-      const { guest } = context;
-      await guest.write(liar, liarText);
-      const before = await bootState(context);
-      for (const [name, request] of lies) {
-        const answer = await guest.ok(`${asAgent} node ${liar} '${JSON.stringify(request)}'`);
-        assert.match(answer, /"ok":false/, `${name}: ${answer}`);
-      }
-      assert.deepEqual(await bootState(context), before);
-      const stranger = 'setpriv --reuid=65534 --regid=65534 --clear-groups';
-      assert.match(await guest.ok(`${stranger} node ${liar} '{"verb":"status"}'`), /EACCES/);
-      await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
     },
   },
 ];
