@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { errorCodes } from '../../../../agent/core/errors.ts';
 import { messageIds } from '../../../../agent/log/message-ids.ts';
 import type { LabBoard } from '../boards.ts';
 import type { CaseContext, LabCase } from '../case.ts';
@@ -28,6 +29,19 @@ const folderOwners = async (): Promise<Readonly<Record<string, string>>> => {
   const rules = await readFile(join(projectFolder, 'units/otad.tmpfiles'), 'utf8');
   const folders = rules.matchAll(/^d (\S+) 0?(\d+) (\S+) (\S+) /gm);
   return Object.fromEntries([...folders].map(([, path = '', mode, user, group]) => [path, `${user} ${group} ${mode}`]));
+};
+
+/** Of the partition of slot a, by what the kernel command line says of the running slot. */
+const modesOfA: Readonly<Record<string, string>> = {
+  ...{ quiet: '0460', 'otad.slot=b': '0460', 'rauc.slot=B': '0460' },
+  ...{ 'otad.slot=a': '0440', 'rauc.slot=A': '0440' },
+};
+
+/** By the rules, as udev reads them; nothing is changed. */
+const modeUnder = async ({ guest }: CaseContext, words: string): Promise<string> => {
+  const device = '/sys/class/block/$(basename $(readlink -f /dev/disk/by-partlabel/system_a))';
+  const said = await guest.ok(`SYSTEMD_PROC_CMDLINE='${words}' udevadm test ${device} 2>&1`);
+  return /node permission:\s+(\d+)/.exec(said)?.[1] ?? assert.fail(said);
 };
 
 /** What makes a gateway this one and no other, and what a technician left on it. */
@@ -101,17 +115,46 @@ export const systemCases: readonly LabCase[] = [
       assert.ok('/var/lib/otad' in folders && '/run/otad-boot' in folders, Object.keys(folders).join(' '));
       for (const [path, expected] of Object.entries({ ...owners, ...folders }))
         assert.equal(await guest.ok(`stat -L -c '%U %G %a' ${path}`), expected, path);
+      for (const [words, mode] of Object.entries(modesOfA)) assert.equal(await modeUnder(context, words), mode, words);
       const members = await guest.ok('getent group otad otad-boot | cut -d: -f4 | tr -d "\\n"');
       assert.equal(members, '', 'nobody else is in the groups of the agent and its helper');
       assert.equal((JSON.parse(await guest.ok(`${nobody} otactl status --json`)) as { phase: string }).phase, 'idle');
       const { status, output } = await guest.run(`${nobody} otactl rollback --yes --no-wait mischief`);
-      assert.notEqual(status, 0, output);
+      assert.equal(status, errorCodes.FORBIDDEN.exitCode, output);
+      assert.match(output, /You may not use/);
       for (const path of ['/dev/disk/by-partlabel/system_a', '/dev/disk/by-partlabel/system_b', board.bootMedium])
         assert.notEqual((await guest.run(`${nobody} test -w ${path}`)).status, 0, `an ordinary user may write ${path}`);
       await guest.ok(`${operator} otactl hold 'harvest until Friday'`);
       assert.equal((await guest.status()).hold?.reason, 'harvest until Friday');
       await guest.ok(`${operator} otactl release`);
       await expectConfirmed(context, { version: versionOf('good'), slot: 'b' });
+    },
+  },
+  {
+    name: 'agent-hangs',
+    claim: 'an agent that works keeps the watchdog of its unit quiet, and one that hangs is ended and started again',
+    from: 'factory',
+    isSmoke: false,
+    run: async (context) => {
+      const { machine, guest } = context;
+      const [shipped = assert.fail('the unit has no watchdog')] =
+        /^WatchdogSec=.*$/m.exec(await readFile(join(projectFolder, 'units/otad.service'), 'utf8')) ?? [];
+      await guest.write('/run/systemd/system/otad.service.d/70-as-shipped.conf', `[Service]\n${shipped}`);
+      await guest.ok('systemctl daemon-reload');
+      await guest.restartAgent();
+      const show = (property: string): string => `systemctl show -P ${property} otad.service`;
+      // Two in the time of the watchdog: three are more than it would wait for.
+      const heard = `heard=$(${show('WatchdogTimestampMonotonic')})`;
+      const next = `until [ $(${show('WatchdogTimestampMonotonic')}) != $heard ]; do sleep 1; done`;
+      for (let pings = 0; pings < 3; pings += 1) await guest.ok(`${heard}; ${next}`);
+      assert.equal(await guest.ok(show('NRestarts')), '0');
+      const mark = machine.console.mark();
+      await guest.ok(`kill -STOP $(${show('MainPID')})`);
+      await machine.said(/otad\.service: Watchdog timeout/, mark, 'the word of the watchdog');
+      // Within the same boot it says nothing of a start; its unit does, once it is ready.
+      await machine.said(/Started otad\.service/, mark, 'the next start of the agent');
+      assert.equal(await guest.ok(show('NRestarts')), '1');
+      await expectConfirmed(context, { version: versionOf('factory'), slot: 'a' });
     },
   },
   {
