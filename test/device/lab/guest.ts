@@ -16,7 +16,7 @@ export interface Guest {
   boot(): Promise<BootBody>;
   /** The boot helper ends when it is idle, and a cold start takes longer here than otactl waits. */
   wakeHelper(): Promise<void>;
-  /** Writes a file; what is in it has no single quote. */
+  /** Writes a file, to the disk; what is in it has no single quote. */
   write(path: string, text: string): Promise<void>;
   /** Settings of the site, as a technician leaves them in /etc. Counts from the next start of otad. */
   configure(settings: Readonly<Record<string, unknown>>): Promise<void>;
@@ -61,7 +61,8 @@ export const createGuest = (channel: () => ControlChannel): Guest => {
   };
   const write = async (path: string, text: string): Promise<void> => {
     const lines = text.trimEnd().split('\n');
-    await ok(`mkdir -p $(dirname ${path}) && printf '%s\\n' ${lines.map((line) => `'${line}'`).join(' ')} > ${path}`);
+    const words = lines.map((line) => `'${line}'`).join(' ');
+    await ok(`mkdir -p $(dirname ${path}) && printf '%s\\n' ${words} > ${path} && sync`);
   };
   return {
     ...{ run, ok, write },

@@ -60,6 +60,7 @@ const expectShipped = async ({ guest }: CaseContext, { ssh }: Technician, versio
   const hostKey = await guest.ok('cat /etc/ssh/ssh_host_ed25519_key.pub');
   const status = JSON.parse(await ssh(hostKey, 'otactl status --json')) as { version: string };
   assert.equal(status.version, version);
+  assert.equal(await ssh(hostKey, 'otad --check-config'), 'The settings are well formed.');
   await assert.rejects(ssh(hostKey, 'true', '-o', 'PubkeyAuthentication=no'), /Permission denied \(publickey\)/);
 };
 
