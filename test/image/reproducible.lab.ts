@@ -1,7 +1,7 @@
 // Builds the reference image of both architectures twice and compares every byte: the second time from the lock of the first,
 // with a Debian root made anew, from a copy of the tree in another folder, under another umask, time zone, locale, host name and
 // resolv.conf. amd64 as it is published; arm64 is squeezed little. Looks into what came out. Takes many minutes and a mirror:
-// `npm run test:image`, not part of `npm test`.
+// `npm run test:image`, or of one architecture `npm run test:image -- amd64`; not part of `npm test`.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -99,7 +99,12 @@ const copyProject = async (target: string): Promise<void> => {
   await symlink(await realpath(join(projectFolder, 'node_modules')), join(target, 'node_modules'));
 };
 
-for (const architecture of ['amd64', 'arm64']) {
+const architectures: readonly string[] = ['amd64', 'arm64'];
+const wanted = process.argv.slice(2);
+const unknown = wanted.find((word) => !architectures.includes(word));
+if (unknown !== undefined) throw new Error(`${unknown} is no architecture of the image: ${architectures.join(', ')}`);
+
+for (const architecture of wanted.length === 0 ? architectures : wanted) {
   const chosen = boards.filter(({ root }) => root.architecture === architecture);
   test(`${architecture}: the same inputs give the same bytes, image and disks, and the image is what it should be`, async (t) => {
     await mkdir(cacheFolder, { recursive: true });
