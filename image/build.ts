@@ -44,7 +44,7 @@ export interface ImageBuildOptions {
   readonly firmwareFolder: string | null;
   /** U-Boot, for boards that have it on their disk. */
   readonly ubootPath: string | null;
-  /** Least compression, for trying things: a third larger, made in a fraction of the time. Never to be published. */
+  /** Least compression, for trying things: about a quarter larger, made in a fraction of the time. Never to be published. */
   readonly isDraft: boolean;
   /** The time of the build, seconds since 1970; null: that of the newest of what goes in, the packages or `changedAtS`. */
   readonly sourceDateEpochS: number | null;
