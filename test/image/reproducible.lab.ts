@@ -70,6 +70,7 @@ const wayOut = (): NodeJS.ProcessEnv =>
 const elsewhere = `set -e
 hostname elsewhere
 cp /etc/resolv.conf "$1"
+chmod 644 "$1"
 echo '# elsewhere' >> "$1"
 mount --bind "$1" /etc/resolv.conf
 shift
@@ -92,7 +93,9 @@ const build = async (t: TestContext, words: readonly string[], around: Surroundi
 /** As somebody else has checked the tree out: elsewhere, and readable for nobody but the owner. */
 const copyProject = async (target: string): Promise<void> => {
   await mkdir(target);
-  for (const name of ['dist', 'image', 'units', 'package.json']) {
+  // All of it: the build sets itself up from there.
+  const names = (await readdir(projectFolder)).filter((name) => !name.startsWith('.') && name !== 'node_modules');
+  for (const name of names) {
     await cp(join(projectFolder, name), join(target, name), { recursive: true, verbatimSymlinks: true });
   }
   await run('chmod', ['-R', 'go-rwx', join(target, 'image'), join(target, 'units')]);
