@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { cp, mkdir, mkdtemp, readdir, realpath, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -93,13 +93,12 @@ const build = async (t: TestContext, words: readonly string[], around: Surroundi
 /** As somebody else has checked the tree out: elsewhere, and readable for nobody but the owner. */
 const copyProject = async (target: string): Promise<void> => {
   await mkdir(target);
-  // All of it: the build sets itself up from there.
-  const names = (await readdir(projectFolder)).filter((name) => !name.startsWith('.') && name !== 'node_modules');
+  // All of it: the build sets itself up from there, and a bundle names the packages by where they lie.
+  const names = (await readdir(projectFolder)).filter((name) => !name.startsWith('.'));
   for (const name of names) {
     await cp(join(projectFolder, name), join(target, name), { recursive: true, verbatimSymlinks: true });
   }
   await run('chmod', ['-R', 'go-rwx', join(target, 'image'), join(target, 'units')]);
-  await symlink(await realpath(join(projectFolder, 'node_modules')), join(target, 'node_modules'));
 };
 
 const architectures: readonly string[] = ['amd64', 'arm64'];
