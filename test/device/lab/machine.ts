@@ -13,7 +13,7 @@ import { watchHost } from './host-watch.ts';
 import { limits } from './limits.ts';
 import { makeThinDisk } from './qcow-disk.ts';
 import { noEvidence } from './verdict.ts';
-import { waitWithSigns } from './wait.ts';
+import { type Signs, waitWithSigns } from './wait.ts';
 
 /** What a machine starts from: disk, firmware memory, and the state of a running system where there is one. */
 export interface Stage {
@@ -120,19 +120,16 @@ export const createMachine = async (options: MachineOptions): Promise<Machine> =
     const lastWords = hasEnded ? (running?.emulator.complaint() ?? '') : null;
     return noEvidence({ lastWords, console: console.text(), hostPauseMs: host.pauseMs() }, limits.hostPauseMs);
   };
+  const signs: Signs = {
+    console,
+    lines: () => on().channel.lines(),
+    noEvidence: whyNoEvidence,
+    askEmulator: async () => {
+      await on().emulator.monitor.command('query-status');
+    },
+  };
   const waitFor = <T>(what: string, limitMs: number, ask: () => T | null | undefined): Promise<T> =>
-    waitWithSigns(
-      {
-        console,
-        lines: () => on().channel.lines(),
-        noEvidence: whyNoEvidence,
-        askEmulator: async () => {
-          await on().emulator.monitor.command('query-status');
-        },
-      },
-      { what, limitMs },
-      ask,
-    );
+    waitWithSigns(signs, { what, limitMs }, ask);
   const powerOff = async (): Promise<void> => {
     const was = running;
     running = null;

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
-import { recordAreaBytes, recordOffsetBytes } from '../../../../agent/core/slot-layout.ts';
+import { blockSizeBytes, recordAreaBytes, recordOffsetBytes } from '../../../../agent/core/slot-layout.ts';
 import type { SlotRecord } from '../../../../agent/core/types.ts';
 import { createTreeBuilder } from '../../../../verity/dm-verity.ts';
 import { decodeRecord, encodeRecord } from '../../../../verity/slot-record.ts';
@@ -45,13 +45,13 @@ const readRecord = async (guest: Guest): Promise<SlotRecord> => {
 /** Into the slot, as otad may: with the rights of nobody else. */
 const writeSlot = async (guest: Guest, bytes: Uint8Array, offsetBytes: number): Promise<void> => {
   const packed = gzipSync(bytes).toString('base64');
-  const place = `of=${slotPath} bs=4096 seek=${offsetBytes / 4096} conv=notrunc,fsync status=none`;
+  const place = `of=${slotPath} bs=${blockSizeBytes} seek=${offsetBytes / blockSizeBytes} conv=notrunc,fsync status=none`;
   await guest.ok(`echo ${packed} | base64 -d | gzip -d | ${asAgent} dd ${place}`);
 };
 
 /** An image that nobody signed, with a tree and a record of which each word is true. */
 const writeOwnImage = async (guest: Guest, signed: SlotRecord): Promise<SlotRecord> => {
-  const image = Buffer.alloc(4 * 4096, 'a system of my own ');
+  const image = Buffer.alloc(4 * blockSizeBytes, 'a system of my own ');
   const { saltHex } = signed.verity;
   const builder = createTreeBuilder({ saltHex }, image.length);
   builder.update(image);
