@@ -3,13 +3,18 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
-import { blockSizeBytes, recordAreaBytes, recordOffsetBytes } from '../../../../agent/core/slot-layout.ts';
+import {
+  blockSizeBytes,
+  recordAreaBytes,
+  recordAreaOffsetBytes,
+  recordOffsetBytes,
+} from '../../../../agent/core/slot-layout.ts';
 import type { SlotRecord } from '../../../../agent/core/types.ts';
 import { createTreeBuilder } from '../../../../verity/dm-verity.ts';
 import { decodeRecord, encodeRecord } from '../../../../verity/slot-record.ts';
 import type { CaseContext, LabCase } from '../case.ts';
 import type { Guest } from '../guest.ts';
-import { flipByte } from '../journey.ts';
+import { flipByte, versionOf } from '../journey.ts';
 
 const asAgent = 'setpriv --reuid=otad --regid=otad --clear-groups --no-new-privs';
 const stranger = 'setpriv --reuid=65534 --regid=65534 --clear-groups';
@@ -50,7 +55,7 @@ const writeSlot = async (guest: Guest, bytes: Uint8Array, offsetBytes: number): 
 };
 
 /** An image that nobody signed, with a tree and a record of which each word is true. */
-const writeOwnImage = async (guest: Guest, signed: SlotRecord): Promise<SlotRecord> => {
+const writeOwnImage = async (guest: Guest, signed: SlotRecord, sizeBytes: number): Promise<SlotRecord> => {
   const image = Buffer.alloc(4 * blockSizeBytes, 'a system of my own ');
   const { saltHex } = signed.verity;
   const builder = createTreeBuilder({ saltHex }, image.length);
@@ -62,7 +67,6 @@ const writeOwnImage = async (guest: Guest, signed: SlotRecord): Promise<SlotReco
     ...{ writtenBytes: image.length, prefixSha256Hex: sha256Hex },
     verity: { ...signed.verity, rootHex, hashOffsetBytes: image.length },
   };
-  const sizeBytes = Number(await guest.ok(`blockdev --getsize64 $(readlink -f ${slotPath})`));
   await writeSlot(guest, Buffer.concat([image, tree]), 0);
   // Newer than any that the slot has had.
   const serial = 1_000_000;
@@ -92,9 +96,16 @@ const run = async ({ guest }: CaseContext): Promise<void> => {
   await lie('SLOT_READBACK_MISMATCH', activate(signed.verity));
   await flipByte(guest, slotPath, middleBytes);
 
-  await lie('RELEASE_UNSIGNED', activate((await writeOwnImage(guest, signed)).verity));
+  const sizeBytes = Number(await guest.ok(`blockdev --getsize64 $(readlink -f ${slotPath})`));
+  const { verity } = await writeOwnImage(guest, signed, sizeBytes);
+  await lie('RELEASE_UNSIGNED', activate(verity));
+
+  // A slot that says nothing of itself.
+  await writeSlot(guest, Buffer.alloc(recordAreaBytes), recordAreaOffsetBytes(sizeBytes));
+  await lie('RELEASE_UNSIGNED', activate(verity));
 
   assert.deepEqual(await bootState(guest), before);
+  assert.equal((await guest.status()).version, versionOf('factory'));
   assert.match(await guest.ok(`${stranger} node ${liar} '{"verb":"status"}'`), /EACCES/);
 };
 
