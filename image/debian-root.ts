@@ -52,6 +52,10 @@ const keyOf = (options: DebianRootOptions, mirrors: DebianMirrors, hooks: readon
     .slice(0, 16);
 };
 
+/** Where mmdebstrap may not mount it goes on without, and what the packages' scripts make by way of /proc is not there. */
+const proveMounts =
+  'test -L "$1/etc/mtab" || { echo "packages were set up without /proc: the build needs the right to mount (CAP_SYS_ADMIN)" >&2; exit 1; }';
+
 /** Of 250 MB each: for builds with and without a lock, of an image and of the device lab. */
 const archivesMax = 4;
 const readySuffix = '.tar.ready';
@@ -76,7 +80,7 @@ export const buildDebianRoot = async (options: DebianRootOptions): Promise<strin
     ...['--variant=essential', `--include=${packages.join(',')}`, '--aptopt=APT::Install-Recommends "false"'],
     ...excludedPaths.map((path) => `--dpkgopt=path-exclude=${path}`),
     ...includedPaths.map((path) => `--dpkgopt=path-include=${path}`),
-    ...[`--customize-hook=${writeManifest}`],
+    ...[`--customize-hook=${writeManifest}`, `--customize-hook=${proveMounts}`],
   ];
   await mkdir(cacheFolder, { recursive: true });
   const mirrors = options.mirrors ?? (await findMirrors());

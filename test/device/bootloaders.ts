@@ -2,13 +2,16 @@
 
 import { execFile, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { type Count, noTally } from './lab/tally.ts';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
+import { deviceFolder } from './lab/releases.ts';
+import { type Count, noTally, restartsIn, type Tally } from './lab/tally.ts';
 
 const folder = import.meta.dirname;
 const suffix = '.lab.js';
 /** Stands for all of them. */
 export const bootloaders = 'bootloaders';
+const outputFile = 'output.txt';
 const widthMax = 2;
 const outputBytesMax = 64 * 1024 * 1024;
 
@@ -24,8 +27,13 @@ const buildUboot = (target: string): boolean => {
   return spawnSync('bash', [script, target], { stdio: ['ignore', 'ignore', 'inherit'] }).status === 0;
 };
 
-/** Prints what the case says when it is over: two of them speak at the same time. */
-const runCase = async (name: string): Promise<boolean> => {
+const failed = (tally: Tally, name: string, look: string): Tally => {
+  console.log(`  FAILED  ${name}\n          ${look}\n          again, alone: npm run test:device -- --case ${name}`);
+  return { ...tally, failed: [name] };
+};
+
+/** Prints what the case says when it is over, and keeps it: two of them speak at the same time. */
+const runCase = async (name: string): Promise<Tally> => {
   const args = ['--test', '--test-reporter=spec', join(folder, `${name}${suffix}`)];
   const { error, output } = await new Promise<{ readonly error: Error | null; readonly output: string }>((done) =>
     execFile(process.execPath, args, { maxBuffer: outputBytesMax }, (failure, stdout, stderr) =>
@@ -33,7 +41,11 @@ const runCase = async (name: string): Promise<boolean> => {
     ),
   );
   console.log(output);
-  return error === null;
+  const logs = join(deviceFolder, 'logs', name);
+  await mkdir(logs, { recursive: true });
+  await writeFile(join(logs, outputFile), output);
+  const tally = { ...noTally, cases: 1, restarts: restartsIn(output) };
+  return error === null ? tally : failed(tally, name, `look at ${relative('.', join(logs, outputFile))}`);
 };
 
 export const runBootloaders = async (names: readonly string[], count: Count): Promise<void> => {
@@ -42,8 +54,9 @@ export const runBootloaders = async (names: readonly string[], count: Count): Pr
   const queue = [...names].reverse();
   const work = async (): Promise<void> => {
     for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
-      const hasPassed = (isBuilt || !name.startsWith('u-boot')) && (await runCase(name));
-      await count(name, { ...noTally, cases: 1, failed: hasPassed ? [] : [name] });
+      const isReady = isBuilt || !name.startsWith('u-boot');
+      const unbuilt = { ...noTally, cases: 1 };
+      await count(name, isReady ? await runCase(name) : failed(unbuilt, name, 'U-Boot could not be built: see above'));
     }
   };
   await Promise.all(Array.from({ length: widthMax }, work));

@@ -15,6 +15,7 @@ import { peImage } from '../bootctl/systemd-boot/pe-image.ts';
 import { prepareDebianRoot } from './debian-root.ts';
 import { efiProgram } from './efi-program.ts';
 import { fillFat, makeFat, readFatFolder } from './fat-image.ts';
+import { restartsLine } from './lab/tally.ts';
 import { type LoaderState, loaderStates } from './loader-states.ts';
 import { freshVariables, type Machine, runMachine } from './qemu.ts';
 
@@ -130,5 +131,5 @@ describe('systemd-boot as it is', { concurrency: 2 }, () => {
     });
   });
 
-  after(() => console.log(`device lab: the emulator was started again ${restarts} times`));
+  after(() => console.log(restartsLine(restarts)));
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { addTally, closingLine, noTally } from './lab/tally.ts';
+import { addTally, closingLine, noTally, restartsIn, restartsLine } from './lab/tally.ts';
 
 test('the closing line counts what became of the cases', () => {
   const passed = { ...noTally, paths: ['u-boot'], cases: 1, cuts: 1 };
@@ -10,4 +10,10 @@ test('the closing line counts what became of the cases', () => {
     closingLine([passed, failed, alone].reduce(addTally, noTally), 12.34),
     'device lab: 3 cases on 1 boot paths, 2 failed, 1 power cuts, 2 restarts of the emulator, 12.3 minutes',
   );
+});
+
+test('restarts that a case of the bootloaders tells of are counted', () => {
+  assert.equal(restartsIn(`one\n${restartsLine(1)}\n  ✔ two\n${restartsLine(2)}\n`), 3);
+  assert.equal(restartsIn(`${restartsLine(0)}\n`), 0);
+  assert.equal(restartsIn('✔ starts the kernel'), 0);
 });

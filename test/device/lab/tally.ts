@@ -29,3 +29,14 @@ export const addTally = (one: Tally, other: Tally): Tally => ({
 export const closingLine = ({ paths, cases, failed, cuts, restarts }: Tally, minutes: number): string =>
   `device lab: ${cases} cases on ${paths.length} boot paths, ${failed.length} failed, ${cuts} power cuts, ` +
   `${restarts} restarts of the emulator, ${minutes.toFixed(1)} minutes`;
+
+/** What a case that runs by itself says at its end, for `restartsIn`. */
+export const restartsLine = (restarts: number): string =>
+  `device lab: the emulator was started again ${restarts} times`;
+
+/** In the output of a case: the sum of its restarts lines. */
+export const restartsIn = (output: string): number =>
+  [...output.matchAll(/device lab: the emulator was started again (\d+) times/g)].reduce(
+    (sum, [, count]) => sum + Number(count),
+    0,
+  );

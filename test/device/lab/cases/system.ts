@@ -102,6 +102,9 @@ export const systemCases: readonly LabCase[] = [
       assert.equal(confirmed._SYSTEMD_UNIT, 'otad.service');
       const activated = await find('activated');
       assert.notEqual(activated._BOOT_ID, confirmed._BOOT_ID, 'the entries of the boot before are kept');
+      // The catalog of the image.
+      const explained = await guest.ok(`journalctl --no-pager -x -t otad MESSAGE_ID=${messageIds.confirmed} -n 1`);
+      assert.ok(explained.includes(`Subject: ${versionOf('good')} is confirmed`), explained);
     },
   },
   {
