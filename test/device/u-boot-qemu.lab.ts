@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { type SlotName, slotNames } from '../../agent/core/types.ts';
 import { chooseByFlag, decodeCopy, encodeCopy, sequenceName, type Variables } from '../../bootctl/uboot/environment.ts';
+import { restartsLine } from './lab/tally.ts';
 import { rootOf } from './u-boot-boards.ts';
 import { buildUboot } from './u-boot-build.ts';
 
@@ -27,6 +28,8 @@ const environmentStart = 1;
 const partitionStart = { a: 12, b: 32 } as const;
 /** An emulated power-on takes seconds; this is for a machine that is very busy. */
 const powerOnMsMax = 180_000;
+const restartsMax = 2;
+let restarts = 0;
 
 const trialOfB: Variables = new Map([
   ...build.compiledIn,
@@ -99,7 +102,10 @@ const makeCard = async (variables: Variables | null, sound: readonly SlotName[])
   return card;
 };
 
-const powerOn = (card: string): Promise<string> =>
+/** `hasDied`: the emulator ended by itself and not well, so its console says nothing of U-Boot. */
+const runOnce = (
+  card: string,
+): Promise<{ readonly isOff: boolean; readonly hasDied: boolean; readonly text: string }> =>
   new Promise((done, fail) => {
     const args = [
       ...['-machine', 'virt', '-cpu', 'cortex-a53', '-m', '256', '-nodefaults', '-display', 'none', '-no-user-config'],
@@ -114,11 +120,23 @@ const powerOn = (card: string): Promise<string> =>
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);
     child.on('error', fail);
-    child.on('close', (code) => {
-      if (code === 0) done(text.replaceAll('\r', ''));
-      else fail(new Error(`QEMU ended with ${code}:\n${text.slice(-4000)}`));
-    });
+    // Killed: it was given its time.
+    child.on('close', (code) => done({ isOff: code === 0, hasDied: code !== 0 && !child.killed, text }));
   });
+
+/** What the console says until the machine is off. An emulator that dies starts again from the same card. */
+const powerOn = async (card: string): Promise<string> => {
+  const before = await readFile(card);
+  for (let attempt = 0; ; attempt += 1) {
+    const { isOff, hasDied, text } = await runOnce(card);
+    if (isOff) return text.replaceAll('\r', '');
+    if (!hasDied || attempt === restartsMax) {
+      throw new Error(`QEMU ${hasDied ? 'died' : `was not done in ${powerOnMsMax} ms`}:\n${text.slice(-4000)}`);
+    }
+    restarts += 1;
+    await writeFile(card, before);
+  }
+};
 
 /** Both copies as they are on the disk; null: absent or not valid. */
 const readCopies = async (card: string) => {
@@ -149,7 +167,10 @@ describe('U-Boot on a board in QEMU', () => {
     folder = await mkdtemp(join(tmpdir(), 'otad-qemu-'));
     await makePayload();
   });
-  after(() => rm(folder, { recursive: true, force: true }));
+  after(async () => {
+    console.log(restartsLine(restarts));
+    await rm(folder, { recursive: true, force: true });
+  });
 
   it('starts the kernel of the slot on trial with its root, and has counted it before', async () => {
     const card = await makeCard(trialOfB, ['a', 'b']);
