@@ -89,6 +89,17 @@ const runOnce = (
     });
   });
 
+/** Starts an emulator again, at most twice, for as long as it dies; the last of its runs, and how many were before it. */
+export const startAgain = async <T>(
+  start: () => Promise<T>,
+  hasDied: (run: T) => boolean,
+): Promise<{ readonly run: T; readonly restarts: number }> => {
+  for (let restarts = 0; ; restarts += 1) {
+    const run = await start();
+    if (!hasDied(run) || restarts === restartsMax) return { run, restarts };
+  }
+};
+
 /**
  * Until `isEnough`, or until the machine turns itself off. Throws when neither happens in time; `prepare` makes disk and
  * variables anew before each start, so that a restart begins where the first start did.
@@ -102,13 +113,15 @@ export const runMachine = async (
   prepare: () => Promise<void>,
 ): Promise<ConsoleLog> => {
   await mkdir(join(logPath, '..'), { recursive: true });
-  for (let restarts = 0; ; restarts += 1) {
+  const start = async () => {
     await prepare();
-    const { ending, lines, complaint } = await runOnce(debian, machine, isEnough, timeoutMs);
-    await writeFile(logPath, `${lines.join('\n')}\n${complaint}`);
-    if (ending === 'enough' || ending === 'off') return { lines, restarts };
-    if (ending === 'timeout')
-      throw new Error(`the machine did not get there within ${timeoutMs} ms; console: ${logPath}`);
-    if (restarts === restartsMax) throw new Error(`the emulator died ${restarts + 1} times: ${complaint}`);
-  }
+    const run = await runOnce(debian, machine, isEnough, timeoutMs);
+    await writeFile(logPath, `${run.lines.join('\n')}\n${run.complaint}`);
+    return run;
+  };
+  const { run, restarts } = await startAgain(start, ({ ending }) => ending === 'died');
+  if (run.ending === 'timeout')
+    throw new Error(`the machine did not get there within ${timeoutMs} ms; console: ${logPath}`);
+  if (run.ending === 'died') throw new Error(`the emulator died ${restarts + 1} times: ${run.complaint}`);
+  return { lines: run.lines, restarts };
 };

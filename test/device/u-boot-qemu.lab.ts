@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 import { type SlotName, slotNames } from '../../agent/core/types.ts';
 import { chooseByFlag, decodeCopy, encodeCopy, sequenceName, type Variables } from '../../bootctl/uboot/environment.ts';
 import { restartsLine } from './lab/tally.ts';
+import { startAgain } from './qemu.ts';
 import { rootOf } from './u-boot-boards.ts';
 import { buildUboot } from './u-boot-build.ts';
 
@@ -28,7 +29,6 @@ const environmentStart = 1;
 const partitionStart = { a: 12, b: 32 } as const;
 /** An emulated power-on takes seconds; this is for a machine that is very busy. */
 const powerOnMsMax = 180_000;
-const restartsMax = 2;
 let restarts = 0;
 
 const trialOfB: Variables = new Map([
@@ -127,15 +127,15 @@ const runOnce = (
 /** What the console says until the machine is off. An emulator that dies starts again from the same card. */
 const powerOn = async (card: string): Promise<string> => {
   const before = await readFile(card);
-  for (let attempt = 0; ; attempt += 1) {
-    const { isOff, hasDied, text } = await runOnce(card);
-    if (isOff) return text.replaceAll('\r', '');
-    if (!hasDied || attempt === restartsMax) {
-      throw new Error(`QEMU ${hasDied ? 'died' : `was not done in ${powerOnMsMax} ms`}:\n${text.slice(-4000)}`);
-    }
-    restarts += 1;
+  const start = async () => {
     await writeFile(card, before);
-  }
+    return runOnce(card);
+  };
+  const { run: last, restarts: again } = await startAgain(start, ({ hasDied }) => hasDied);
+  restarts += again;
+  if (last.isOff) return last.text.replaceAll('\r', '');
+  const what = last.hasDied ? `died ${again + 1} times` : `was not done in ${powerOnMsMax} ms`;
+  throw new Error(`QEMU ${what}:\n${last.text.slice(-4000)}`);
 };
 
 /** Both copies as they are on the disk; null: absent or not valid. */
