@@ -5,7 +5,7 @@ import { readdirSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { deviceFolder } from './lab/releases.ts';
-import { type Count, noTally, restartsIn, type Tally } from './lab/tally.ts';
+import { type Count, failureText, noTally, restartsIn, type Tally } from './lab/tally.ts';
 
 const folder = import.meta.dirname;
 const suffix = '.lab.js';
@@ -28,7 +28,7 @@ const buildUboot = (target: string): boolean => {
 };
 
 const failed = (tally: Tally, name: string, look: string): Tally => {
-  console.log(`  FAILED  ${name}\n          ${look}\n          again, alone: npm run test:device -- --case ${name}`);
+  console.log(failureText(name, [look], name));
   return { ...tally, failed: [name] };
 };
 

@@ -14,7 +14,7 @@ import { recordFiles } from './record.ts';
 import { deviceFolder, type LabReleases, prepareReleases } from './releases.ts';
 import type { Site } from './site.ts';
 import { newStage, type StageName, stageNames, stageWays } from './stages.ts';
-import { type Count, noTally } from './tally.ts';
+import { type Count, failureText, noTally } from './tally.ts';
 
 export interface Job {
   readonly board: LabBoard;
@@ -121,12 +121,9 @@ const isReady = (shelf: Shelf | undefined, { from }: LabCase): boolean =>
 const describe = (job: Job, outcome: Outcome<unknown>, extra: string, sinceMs: number): string => {
   const name = jobName(job);
   if (outcome.error === null) return `  passed  ${name}: ${job.labCase.claim} (${seconds(sinceMs)})`;
-  return [
-    `  FAILED  ${name}: ${job.labCase.claim} (${seconds(sinceMs)})`,
-    ...outcome.error.message.split('\n').map((line) => `          ${line}`),
-    `          look at ${join('.device/logs', name)}: ${['console.log', ...Object.values(recordFiles)].join(', ')}`,
-    `          again, alone: npm run test:device -- --case ${name}${extra}`,
-  ].join('\n');
+  const look = `look at ${join('.device/logs', name)}: ${['console.log', ...Object.values(recordFiles)].join(', ')}`;
+  const title = `${name}: ${job.labCase.claim} (${seconds(sinceMs)})`;
+  return failureText(title, [...outcome.error.message.split('\n'), look], name, extra);
 };
 
 const runJob = async (shop: Workshop, shelf: Shelf, job: Job, releases: LabReleases): Promise<Outcome<unknown>> => {

@@ -30,13 +30,22 @@ export const closingLine = ({ paths, cases, failed, cuts, restarts }: Tally, min
   `device lab: ${cases} cases on ${paths.length} boot paths, ${failed.length} failed, ${cuts} power cuts, ` +
   `${restarts} restarts of the emulator, ${minutes.toFixed(1)} minutes`;
 
+const inset = (line: string): string => `          ${line}`;
+
+/** What a failed case leaves to its reader: what was seen, where to look, and `options` that the command alone needs as well. */
+export const failureText = (title: string, lines: readonly string[], name: string, options = ''): string => {
+  const command = `npm run test:device -- --case ${name}${options}`;
+  return [`  FAILED  ${title}`, ...lines.map(inset), inset(`again, alone: ${command}`)].join('\n');
+};
+
+const restartsWords = 'device lab: the emulator was started again';
+
 /** What a case that runs by itself says at its end, for `restartsIn`. */
-export const restartsLine = (restarts: number): string =>
-  `device lab: the emulator was started again ${restarts} times`;
+export const restartsLine = (restarts: number): string => `${restartsWords} ${restarts} times`;
 
 /** In the output of a case: the sum of its restarts lines. */
 export const restartsIn = (output: string): number =>
-  [...output.matchAll(/device lab: the emulator was started again (\d+) times/g)].reduce(
+  [...output.matchAll(new RegExp(`${restartsWords} (\\d+) times`, 'g'))].reduce(
     (sum, [, count]) => sum + Number(count),
     0,
   );
